@@ -1,0 +1,51 @@
+"""Readable names for run directories, which Hydra's configuration asks for as `${run_name:}` and `${job_name:}`."""
+
+import hashlib
+import re
+from datetime import datetime
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+MAX_LENGTH = 100
+"""File systems allow 255 bytes; TensorBoard and `ls` are readable up to about this many."""
+
+_STARTED = datetime.now()
+
+
+def slug(text: str) -> str:
+    """Makes a file name of `text`: letters, digits and `.,_+-` stay, the rest becomes `-`; what is too long is cut.
+
+    A cut name ends with a part of the whole text's SHA-256, so that two long names stay different.
+    """
+    name = re.sub(r"[^A-Za-z0-9.,_+-]+", "-", text).strip("-.")
+    if len(name) > MAX_LENGTH:
+        name = f"{name[: MAX_LENGTH - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return name
+
+
+def run_name() -> str:
+    """Returns the time to the microsecond, and for a single run which model, optimizer and normalization it has."""
+    time = _STARTED.strftime("%Y-%m-%d_%H-%M-%S-%f")
+    hydra = HydraConfig.get()
+    if hydra.mode.name == "MULTIRUN":
+        return time
+    choices = [hydra.runtime.choices.get(group) for group in ("model", "optim", "norm")]
+    return slug(f"{time}_{'-'.join(choice for choice in choices if choice)}")
+
+
+def job_name() -> str:
+    """Returns a sweep's job number and what was asked of the job, e.g. `3_dropout_adam_lr-0.01_seed-2`."""
+    hydra = HydraConfig.get()
+    parts = []
+    for override in hydra.overrides.task:
+        key, _, value = override.lstrip("+").partition("=")
+        group = key in hydra.runtime.choices
+        parts.append(value if group else f"{key.rpartition('.')[2]}-{value}")
+    return slug("_".join([str(hydra.job.num), *parts]))
+
+
+def register_names() -> None:
+    """Makes both names known to OmegaConf; `train.py` calls this before Hydra composes."""
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("job_name", job_name, replace=True)

@@ -1,0 +1,99 @@
+"""From images in memory to stacks of minibatches, without any work for a single image."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from digits.randomness import draw_seed
+
+
+class Batch(NamedTuple):
+    """Images and labels, to be trained on in minibatches of `batch_size`, or to be evaluated in one go."""
+
+    images: Tensor
+    """uint8 (n, 1, 28, 28) from the loader; the data module makes normalized floats of them on the device."""
+    labels: Tensor
+    """int64 (n,), 0 to 9."""
+    batch_size: int
+
+    def minibatches(self) -> list[tuple[Tensor, Tensor]]:
+        """Splits the stack, without copying; the last minibatch may be smaller."""
+        images, labels = self.images.split(self.batch_size), self.labels.split(self.batch_size)
+        return list(zip(images, labels, strict=True))
+
+
+class InMemoryImages(Dataset[Batch]):
+    """Images and labels as two tensors, of which many rows are taken by one indexing operation."""
+
+    def __init__(self, images: Tensor, labels: Tensor, batch_size: int) -> None:
+        self.images, self.labels, self.batch_size = images, labels, batch_size
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return len(self.labels)
+
+    def __getitems__(self, indices: Tensor) -> Batch:
+        """Returns the images at `indices` (int64), in that order."""
+        return Batch(self.images[indices], self.labels[indices], self.batch_size)
+
+
+class Order(Sampler[int]):
+    """The order in which an epoch visits the images at `indices`: drawn from (seed, epoch), or as they are.
+
+    Args:
+        indices: int64 (n,), the images to visit.
+        seed: `None` to visit them in the given order.
+        rank: which of `num_replicas` processes this is; each visits every `num_replicas`-th image of the epoch.
+        num_replicas: number of processes that share an epoch.
+    """
+
+    def __init__(self, indices: Tensor, seed: int | None, rank: int = 0, num_replicas: int = 1) -> None:
+        self.indices, self.seed, self.epoch = indices, seed, 0
+        self.rank, self.num_replicas = rank, num_replicas
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Returns the number of images that this process visits in an epoch."""
+        return len(range(self.rank, len(self.indices), self.num_replicas))
+
+    def permuted(self) -> Tensor:
+        """Returns the indices, int64 (len(self),), in this epoch's order."""
+        indices = self.indices
+        if self.seed is not None:
+            generator = torch.Generator().manual_seed(draw_seed(self.seed, self.epoch))
+            indices = indices[torch.randperm(len(indices), generator=generator)]
+        return indices[self.rank :: self.num_replicas]
+
+    def __iter__(self) -> Iterator[int]:
+        """Yields the indices one by one; `Stacks` takes them all at once instead."""
+        return iter(self.permuted().tolist())
+
+
+class Stacks(Sampler[Tensor]):  # type: ignore[type-var]
+    """Cuts an epoch's order into index tensors of `size` images each; the last one may be shorter."""
+
+    def __init__(self, sampler: Order, size: int) -> None:
+        self.sampler, self.size = sampler, size
+
+    def __len__(self) -> int:
+        """Returns the number of stacks in an epoch."""
+        return -(-len(self.sampler) // self.size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yields int64 tensors of indices. The order is drawn at the first `next`, after Lightning's `set_epoch`."""
+        yield from self.sampler.permuted().split(self.size)
+
+
+def _whole_batch(batch: Batch) -> Batch:
+    return batch
+
+
+def loader(dataset: InMemoryImages, order: Order, images_per_stack: int) -> DataLoader[Batch]:
+    """Makes the `DataLoader`: one `__getitems__` a stack, and nothing collated, copied or sent between processes."""
+    return DataLoader(dataset, batch_sampler=Stacks(order, images_per_stack), collate_fn=_whole_batch)  # type: ignore[arg-type]

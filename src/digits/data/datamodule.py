@@ -1,0 +1,155 @@
+"""MNIST as a LightningDataModule: download, normalization and split."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from digits.data.batches import Batch, InMemoryImages, Order, loader
+from digits.data.images import LabelledImages
+from digits.data.mnist import MIRRORS, SAMPLE, prepare, read
+from digits.data.normalization import normalize
+from digits.data.split import split_hash, stratified_split
+from digits.data.statistics import pixel_mean_std
+
+IMAGES_PER_STACK = 2048
+"""Few enough that a stack of normalized images stays in the processor's cache, many enough to hide Lightning's work."""
+
+SAMPLE_VAL_SIZE = 500
+
+_log = logging.getLogger(__name__)
+
+
+class MNISTDataModule(LightningDataModule):
+    """Handwritten digits, 28 x 28: the official 60,000 to train on and 10,000 to test with.
+
+    The images stay in memory (on a GPU: in its memory) as bytes. A loader hands out whole stacks of minibatches by one
+    indexing operation; they are normalized on the device.
+
+    Args:
+        dir: where the files are, or where they are downloaded to.
+        source: "auto" (files in `dir`, else download, else the embedded sample), "local", "download" or "sample".
+        batch_size: images in a minibatch, for one optimizer step.
+        val_size: training images kept apart for validation; at most 500 of the sample's.
+        train_size: images to train on, of those that are left, the same share of each digit; `None` for all.
+        split_seed: draws the validation images; the same ones for the same number on every machine.
+        mean: subtracted from pixels in [0, 1]; `None` for the exact mean of the training images.
+        std: what pixels are then divided by; `None` for the exact standard deviation.
+        seed: draws the order of the training images, together with the epoch.
+        minibatches_per_stack: minibatches that the training receives at once; `None` for about 2,048 images' worth.
+        eval_batch_size: images in a batch of validation or test.
+        mirrors: https addresses to download from, tried in turn.
+    """
+
+    def __init__(
+        self,
+        dir: str | Path = "data",
+        source: str = "auto",
+        batch_size: int = 64,
+        val_size: int = 5000,
+        train_size: int | None = None,
+        split_seed: int = 0,
+        mean: float | None = 0.5,
+        std: float | None = 0.5,
+        seed: int = 0,
+        minibatches_per_stack: int | None = None,
+        eval_batch_size: int = 1000,
+        mirrors: Sequence[str] = MIRRORS,
+    ) -> None:
+        super().__init__()
+        self.dir, self.source, self.mirrors = Path(dir), source, tuple(mirrors)
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.minibatches_per_stack = minibatches_per_stack or max(1, IMAGES_PER_STACK // batch_size)
+        self.val_size, self.train_size = val_size, train_size
+        self.split_seed, self.seed = split_seed, seed
+        self.mean, self.std = mean, std
+        self.dataset: str = ""
+        self.train: LabelledImages | None = None
+        self.test: LabelledImages | None = None
+        self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
+
+    def prepare_data(self) -> None:
+        """Finds or downloads the files."""
+        self.dataset = prepare(self.dir, self.source, self.mirrors)
+
+    def setup(self, stage: str) -> None:
+        """Reads what the stage needs: the training images are not touched by a test, nor the test images by a fit."""
+        if not self.dataset:  # another process of this machine has prepared the data
+            self.dataset = prepare(self.dir, self.source, self.mirrors)
+        if self.train is None and (stage in ("fit", "validate") or self.mean is None):
+            self._read_train()
+        if self.test is None and stage in ("test", "predict"):
+            self.test = read(self.dir, "test", self.dataset)
+
+    def _read_train(self) -> None:
+        self.train = read(self.dir, "train", self.dataset)
+        val_size = min(self.val_size, SAMPLE_VAL_SIZE) if self.dataset == SAMPLE else self.val_size
+        self.train_indices, self.val_indices = stratified_split(self.train.labels, val_size, self.split_seed)
+        if self.train_size is not None:
+            labels = self.train.labels[self.train_indices]
+            self.train_indices = self.train_indices[stratified_split(labels, self.train_size, self.split_seed)[1]]
+        if self.mean is None or self.std is None:
+            mean, std = pixel_mean_std(self.train.images, self.train_indices)
+            self.mean = mean if self.mean is None else self.mean
+            self.std = std if self.std is None else self.std
+        _log.info(
+            "%s: %d training and %d validation images, normalized with mean %s and standard deviation %s",
+            self.dataset,
+            len(self.train_indices),
+            len(self.val_indices),
+            self.mean,
+            self.std,
+        )
+
+    @property
+    def split_sha256(self) -> str:
+        """What identifies the validation images: SHA-256 of their sorted indices."""
+        return split_hash(self.val_indices)
+
+    def num_minibatches(self) -> int:
+        """Returns the number of minibatches that this process trains on in an epoch."""
+        return -(-len(self._order(self.train_indices, self.seed)) // self.batch_size)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Makes the loader of shuffled stacks of minibatches."""
+        assert self.train is not None
+        order = self._order(self.train_indices, self.seed)
+        return self._loader(self.train, order, self.batch_size, self.batch_size * self.minibatches_per_stack)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Makes the loader of the validation images."""
+        assert self.train is not None
+        order = self._order(self.val_indices, seed=None)
+        return self._loader(self.train, order, self.eval_batch_size, self.eval_batch_size)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Makes the loader of the test images."""
+        assert self.test is not None
+        order = self._order(torch.arange(len(self.test.labels)), seed=None)
+        return self._loader(self.test, order, self.eval_batch_size, self.eval_batch_size)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Normalizes a batch on the device."""
+        assert self.mean is not None and self.std is not None
+        return batch._replace(images=normalize(batch.images, self.mean, self.std))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the statistics, which belong to the trained model as much as its weights."""
+        return {"mean": self.mean, "std": self.std}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the statistics from a checkpoint."""
+        self.mean, self.std = state_dict["mean"], state_dict["std"]
+
+    def _order(self, indices: Tensor, seed: int | None) -> Order:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return Order(indices, seed, rank, world_size)
+
+    def _loader(self, data: LabelledImages, order: Order, batch_size: int, size: int) -> DataLoader[Batch]:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        return loader(InMemoryImages(data.images.to(device), data.labels.to(device), batch_size), order, size)

@@ -1,0 +1,81 @@
+"""Learning rate schedules: each makes a scheduler from an optimizer and the number of optimizer steps."""
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from digits.errors import DigitsError
+
+
+def constant(optimizer: Optimizer, num_steps: int) -> None:
+    """Keeps the optimizer's own learning rate: no scheduler at all."""
+
+
+def cosine(optimizer: Optimizer, num_steps: int, warmup_rate: float = 0.0, final_rate: float = 0.0) -> LRScheduler:
+    """Falls from the optimizer's learning rate along half a cosine, after a linear warm-up.
+
+    Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without the restarts.
+
+    Args:
+        optimizer: its learning rate is the peak.
+        num_steps: optimizer steps in all.
+        warmup_rate: share of the steps, in [0, 1), in which the learning rate rises linearly to its peak.
+        final_rate: share of the peak, in [0, 1], that is reached at the end.
+
+    Raises:
+        DigitsError: a share is out of its range.
+    """
+    if not 0 <= warmup_rate < 1:
+        raise DigitsError(f"schedule.warmup_rate must be in [0, 1), got {warmup_rate}; try schedule.warmup_rate=0.1")
+    if not 0 <= final_rate <= 1:
+        raise DigitsError(f"schedule.final_rate must be in [0, 1], got {final_rate}; try schedule.final_rate=0")
+    warmup_steps = int(warmup_rate * num_steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+        return final_rate + (1 - final_rate) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+
+    return LambdaLR(optimizer, factor)
+
+
+def onecycle(
+    optimizer: Optimizer,
+    num_steps: int,
+    warmup_rate: float = 0.3,
+    start_divisor: float = 25.0,
+    end_divisor: float = 10_000.0,
+    cycle_momentum: bool = True,
+) -> LRScheduler:
+    """Rises to the optimizer's learning rate, then falls to nearly nothing; momentum does the opposite.
+
+    Smith & Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2019.
+
+    Args:
+        optimizer: its learning rate is the peak.
+        num_steps: optimizer steps in all.
+        warmup_rate: share of the steps, in (0, 1), in which the learning rate rises.
+        start_divisor: peak divided by first learning rate, above 1.
+        end_divisor: first divided by last learning rate, above 1.
+        cycle_momentum: whether momentum (Adam: the first beta) goes from 0.95 to 0.85 and back, in place of its own
+            value.
+
+    Raises:
+        DigitsError: an argument is out of its range.
+    """
+    if not 0 < warmup_rate < 1:
+        raise DigitsError(f"schedule.warmup_rate must be in (0, 1), got {warmup_rate}; try schedule.warmup_rate=0.3")
+    for name, divisor in {"start_divisor": start_divisor, "end_divisor": end_divisor}.items():
+        if not divisor > 1:
+            raise DigitsError(f"schedule.{name} must be above 1, got {divisor}; try schedule.{name}=25")
+    return OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=num_steps,
+        pct_start=warmup_rate,
+        div_factor=start_divisor,
+        final_div_factor=end_divisor,
+        cycle_momentum=cycle_momentum,
+    )

@@ -1,0 +1,75 @@
+"""What a run says about itself: on the screen, and in metrics.json."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from digits.atomic import write_atomically
+from digits.data.mnist import SAMPLE
+from digits.intervals import wilson_interval
+
+
+def write_metrics(run_dir: Path, metrics: dict[str, Any]) -> None:
+    """Writes metrics.json: one flat object, accuracies as fractions, losses in nats."""
+    write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+
+
+def read_metrics(run_dir: Path, max_epochs: int) -> dict[str, Any] | None:
+    """Returns metrics.json if the run trained for `max_epochs` (or stopped early by itself); else `None`."""
+    try:
+        metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
+    except FileNotFoundError:
+        return None
+    return metrics if metrics["max_epochs"] == max_epochs else None
+
+
+def show_start(
+    console: Console,
+    config: DictConfig,
+    choices: Mapping[str, str],
+    seed: int,
+    run_dir: Path,
+    resumed_at_step: int | None,
+) -> None:
+    """Prints what is about to be trained, and where to."""
+    what = ", ".join(f"{group}={choices[group]}" for group in ("model", "optim", "norm", "schedule") if group in choices)
+    console.print(f"[bold]{what}, seed={seed}[/bold]")
+    console.print(f"run directory: {relative(run_dir)}")
+    if resumed_at_step is not None:
+        console.print(f"resumed after step {resumed_at_step:,}, from checkpoints/last.ckpt")
+
+
+def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) -> None:
+    """Prints the results as a table, and what to type next."""
+    table = Table(title=f"{run_dir.name}", title_justify="left", title_style="bold")
+    for column in ("images of", "number", "accuracy", "95 % interval", "loss"):
+        table.add_column(column, justify="left" if column == "images of" else "right")
+    for part, title in (("val", "validation"), ("test", "test")):
+        accuracy, number = metrics[f"{part}/accuracy"], metrics[f"num_{part}"]
+        if accuracy is None:
+            continue
+        low, high = wilson_interval(round(accuracy * number), number)
+        table.add_row(
+            title, f"{number:,}", f"{accuracy:.2%}", f"{low:.2%} to {high:.2%}", f"{metrics[f'{part}/loss']:.4f}"
+        )
+    console.print(table)
+    time = f"{metrics['epochs']} epochs in {metrics['train_time_s']:.1f} s"
+    console.print(f"{time}, best after epoch {metrics['best_epoch']}; dataset: {metrics['dataset']}")
+    console.print(f"model, metrics and loss_curves.png: {relative(run_dir)}")
+    console.print(f"to browse the curves: tensorboard --logdir {relative(run_dir.parent)}")
+    if metrics["dataset"] == SAMPLE:
+        console.print(
+            "[bold red]This was the embedded sample of 5,000 images, not MNIST: do not compare these figures with "
+            "those of MNIST.[/bold red]"
+        )
+
+
+def relative(path: Path) -> Path:
+    """Returns the path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

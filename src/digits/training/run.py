@@ -1,0 +1,100 @@
+"""The recipe of a run: data, model and trainer are made; fit; the best checkpoint is tested once; all is saved."""
+
+import logging
+import secrets
+import warnings
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from pytorch_lightning import Trainer, seed_everything
+from rich.console import Console
+
+from digits.artifact import save_model
+from digits.data import MNISTDataModule
+from digits.models import Classifier
+from digits.training.build import make_datamodule, make_model, make_trainer
+from digits.training.checkpoints import read_checkpoint, resume_point
+from digits.training.curves import draw_loss_curves
+from digits.training.history import History
+from digits.training.report import read_metrics, show_start, show_summary, write_metrics
+from digits.training.tensorboard import log_hyperparameters
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: DictConfig) -> dict[str, Any]:
+    """Trains, tests and saves one network; everything lands in Hydra's run directory.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        DigitsError: the data, the configuration or the checkpoint to resume from cannot be used, or the loss diverged.
+    """
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    choices = HydraConfig.get().runtime.choices
+    console = Console(highlight=False, soft_wrap=True)
+    _quieten_lightning()
+
+    last = resume_point(run_dir, config.resume)
+    if last and (metrics := read_metrics(run_dir, max_epochs=config.trainer.max_epochs)):
+        console.print(f"{run_dir} is a finished run: nothing to do. A new one needs another name.")
+        return metrics
+    resumed_at_step = read_checkpoint(last)["global_step"] if last else None
+
+    seed = seed_everything(secrets.randbits(32) if config.seed is None else config.seed, verbose=False)
+    model = make_model(config, seed)
+    trainer = make_trainer(config, run_dir, console, resumed_at_step)
+    datamodule = make_datamodule(config, seed, trainer)
+
+    show_start(console, config, choices, seed, run_dir, resumed_at_step)
+    trainer.fit(model, datamodule, ckpt_path=last)
+    metrics = {"seed": seed} | _test(trainer, model, datamodule)
+
+    if trainer.is_global_zero:
+        save_model(run_dir / "model.pt", model, datamodule.mean, datamodule.std, datamodule.dataset)
+        write_metrics(run_dir, metrics)
+        draw_loss_curves(run_dir)
+        log_hyperparameters(trainer.logger, config, choices, metrics)
+        show_summary(console, run_dir, metrics)
+    return metrics
+
+
+def _test(trainer: Trainer, model: Classifier, datamodule: MNISTDataModule) -> dict[str, Any]:
+    """Tests the checkpoint that validation chose, once, and collects what is known of the run."""
+    checkpoint = trainer.checkpoint_callback
+    best = checkpoint and checkpoint.best_model_path
+    best_epoch = trainer.current_epoch
+    if best:
+        content = read_checkpoint(Path(best))
+        model.load_state_dict(content["state_dict"])
+        best_epoch = content["epoch"] + 1
+    history = next(callback for callback in trainer.callbacks if isinstance(callback, History))
+    validated = next((row for row in history.rows if row["epoch"] == best_epoch), {})
+    (tested,) = trainer.test(model, datamodule, verbose=False)
+    metrics = {"dataset": datamodule.dataset, "epochs": trainer.current_epoch, "best_epoch": best_epoch}
+    for part, measured in (("val", validated), ("test", tested)):
+        num_images = model.num_images[part]
+        accuracy = measured.get(f"{part}/accuracy")
+        # Lightning's float32 is the nearest to a fraction of whole images, which is written exactly.
+        metrics[f"{part}/accuracy"] = None if accuracy is None else round(accuracy * num_images) / num_images
+        metrics[f"{part}/loss"] = measured.get(f"{part}/loss")
+        metrics[f"num_{part}"] = num_images
+    return metrics | {
+        "max_epochs": trainer.max_epochs,
+        "num_train": len(datamodule.train_indices),
+        "val_split_sha256": datamodule.split_sha256,
+        "mean": datamodule.mean,
+        "std": datamodule.std,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "train_time_s": round(history.train_time_s, 3),
+    }
+
+
+def _quieten_lightning() -> None:
+    # The data is in memory, so there is nothing for worker processes to do.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # A stack is one of Lightning's batches, so an epoch has few of them.
+    warnings.filterwarnings("ignore", message=".*The number of training batches.*is smaller than the logging interval.*")

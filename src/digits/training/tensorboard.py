@@ -1,0 +1,65 @@
+"""The run's curves for TensorBoard."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+LAYOUT = {
+    "training and validation": {
+        "loss": ["Multiline", ["train/loss", "val/loss"]],
+        "accuracy": ["Multiline", ["train/accuracy", "val/accuracy"]],
+    }
+}
+"""What the Custom Scalars tab draws on one chart."""
+
+FINAL = ("val/accuracy", "val/loss", "test/accuracy", "test/loss")
+
+
+class TensorBoard(TensorBoardLogger):
+    """Lightning's logger, with both losses on one chart, in the run directory itself and not in a folder below it.
+
+    Args:
+        run_dir: where the event files go; TensorBoard shows the run under this folder's name.
+        resumed_at_step: TensorBoard forgets what an interrupted run had logged from this step on.
+    """
+
+    def __init__(self, run_dir: str, resumed_at_step: int | None = None) -> None:
+        super().__init__(run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at_step)
+        self._has_layout = False
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Logs metrics at an optimizer step."""
+        if not self._has_layout:
+            self.experiment.add_custom_scalars(LAYOUT)
+            self._has_layout = True
+        super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Leaves out Lightning's hparams.yaml: Hydra has written the whole configuration to .hydra/."""
+        self.experiment.flush()
+
+
+def log_hyperparameters(
+    logger: Any, config: DictConfig, choices: Mapping[str, str], metrics: Mapping[str, Any]
+) -> None:
+    """Fills the HPARAMS tab: what was chosen, against the final metrics."""
+    if not isinstance(logger, TensorBoard):
+        return
+    groups = {group: choices[group] for group in ("model", "optim", "norm", "schedule") if group in choices}
+    values = {
+        "lr": config.optim.get("lr"),
+        "batch_size": config.data.batch_size,
+        "hidden": str(list(config.model.get("hidden", []))),
+        "dropout_rate": config.model.get("dropout_rate", 0.0),
+        "epochs": metrics["epochs"],
+        "seed": metrics["seed"],
+        "dataset": metrics["dataset"],
+    }
+    final = {f"final/{name.replace('/', '_')}": metrics[name] for name in FINAL if metrics[name] is not None}
+    logger.log_hyperparams(groups | values, final)
+    logger.finalize("success")

@@ -1,0 +1,29 @@
+"""Trains, tests, plots and saves a network for handwritten digits.
+
+    python train.py                                       the exercise as told
+    python train.py model=dropout optim=sgd norm=exact    its improvement
+    python train.py -m model=baseline,dropout seed=0,1,2  a sweep
+
+Each run is a directory in outputs/runs. What a run does, step by step, is in src/digits/training/run.py; what can be
+chosen is in conf/, one folder per question.
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from digits.config.explain import one_line_errors
+from digits.config.names import register_names
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config: DictConfig) -> float:
+    """Returns the validation accuracy of the best checkpoint, which is what a search optimizes."""
+    from digits.training.run import run  # torch and Lightning take seconds, which a wrong option need not wait for
+
+    return float(run(config)["val/accuracy"])
+
+
+if __name__ == "__main__":
+    register_names()
+    with one_line_errors():
+        main()
