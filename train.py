@@ -4,9 +4,11 @@
     python train.py model=dropout optim=sgd norm=exact    its improvement
     python train.py -m model=baseline,dropout seed=0,1,2  a sweep
 
-Each run is a directory in outputs/runs. What a run does, step by step, is in src/digits/training/run.py; what can be
-chosen is in conf/, one folder per question.
+Each run is a directory in outputs/runs. What a run does, step by step, is in
+src/digits/training/run.py; what can be chosen is in conf/, one folder per question.
 """
+
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -18,12 +20,13 @@ from digits.config.names import register_names
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float:
     """Returns the validation accuracy of the best checkpoint, which is what a search optimizes."""
-    from digits.training.run import run  # torch and Lightning take seconds, which a wrong option need not wait for
+    # Torch and Lightning take seconds, which a wrong option need not wait for.
+    from digits.training.run import run
 
     return float(run(config)["val/accuracy"])
 
 
 if __name__ == "__main__":
     register_names()
-    with one_line_errors():
+    with one_line_errors(Path(__file__).parent / "conf"):
         main()

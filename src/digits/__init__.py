@@ -1,4 +1,4 @@
-"""Experiments with handwritten digits: PyTorch Lightning trains, Hydra composes, TensorBoard shows."""
+"""Experiments with handwritten digits, on PyTorch Lightning, Hydra and TensorBoard."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from digits.atomic import whole_file
+from digits.data.datamodule import MNISTDataModule
 from digits.data.normalization import normalize
 from digits.errors import DigitsError
 from digits.models.classifier import Classifier
@@ -37,7 +38,8 @@ class TrainedClassifier(nn.Module):
         """Maps images to logits.
 
         Args:
-            images: (batch, 1, 28, 28), uint8 from 0 to 255 or floats in [0, 1]; light ink on a dark ground.
+            images: (batch, 1, 28, 28), uint8 from 0 to 255 or floats in [0, 1]; light ink on a dark
+                ground.
 
         Returns:
             Logits (batch, 10); their softmax gives the probabilities of `self.classes`.
@@ -46,17 +48,19 @@ class TrainedClassifier(nn.Module):
         return logits
 
 
-def save_model(path: Path, model: Classifier, mean: float, std: float, dataset: str) -> None:
+def save_model(path: Path, model: Classifier, datamodule: MNISTDataModule) -> None:
     """Writes model.pt: a dictionary of plain values and tensors, by `torch.save`."""
     kind = type(model)
     content = {
         "format": FORMAT,
         "model": f"{kind.__module__}.{kind.__qualname__}",
         "arguments": dict(model.hparams),
-        "weights": {name: weight.detach().cpu() for name, weight in model.network.state_dict().items()},
-        "normalization": {"mean": mean, "std": std},
+        "weights": {
+            name: weight.detach().cpu() for name, weight in model.network.state_dict().items()
+        },
+        "normalization": {"mean": datamodule.mean, "std": datamodule.std},
         "classes": list(CLASSES),
-        "dataset": dataset,
+        "dataset": datamodule.dataset,
         "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
     with whole_file(path) as temporary:
@@ -70,25 +74,29 @@ def load(path: str | Path) -> TrainedClassifier:
         path: a run directory, or its model.pt.
 
     Returns:
-        A module in `eval()` mode on the CPU: images (batch, 1, 28, 28), uint8 from 0 to 255 or floats in [0, 1], to
-        logits (batch, 10).
+        A module in `eval()` mode on the CPU: images (batch, 1, 28, 28), uint8 from 0 to 255 or
+        floats in [0, 1], to logits (batch, 10).
 
     Raises:
-        DigitsError: there is no such file, it is damaged or no model of digits, or the file that defines its network
-            cannot be imported.
+        DigitsError: there is no such file, it is damaged or no model of digits, or the file that
+            defines its network cannot be imported.
     """
     path = Path(path)
     if path.is_dir():
         path = path / "model.pt"
     content = read_checkpoint(path)
     if content.get("format") != FORMAT:
-        raise DigitsError(f"{path} is not a model.pt that this version of digits wrote (format {content.get('format')})")
+        raise DigitsError(
+            f"{path} is no model.pt of this version of digits (format {content.get('format')})"
+        )
     try:
         network = _network_class(path, content["model"])(**content["arguments"]).network
         network.load_state_dict(content["weights"])
         normalization = content["normalization"]
     except (KeyError, RuntimeError, TypeError) as error:
-        raise DigitsError(f"{path} does not fit its network {content.get('model')}: {error}") from error
+        raise DigitsError(
+            f"{path} does not fit its network {content.get('model')}: {error}"
+        ) from error
     record = {key: value for key, value in content.items() if key != "weights"}
     return TrainedClassifier(network, normalization["mean"], normalization["std"], record).eval()
 
@@ -98,7 +106,11 @@ def _network_class(path: Path, name: str) -> type[Classifier]:
     try:
         kind = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise DigitsError(f"{path} needs the network {name}, which cannot be imported; put its file on PYTHONPATH") from error
+        raise DigitsError(
+            f"{path} needs the network {name}, which cannot be imported; put its file on PYTHONPATH"
+        ) from error
     if not (isinstance(kind, type) and issubclass(kind, Classifier)):
-        raise DigitsError(f"{path} names {name} as its network, which is no digits.models.Classifier")
+        raise DigitsError(
+            f"{path} names {name} as its network, which is no digits.models.Classifier"
+        )
     return kind

@@ -9,19 +9,22 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields the path of a temporary file beside `path`, which takes its place once the block has ended well.
+    """Yields a temporary file beside `path`, which takes its place once the block has ended well.
 
-    Nobody sees a half-written file under the final name, not even after a power cut: the bytes are flushed to the disk
-    before the name changes. The temporary file is in the same folder because a rename is atomic within a file system
-    only.
+    Nobody sees a half-written file under the final name, not even after a power cut: the bytes are
+    flushed to the disk before the name changes. The temporary file is in the same folder because a
+    rename is atomic within a file system only.
 
     Args:
         path: the final name, in an existing folder; an older file is replaced.
 
     Raises:
-        OSError: it cannot be written, e.g. because the disk is full. Nothing is left behind, and an older file stays.
+        OSError: it cannot be written, e.g. because the disk is full. Nothing is left behind, and an
+            older file stays.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    descriptor, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+    )
     temporary = Path(name)
     try:
         yield temporary
@@ -36,7 +39,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Writes bytes to `path`, whole or not at all; see `whole_file`."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)

@@ -1,7 +1,8 @@
 """Seeds for random draws as a pure function of where the training stands.
 
-Nothing random depends on what was drawn before: the order of epoch 7 and the dropout masks of step 4,321 are the
-same whether the run came there in one go or after a restart, and whatever else drew numbers in between.
+Nothing random depends on what was drawn before: the order of epoch 7 and the dropout masks of step
+4,321 are the same whether the run came there in one go or after a restart, and whatever else drew
+numbers in between.
 """
 
 import torch
@@ -12,8 +13,9 @@ _MASK = (1 << 64) - 1
 def draw_seed(*coordinates: int) -> int:
     """Mixes e.g. `(seed, epoch)` or `(seed, step, rank)` into one 32-bit seed.
 
-    The mixer is SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), so
-    that neighbouring coordinates give unrelated seeds. 32 bits because torch's CPU generator uses no more.
+    The mixer is SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators",
+    OOPSLA 2014), so that neighbouring coordinates give unrelated seeds. 32 bits because torch's CPU
+    generator uses no more.
     """
     state = 0
     for coordinate in coordinates:

@@ -1,4 +1,4 @@
-"""Learning rate schedules: each makes a scheduler from an optimizer and the number of optimizer steps."""
+"""Learning rate schedules: scheduler makers that take an optimizer and its number of steps."""
 
 import math
 
@@ -12,24 +12,33 @@ def constant(optimizer: Optimizer, num_steps: int) -> None:
     """Keeps the optimizer's own learning rate: no scheduler at all."""
 
 
-def cosine(optimizer: Optimizer, num_steps: int, warmup_rate: float = 0.0, final_rate: float = 0.0) -> LRScheduler:
+def cosine(
+    optimizer: Optimizer, num_steps: int, warmup_rate: float = 0.0, final_rate: float = 0.0
+) -> LRScheduler:
     """Falls from the optimizer's learning rate along half a cosine, after a linear warm-up.
 
-    Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without the restarts.
+    Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without
+    the restarts.
 
     Args:
         optimizer: its learning rate is the peak.
         num_steps: optimizer steps in all.
-        warmup_rate: share of the steps, in [0, 1), in which the learning rate rises linearly to its peak.
+        warmup_rate: share of the steps, in [0, 1), in which the learning rate rises linearly to its
+            peak.
         final_rate: share of the peak, in [0, 1], that is reached at the end.
 
     Raises:
         DigitsError: a share is out of its range.
     """
     if not 0 <= warmup_rate < 1:
-        raise DigitsError(f"schedule.warmup_rate must be in [0, 1), got {warmup_rate}; try schedule.warmup_rate=0.1")
+        raise DigitsError(
+            f"schedule.warmup_rate must be in [0, 1), got {warmup_rate}; "
+            "try schedule.warmup_rate=0.1"
+        )
     if not 0 <= final_rate <= 1:
-        raise DigitsError(f"schedule.final_rate must be in [0, 1], got {final_rate}; try schedule.final_rate=0")
+        raise DigitsError(
+            f"schedule.final_rate must be in [0, 1], got {final_rate}; try schedule.final_rate=0"
+        )
     warmup_steps = int(warmup_rate * num_steps)
 
     def factor(step: int) -> float:
@@ -49,9 +58,10 @@ def onecycle(
     end_divisor: float = 10_000.0,
     cycle_momentum: bool = True,
 ) -> LRScheduler:
-    """Rises to the optimizer's learning rate, then falls to nearly nothing; momentum does the opposite.
+    """Rises to the optimizer's learning rate, then falls to nothing; momentum does the opposite.
 
-    Smith & Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2019.
+    Smith & Topin, "Super-convergence: very fast training of neural networks using large learning
+    rates", 2019.
 
     Args:
         optimizer: its learning rate is the peak.
@@ -59,17 +69,22 @@ def onecycle(
         warmup_rate: share of the steps, in (0, 1), in which the learning rate rises.
         start_divisor: peak divided by first learning rate, above 1.
         end_divisor: first divided by last learning rate, above 1.
-        cycle_momentum: whether momentum (Adam: the first beta) goes from 0.95 to 0.85 and back, in place of its own
-            value.
+        cycle_momentum: whether momentum (Adam: the first beta) goes from 0.95 to 0.85 and back, in
+            place of its own value.
 
     Raises:
         DigitsError: an argument is out of its range.
     """
     if not 0 < warmup_rate < 1:
-        raise DigitsError(f"schedule.warmup_rate must be in (0, 1), got {warmup_rate}; try schedule.warmup_rate=0.3")
+        raise DigitsError(
+            f"schedule.warmup_rate must be in (0, 1), got {warmup_rate}; "
+            "try schedule.warmup_rate=0.3"
+        )
     for name, divisor in {"start_divisor": start_divisor, "end_divisor": end_divisor}.items():
         if not divisor > 1:
-            raise DigitsError(f"schedule.{name} must be above 1, got {divisor}; try schedule.{name}=25")
+            raise DigitsError(
+                f"schedule.{name} must be above 1, got {divisor}; try schedule.{name}=25"
+            )
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],

@@ -1,1 +1,1 @@
-"""What stands between the command line and the training: names of runs, checks, and errors in one line."""
+"""Between the command line and the training: names of runs, checks, errors in one line."""

@@ -1,19 +1,103 @@
 """Errors in one line."""
 
+import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+from hydra.errors import HydraException, InstantiationException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from digits.config.flags import read_flags
+from digits.config.mistakes import CONFIG_NAME, find_mistake
+from digits.config.sweep import WrongJob
 from digits.errors import DigitsError
+
+OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
+"""Faults of a disk and its rights, which are not ours."""
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Ends the process with one line on stderr for what a user can mend; a fault of ours keeps its traceback."""
+def one_line_errors(config_dir: Path) -> Iterator[None]:
+    """Ends the process with one line on stderr for what a user can mend.
+
+    A fault of ours keeps its traceback.
+
+    Args:
+        config_dir: the folder with config.yaml and the config groups, whose names are suggested.
+    """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
     try:
+        read_flags(config_dir)
         yield
-    except DigitsError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (Exception, SystemExit) as stopped:
+        # What the check before a run finds can leave Hydra only as the cause of a SystemExit.
+        error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
+        if error is None:
+            raise
+        line = explain(error)
+        if line is None:
+            raise error from error.__cause__
+        if not isinstance(error, DigitsError):
+            line = _mistake(error, config_dir) or line
+        print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
+
+
+def explain(error: BaseException) -> str | None:
+    """Returns one line for the user; `None` if the error is a fault of the program."""
+    cause = error.__cause__
+    if isinstance(error, WrongJob):
+        return explain(cause) if cause else None
+    if isinstance(error, InstantiationException) and cause is not None:
+        called = first_line(error).removesuffix(":")
+        return f"{called}: {first_line(cause)}" if _is_refusal(cause) else explain(cause)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        if isinstance(error, ConfigAttributeError | ConfigKeyError):
+            return None  # code reads a missing key; Hydra itself would have wrapped the error
+        key = getattr(error, "full_key", None)
+        lines = [f"{key}: {first_line(error)}" if key else first_line(error)]
+        lines += [first_line(cause)] if cause is not None else []
+        return "; ".join(line.rstrip(".") for line in lines if line)
+    if isinstance(error, OSError) and error.errno in OUTSIDE:
+        return f"{error.filename or 'a file'} cannot be written or read ({error.strerror})"
+    mendable = isinstance(error, DigitsError) or _is_misconfiguration(error)
+    return first_line(error) if mendable or _raised_by(error, "hydra.") else None
+
+
+def first_line(error: BaseException) -> str:
+    """Returns a message's first line that says something; the next too if it ends in a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def _mistake(error: BaseException, config_dir: Path) -> str | None:
+    flags = read_flags(config_dir)
+    overrides: Sequence[str] = error.overrides if isinstance(error, WrongJob) else flags.overrides
+    if flags.config_dir or flags.config_path or isinstance(error, InstantiationException):
+        return None
+    with suppress(HydraException, OmegaConfBaseException):  # no advice then, but what Hydra says
+        name = flags.config_name or CONFIG_NAME
+        return find_mistake(overrides, config_dir, name, multirun=flags.multirun)
+    return None
+
+
+def _is_misconfiguration(error: BaseException) -> bool:
+    # By name, so that a wrong option need not wait for the import of Lightning.
+    return any(cls.__name__ == "MisconfigurationException" for cls in type(error).__mro__)
+
+
+def _is_refusal(cause: BaseException) -> bool:
+    """Whether a class refuses its arguments: by a ValueError, or by having no such argument."""
+    return type(cause) is ValueError or (
+        isinstance(cause, TypeError) and _raised_by(cause, "hydra.")
+    )
+
+
+def _raised_by(error: BaseException, package: str) -> bool:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith(package)

@@ -1,10 +1,11 @@
-"""Readable names for run directories, which Hydra's configuration asks for as `${run_name:}` and `${job_name:}`."""
+"""Readable names for run directories; configurations ask for `${run_name:}` and `${job_name:}`."""
 
 import hashlib
 import re
 from datetime import datetime
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 MAX_LENGTH = 100
@@ -14,9 +15,10 @@ _STARTED = datetime.now()
 
 
 def slug(text: str) -> str:
-    """Makes a file name of `text`: letters, digits and `.,_+-` stay, the rest becomes `-`; what is too long is cut.
+    """Makes a file name of `text`: letters, digits and `.,_+-` stay, the rest becomes `-`.
 
-    A cut name ends with a part of the whole text's SHA-256, so that two long names stay different.
+    What is too long is cut, and ends with a part of the whole text's SHA-256, so that two long
+    names stay different.
     """
     name = re.sub(r"[^A-Za-z0-9.,_+-]+", "-", text).strip("-.")
     if len(name) > MAX_LENGTH:
@@ -25,17 +27,17 @@ def slug(text: str) -> str:
 
 
 def run_name() -> str:
-    """Returns the time to the microsecond, and for a single run which model, optimizer and normalization it has."""
+    """Returns the time to the microsecond; for a single run, model, optimizer and norm as well."""
     time = _STARTED.strftime("%Y-%m-%d_%H-%M-%S-%f")
     hydra = HydraConfig.get()
-    if hydra.mode.name == "MULTIRUN":
+    if hydra.mode is RunMode.MULTIRUN:
         return time
     choices = [hydra.runtime.choices.get(group) for group in ("model", "optim", "norm")]
     return slug(f"{time}_{'-'.join(choice for choice in choices if choice)}")
 
 
 def job_name() -> str:
-    """Returns a sweep's job number and what was asked of the job, e.g. `3_dropout_adam_lr-0.01_seed-2`."""
+    """Returns a job's number and what was asked of it, e.g. `3_dropout_adam_lr-0.01_seed-2`."""
     hydra = HydraConfig.get()
     parts = []
     for override in hydra.overrides.task:

@@ -18,7 +18,8 @@ from digits.data.split import split_hash, stratified_split
 from digits.data.statistics import pixel_mean_std
 
 IMAGES_PER_STACK = 2048
-"""Few enough that a stack of normalized images stays in the processor's cache, many enough to hide Lightning's work."""
+"""Few enough that a stack of normalized images stays in the processor's cache, many enough to hide
+Lightning's work."""
 
 SAMPLE_VAL_SIZE = 500
 
@@ -28,20 +29,23 @@ _log = logging.getLogger(__name__)
 class MNISTDataModule(LightningDataModule):
     """Handwritten digits, 28 x 28: the official 60,000 to train on and 10,000 to test with.
 
-    The images stay in memory (on a GPU: in its memory) as bytes. A loader hands out whole stacks of minibatches by one
-    indexing operation; they are normalized on the device.
+    The images stay in memory (on a GPU: in its memory) as bytes. A loader hands out whole stacks of
+    minibatches by one indexing operation; they are normalized on the device.
 
     Args:
         dir: where the files are, or where they are downloaded to.
-        source: "auto" (files in `dir`, else download, else the embedded sample), "local", "download" or "sample".
+        source: "auto" (files in `dir`, else download, else the embedded sample), "local",
+            "download" or "sample".
         batch_size: images in a minibatch, for one optimizer step.
         val_size: training images kept apart for validation; at most 500 of the sample's.
-        train_size: images to train on, of those that are left, the same share of each digit; `None` for all.
+        train_size: images to train on, of those that are left, the same share of each digit; `None`
+            for all.
         split_seed: draws the validation images; the same ones for the same number on every machine.
         mean: subtracted from pixels in [0, 1]; `None` for the exact mean of the training images.
         std: what pixels are then divided by; `None` for the exact standard deviation.
         seed: draws the order of the training images, together with the epoch.
-        minibatches_per_stack: minibatches that the training receives at once; `None` for about 2,048 images' worth.
+        minibatches_per_stack: minibatches that the training receives at once; `None` for about
+            2,048 images' worth.
         eval_batch_size: images in a batch of validation or test.
         mirrors: https addresses to download from, tried in turn.
     """
@@ -71,6 +75,7 @@ class MNISTDataModule(LightningDataModule):
         self.dataset: str = ""
         self.train: LabelledImages | None = None
         self.test: LabelledImages | None = None
+        self._normalized = torch.empty(0)
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
 
     def prepare_data(self) -> None:
@@ -78,7 +83,7 @@ class MNISTDataModule(LightningDataModule):
         self.dataset = prepare(self.dir, self.source, self.mirrors)
 
     def setup(self, stage: str) -> None:
-        """Reads what the stage needs: the training images are not touched by a test, nor the test images by a fit."""
+        """Reads what the stage needs: a fit never touches the test images."""
         if not self.dataset:  # another process of this machine has prepared the data
             self.dataset = prepare(self.dir, self.source, self.mirrors)
         if self.train is None and (stage in ("fit", "validate") or self.mean is None):
@@ -89,16 +94,20 @@ class MNISTDataModule(LightningDataModule):
     def _read_train(self) -> None:
         self.train = read(self.dir, "train", self.dataset)
         val_size = min(self.val_size, SAMPLE_VAL_SIZE) if self.dataset == SAMPLE else self.val_size
-        self.train_indices, self.val_indices = stratified_split(self.train.labels, val_size, self.split_seed)
+        self.train_indices, self.val_indices = stratified_split(
+            self.train.labels, val_size, self.split_seed
+        )
         if self.train_size is not None:
             labels = self.train.labels[self.train_indices]
-            self.train_indices = self.train_indices[stratified_split(labels, self.train_size, self.split_seed)[1]]
+            self.train_indices = self.train_indices[
+                stratified_split(labels, self.train_size, self.split_seed)[1]
+            ]
         if self.mean is None or self.std is None:
             mean, std = pixel_mean_std(self.train.images, self.train_indices)
             self.mean = mean if self.mean is None else self.mean
             self.std = std if self.std is None else self.std
         _log.info(
-            "%s: %d training and %d validation images, normalized with mean %s and standard deviation %s",
+            "%s: %d training and %d validation images, mean %s, standard deviation %s",
             self.dataset,
             len(self.train_indices),
             len(self.val_indices),
@@ -119,7 +128,9 @@ class MNISTDataModule(LightningDataModule):
         """Makes the loader of shuffled stacks of minibatches."""
         assert self.train is not None
         order = self._order(self.train_indices, self.seed)
-        return self._loader(self.train, order, self.batch_size, self.batch_size * self.minibatches_per_stack)
+        return self._loader(
+            self.train, order, self.batch_size, self.batch_size * self.minibatches_per_stack
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Makes the loader of the validation images."""
@@ -134,9 +145,17 @@ class MNISTDataModule(LightningDataModule):
         return self._loader(self.test, order, self.eval_batch_size, self.eval_batch_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Normalizes a batch on the device."""
+        """Normalizes a batch on the device.
+
+        The same memory serves one batch after the other: fresh pages would take longer than the
+        arithmetic. Who wants to keep a batch's images has to copy them.
+        """
         assert self.mean is not None and self.std is not None
-        return batch._replace(images=normalize(batch.images, self.mean, self.std))
+        size, device = len(batch.images), batch.images.device
+        if len(self._normalized) < size or self._normalized.device != device:
+            self._normalized = torch.empty(batch.images.shape, device=device)
+        images = normalize(batch.images, self.mean, self.std, out=self._normalized[:size])
+        return batch._replace(images=images)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the statistics, which belong to the trained model as much as its weights."""
@@ -147,9 +166,15 @@ class MNISTDataModule(LightningDataModule):
         self.mean, self.std = state_dict["mean"], state_dict["std"]
 
     def _order(self, indices: Tensor, seed: int | None) -> Order:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world_size = (
+            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        )
         return Order(indices, seed, rank, world_size)
 
-    def _loader(self, data: LabelledImages, order: Order, batch_size: int, size: int) -> DataLoader[Batch]:
+    def _loader(
+        self, data: LabelledImages, order: Order, batch_size: int, size: int
+    ) -> DataLoader[Batch]:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return loader(InMemoryImages(data.images.to(device), data.labels.to(device), batch_size), order, size)
+        return loader(
+            InMemoryImages(data.images.to(device), data.labels.to(device), batch_size), order, size
+        )

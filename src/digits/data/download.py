@@ -40,7 +40,7 @@ class Limits:
     lock_s: float = 600.0
 
 
-class TryFailed(Exception):
+class TryError(Exception):
     """One try has failed, for the reason in the message."""
 
     def __init__(self, reason: str, *, retry: bool = False, too_slow: bool = False) -> None:
@@ -68,7 +68,7 @@ def download(url: str, file: DataFile, limits: Limits) -> bytes:
         As many bytes as the published file has; whether they are the right ones is not checked.
 
     Raises:
-        TryFailed: For every fault of the network or the mirror, at most `limits.try_s` seconds
+        TryError: For every fault of the network or the mirror, at most `limits.try_s` seconds
             after the call.
     """
     deadline = time.monotonic() + limits.try_s
@@ -89,7 +89,7 @@ def download(url: str, file: DataFile, limits: Limits) -> bytes:
             result = outcome.get(timeout=limits.try_s)
         except queue.Empty:
             result = _too_slow(limits)
-    if isinstance(result, TryFailed):
+    if isinstance(result, TryError):
         raise result
     if isinstance(result, Exception):
         raise _explain(result, limits) from result
@@ -106,7 +106,7 @@ def _get(
         for hop in range(MAX_REDIRECTS + 1):
             if urlsplit(url).scheme != "https":
                 what = "redirects to" if hop else "is"
-                raise TryFailed(f"{what} {url}, which is not https")
+                raise TryError(f"{what} {url}, which is not https")
             response = session.get(
                 url,
                 stream=True,
@@ -119,7 +119,7 @@ def _get(
             response.close()
             url = urljoin(url, response.headers["Location"])
         else:
-            raise TryFailed(f"redirects more than {MAX_REDIRECTS} times")
+            raise TryError(f"redirects more than {MAX_REDIRECTS} times")
         with response:
             return _body(response, num_bytes, limits, deadline, advance)
 
@@ -134,7 +134,7 @@ def _body(
     status = response.status_code
     if status != HTTPStatus.OK:
         busy = status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS
-        raise TryFailed(f"answers {status} {response.reason or ''}".rstrip(), retry=busy)
+        raise TryError(f"answers {status} {response.reason or ''}".rstrip(), retry=busy)
     body = bytearray()
     # read1 returns what has arrived; read and iter_content would wait for a whole block, and
     # never come back to look at the clock while bytes drip in.
@@ -148,17 +148,17 @@ def _body(
     if len(body) != num_bytes:
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         if kind.startswith("text/"):
-            raise TryFailed(f"sends {kind} in place of the file")
+            raise TryError(f"sends {kind} in place of the file")
         sent = f"{len(body):,} of" if len(body) < num_bytes else "more than"
-        raise TryFailed(f"sends {sent} {num_bytes:,} bytes", retry=True)
+        raise TryError(f"sends {sent} {num_bytes:,} bytes", retry=True)
     return bytes(body)
 
 
-def _too_slow(limits: Limits) -> TryFailed:
-    return TryFailed(f"is not done after {limits.try_s:g} s", too_slow=True)
+def _too_slow(limits: Limits) -> TryError:
+    return TryError(f"is not done after {limits.try_s:g} s", too_slow=True)
 
 
-def _explain(error: Exception, limits: Limits) -> TryFailed:
+def _explain(error: Exception, limits: Limits) -> TryError:
     """Find the few words that matter in the nested errors of requests, urllib3 and the sockets."""
     import requests
     import urllib3
@@ -171,14 +171,14 @@ def _explain(error: Exception, limits: Limits) -> TryFailed:
     system = next((cause for cause in reversed(causes) if getattr(cause, "strerror", None)), None)
     words = getattr(system, "strerror", None) or type(causes[-1]).__name__
     if caused_by(requests.exceptions.ProxyError):
-        return TryFailed(f"cannot be reached through the proxy ({words})")
+        return TryError(f"cannot be reached through the proxy ({words})")
     # Not urllib3's ConnectTimeoutError, of which a refused connection is a case.
     if caused_by(requests.ConnectTimeout):
-        return TryFailed(f"cannot be reached within {limits.connect_s:g} s", too_slow=True)
+        return TryError(f"cannot be reached within {limits.connect_s:g} s", too_slow=True)
     if caused_by(requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
-        return TryFailed(f"sends nothing for {limits.read_s:g} s", too_slow=True)
+        return TryError(f"sends nothing for {limits.read_s:g} s", too_slow=True)
     cut = caused_by(urllib3.exceptions.ProtocolError, ConnectionResetError)
-    return TryFailed(f"cuts the connection ({words})" if cut else words, retry=cut)
+    return TryError(f"cuts the connection ({words})" if cut else words, retry=cut)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

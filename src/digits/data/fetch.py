@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from digits.data.download import Limits, TryFailed, download
+from digits.atomic import write_atomically
+from digits.data.download import Limits, TryError, download
 from digits.data.files import MIRRORS, DataFile
-from digits.data.unpack import Damaged, unpack, write_whole
+from digits.data.unpack import DamagedError, unpack
 from digits.errors import DigitsError
 
 REMEDIES = (
@@ -44,7 +45,7 @@ def fetch(
     Args:
         file: The file to fetch.
         folder: Where `file.gz_name` and `file.name` are written; created if it does not exist.
-        mirrors: https addresses that end in `/`, in the order in which they are asked.
+        mirrors: https addresses of folders that hold the .gz files; asked in this order.
         limits: When to give up; None takes the usual ones.
 
     Returns:
@@ -90,10 +91,10 @@ def _fetch_locked(
         staged.replace(packed)
     try:
         content = unpack(packed.read_bytes(), file.num_bytes)
-    except Damaged as error:
+    except DamagedError as error:
         raise DigitsError(f"{packed} {error}; delete it and start again") from error
     staging.mkdir(exist_ok=True)
-    write_whole(content, staging / file.name)
+    write_atomically(staging / file.name, content.data)
     (staging / file.name).replace(folder / file.name)
     return tuple(mirrors)
 
@@ -107,8 +108,8 @@ def _from_any_mirror(
         for attempt in range(1, limits.num_tries + 1):
             try:
                 path = _from_mirror(file, staging, mirror, limits)
-            except TryFailed as failed:
-                _log.info("%s%s %s", mirror, file.gz_name, failed)
+            except TryError as failed:
+                _log.info("%s: %s %s", file.gz_name, mirror, failed)
                 if failed.retry and attempt < limits.num_tries:
                     time.sleep(limits.pause_s)
                     continue
@@ -139,7 +140,7 @@ def _from_mirror(file: DataFile, staging: Path, mirror: str, limits: Limits) -> 
     try:
         return Path(
             pooch.retrieve(
-                mirror + file.gz_name,
+                f"{mirror.rstrip('/')}/{file.gz_name}",
                 known_hash=f"sha256:{file.gz_sha256}",
                 fname=file.gz_name,
                 path=staging,
@@ -147,7 +148,7 @@ def _from_mirror(file: DataFile, staging: Path, mirror: str, limits: Limits) -> 
             )
         )
     except ValueError as error:
-        raise TryFailed("sends another file (SHA-256)", retry=True) from error
+        raise TryError("sends another file (SHA-256)", retry=True) from error
 
 
 @contextmanager

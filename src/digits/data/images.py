@@ -10,7 +10,7 @@ from digits.errors import DigitsError
 NUM_CLASSES = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledImages:
     """Images of digits and the digits that they show.
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from digits.atomic import write_atomically
 from digits.data.files import DataFile
-from digits.data.unpack import Damaged, unpack, write_whole
+from digits.data.unpack import DamagedError, unpack
 from digits.errors import DigitsError
 
 RAW_FOLDER = Path("MNIST", "raw")
@@ -39,7 +40,7 @@ def find_good(folder: Path, file: DataFile) -> tuple[Path | None, list[str]]:
     for path in _copies(folder, file):
         try:
             _verify(path, file)
-        except Damaged as error:
+        except DamagedError as error:
             damaged.append(str(error))
         else:
             return path, damaged
@@ -66,7 +67,7 @@ def load(folder: Path, file: DataFile) -> np.ndarray:
     for path in _copies(folder, file):
         try:
             content = _read(path, file)
-        except Damaged as error:
+        except DamagedError as error:
             damaged.append(str(error))
             continue
         warn_of_damage(damaged, path)
@@ -127,7 +128,7 @@ def _verify(path: Path, file: DataFile) -> None:
         with path.open("rb") as stream:
             matches = hashlib.file_digest(stream, "sha256").hexdigest() == published
     except OSError as error:
-        raise Damaged(f"{path} cannot be read ({error.strerror or error})") from error
+        raise DamagedError(f"{path} cannot be read ({error.strerror or error})") from error
     if not matches:
         # Gives the reason; and a .gz that the user has packed again may be good all the same.
         _read(path, file)
@@ -139,21 +140,21 @@ def _read(path: Path, file: DataFile) -> np.ndarray:
         if _is_gzipped(path):
             content = unpack(path.read_bytes(), file.num_bytes)
         elif (size := path.stat().st_size) != file.num_bytes:
-            raise Damaged(f"has {size:,} bytes, expected {file.num_bytes:,}")
+            raise DamagedError(f"has {size:,} bytes, expected {file.num_bytes:,}")
         else:
             content = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        raise Damaged(f"{path} cannot be read ({error.strerror or error})") from error
-    except Damaged as error:
-        raise Damaged(f"{path} is damaged: it {error}") from error
+        raise DamagedError(f"{path} cannot be read ({error.strerror or error})") from error
+    except DamagedError as error:
+        raise DamagedError(f"{path} is damaged: it {error}") from error
     if hashlib.sha256(content.data).hexdigest() != file.sha256:
-        raise Damaged(f"{path} is damaged: its SHA-256 is not that of MNIST's {file.name}")
+        raise DamagedError(f"{path} is damaged: its SHA-256 is not that of MNIST's {file.name}")
     return content
 
 
 def _keep(content: np.ndarray, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(content, path)
+        write_atomically(path, content.data)
     except OSError as error:
         _log.debug("%s is not kept, so it will be unpacked again: %s", path, error)

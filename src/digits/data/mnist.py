@@ -42,7 +42,7 @@ def prepare(
         source: `"auto"`: files that are there, else download, else the sample, with a warning.
             `"local"`: only files that are there. `"download"`: files that are there, else download.
             `"sample"`: only the sample.
-        mirrors: https addresses that end in `/`, in the order in which they are asked.
+        mirrors: https addresses of folders that hold the .gz files; asked in this order.
         files: The two files of each part.
         limits: When to give up downloading; None takes the usual ones.
 

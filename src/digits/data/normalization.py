@@ -1,20 +1,20 @@
 """Pixels to what a network receives."""
 
+import torch
 from torch import Tensor
 
 
-def normalize(images: Tensor, mean: float, std: float) -> Tensor:
+def normalize(images: Tensor, mean: float, std: float, out: Tensor | None = None) -> Tensor:
     """Brings pixels to [0, 1], subtracts `mean` and divides by `std`.
 
-    The arithmetic is that of torchvision's `ToTensor` and `Normalize`, so that the result is the same to the last bit.
+    The arithmetic is that of torchvision's `ToTensor` and `Normalize`, so that the result is the
+    same to the last bit.
 
     Args:
         images: uint8 from 0 to 255, or floats in [0, 1]; any shape.
         mean: in units of the [0, 1] scale.
         std: in units of the [0, 1] scale, above 0.
-
-    Returns:
-        Floats of the same shape, in new memory.
+        out: floats of the same shape, which are overwritten and returned; `None` for new memory.
     """
-    unit = images.clone() if images.is_floating_point() else images.div(255)
-    return unit.sub_(mean).div_(std)
+    scale = 1 if images.is_floating_point() else 255
+    return torch.div(images, scale, out=out).sub_(mean).div_(std)

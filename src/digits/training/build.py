@@ -6,31 +6,40 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
-from rich.console import Console
+from pytorch_lightning import Callback, Trainer
 
-from digits.data import MNISTDataModule
-from digits.data.datamodule import IMAGES_PER_STACK
+from digits.data.datamodule import IMAGES_PER_STACK, MNISTDataModule
 from digits.errors import DigitsError
 from digits.models import Classifier
 from digits.training.checkpoints import AtomicCheckpointIO
-from digits.training.history import History
-from digits.training.progress import TrainingProgress
 
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
-"""Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic optimization only."""
+"""Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic
+optimization only."""
 
-COUNTED_IN_BATCHES = ("limit_train_batches", "overfit_batches", "val_check_interval", "fast_dev_run")
-"""Options with which Lightning counts its batches, so that a batch has to be a minibatch and not a stack of them."""
+COUNTED_IN_BATCHES = (
+    "limit_train_batches",
+    "overfit_batches",
+    "val_check_interval",
+    "fast_dev_run",
+)
+"""Options with which Lightning counts its batches, so that a batch has to be a minibatch and not a
+stack of them."""
 
 
 def make_model(config: DictConfig, seed: int) -> Classifier:
-    """Makes the network with freshly drawn weights, its optimizer and its learning rate schedule."""
+    """Makes the network with freshly drawn weights, its optimizer and its schedule."""
     stepping = {key: config.trainer[key] for key in STEPPING if config.trainer.get(key) is not None}
-    training = {"optimizer": instantiate(config.optim), "schedule": instantiate(config.schedule), "seed": seed}
+    training = {
+        "optimizer": instantiate(config.optim),
+        "schedule": instantiate(config.schedule),
+        "seed": seed,
+    }
     model = instantiate(config.model, **training, **stepping, _convert_="all")
     if not isinstance(model, Classifier):
-        raise DigitsError(f"model._target_ must be a digits.models.Classifier, got {config.model._target_}")
+        raise DigitsError(
+            f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
+        )
     return model
 
 
@@ -42,32 +51,38 @@ def make_datamodule(config: DictConfig, seed: int, trainer: Trainer) -> MNISTDat
     if trainer.world_size > 1 or any(config.trainer.get(key) for key in COUNTED_IN_BATCHES):
         options["minibatches_per_stack"] = 1
     elif accumulate > 1:  # whole groups only, so that none is cut at the end of a stack
-        options["minibatches_per_stack"] = accumulate * -(-IMAGES_PER_STACK // (config.data.batch_size * accumulate))
+        options["minibatches_per_stack"] = accumulate * -(
+            -IMAGES_PER_STACK // (config.data.batch_size * accumulate)
+        )
     datamodule: MNISTDataModule = instantiate(config.data, **options, _convert_="all")
     return datamodule
 
 
-def make_trainer(config: DictConfig, run_dir: Path, console: Console, resumed_at_step: int | None) -> Trainer:
+def make_trainer(
+    config: DictConfig, run_dir: Path, callbacks: list[Callback], resumed_at_step: int | None
+) -> Trainer:
     """Makes Lightning's Trainer, with all that writes into the run directory.
 
     Raises:
         DigitsError: `trainer.accelerator=gpu`, and there is none.
     """
     if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise DigitsError("trainer.accelerator=gpu, but torch finds no CUDA GPU here; try trainer=cpu or trainer=auto")
+        raise DigitsError(
+            "trainer.accelerator=gpu, but torch finds no CUDA GPU; try trainer=cpu or trainer=auto"
+        )
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
-    callbacks = [History(run_dir), TrainingProgress(console)]
+    configured = []
     for callback in config.callbacks.values():
-        extra = {"dirpath": run_dir / "checkpoints"} if "ModelCheckpoint" in callback._target_ else {}
-        callbacks.append(instantiate(callback, **extra, _convert_="all"))
+        places = {"dirpath": run_dir / "checkpoints"} if "dirpath" in callback else {}
+        configured.append(instantiate(callback, **places, _convert_="all"))
     logger = config.logger._target_ and instantiate(
         config.logger, run_dir=str(run_dir), resumed_at_step=resumed_at_step, _convert_="all"
     )
     defaults = {
         "default_root_dir": run_dir,
         "logger": logger or False,
-        "callbacks": callbacks,
+        "callbacks": callbacks + configured,
         "plugins": [AtomicCheckpointIO()],
         "log_every_n_steps": 1,
         "enable_model_summary": False,

@@ -11,9 +11,11 @@ from digits.errors import DigitsError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, with a write that is atomic on every file system and a read that is safe."""
+    """Lightning's checkpoint files, with an atomic write and a safe read."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
         """Writes a checkpoint; an older one of that name stays until the new one is complete."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +25,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Reads a checkpoint of plain values, whatever `weights_only` asks for; see `read_checkpoint`."""
+        """Reads a checkpoint of plain values, whatever `weights_only` asks for."""
         return read_checkpoint(Path(path), map_location)
 
 
@@ -39,9 +41,13 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise DigitsError(f"there is no file {path}") from None
     except Exception as error:  # torch.load raises whatever the bytes make it stumble over
         reason = str(error).splitlines()[0]
-        raise DigitsError(f"{path} cannot be loaded: it is damaged, or holds more than plain values ({reason})") from None
+        raise DigitsError(
+            f"{path} cannot be loaded: it is damaged, or holds more than plain values ({reason})"
+        ) from None
     if not isinstance(content, dict):
-        raise DigitsError(f"{path} is no checkpoint: it holds a {type(content).__name__}, not a dictionary")
+        raise DigitsError(
+            f"{path} is no checkpoint: it holds a {type(content).__name__}, not a dictionary"
+        )
     return content
 
 
@@ -53,11 +59,17 @@ def resume_point(run_dir: Path, resume: str) -> Path | None:
         resume: "auto" (the last checkpoint, if there is one), "must" or "never".
 
     Raises:
-        DigitsError: "must", and there is no checkpoint; or "never", and there is one, which a new start would destroy.
+        DigitsError: "must", and there is no checkpoint; or "never", and there is one, which a new
+            start would destroy.
     """
     last = run_dir / "checkpoints" / "last.ckpt"
     if resume == "must" and not last.exists():
-        raise DigitsError(f"resume=must, but {last} does not exist; name the run to go on with: name=RUN, or resume=auto")
+        raise DigitsError(
+            f"resume=must, but {last} does not exist; name the run to go on with (name=RUN), "
+            "or try resume=auto"
+        )
     if resume == "never" and last.exists():
-        raise DigitsError(f"resume=never, but {run_dir} holds a run already; choose another name=RUN, or resume=auto")
+        raise DigitsError(
+            f"resume=never, but {run_dir} holds a run already; try another name=RUN, or resume=auto"
+        )
     return last if last.exists() else None

@@ -10,14 +10,24 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from digits.atomic import write_atomically
 
-COLUMNS = ("epoch", "step", "train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr", "time_s")
+COLUMNS = (
+    "epoch",
+    "step",
+    "train/loss",
+    "train/accuracy",
+    "val/loss",
+    "val/accuracy",
+    "lr",
+    "time_s",
+)
 
 
 class History(Callback):
     """Writes metrics.csv, one row an epoch.
 
-    The rows are part of every checkpoint. So a resumed run goes on with the table as it was when that checkpoint was
-    written, and ends with the same table as a run that was never interrupted (but for the times).
+    The rows are part of every checkpoint. So a resumed run goes on with the table as it was when
+    that checkpoint was written, and ends with the same table as a run that was never interrupted
+    (but for the times).
 
     Args:
         run_dir: where metrics.csv is written.
@@ -39,7 +49,11 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds the epoch's row, before the checkpoint is written."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name in COLUMNS}
+        metrics = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name in COLUMNS
+        }
         optimizer = trainer.optimizers[0]
         self.rows.append(
             {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
@@ -65,4 +79,7 @@ class History(Callback):
 def read_history(run_dir: Path) -> list[dict[str, float]]:
     """Reads metrics.csv of a run directory; what was not measured is left out of a row."""
     with (run_dir / "metrics.csv").open(newline="") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]

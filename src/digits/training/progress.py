@@ -5,13 +5,24 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from digits.models import Classifier
 
 
 class TrainingProgress(ProgressBar):
     """A bar over the whole training, and one line for each epoch, which stays.
 
-    Counts optimizer steps, not stacks of minibatches. Where the output is no terminal, only the lines are written.
+    Counts optimizer steps, not stacks of minibatches. Where the output is no terminal, only the
+    lines are written.
 
     Args:
         console: where to draw.
@@ -36,7 +47,7 @@ class TrainingProgress(ProgressBar):
             transient=True,
             disable=not self.console.is_terminal,
         )
-        total = pl_module.num_steps() if hasattr(pl_module, "num_steps") else None
+        total = pl_module.num_steps() if isinstance(pl_module, Classifier) else None
         self._task = self._progress.add_task("training", total=total, completed=trainer.global_step)
         self._progress.start()
 
@@ -51,8 +62,13 @@ class TrainingProgress(ProgressBar):
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
-        parts = [f"epoch {trainer.current_epoch + 1:>{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"]
-        parts += [f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics]
+        parts = [
+            f"epoch {trainer.current_epoch + 1:>{len(str(trainer.max_epochs))}}"
+            f"/{trainer.max_epochs}"
+        ]
+        parts += [
+            f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics
+        ]
         parts += [f"{name} {metrics[name]:.2%}" for name in ("val/accuracy",) if name in metrics]
         self.console.print("  ".join(parts), highlight=False)
 
@@ -60,7 +76,9 @@ class TrainingProgress(ProgressBar):
         """Takes the bar away."""
         self._stop()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Takes the bar away, so that the message stands alone."""
         self._stop()
 

@@ -20,7 +20,7 @@ def write_metrics(run_dir: Path, metrics: dict[str, Any]) -> None:
 
 
 def read_metrics(run_dir: Path, max_epochs: int) -> dict[str, Any] | None:
-    """Returns metrics.json if the run trained for `max_epochs` (or stopped early by itself); else `None`."""
+    """Returns metrics.json if the run is finished, with so many epochs allowed; else `None`."""
     try:
         metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
     except FileNotFoundError:
@@ -37,7 +37,11 @@ def show_start(
     resumed_at_step: int | None,
 ) -> None:
     """Prints what is about to be trained, and where to."""
-    what = ", ".join(f"{group}={choices[group]}" for group in ("model", "optim", "norm", "schedule") if group in choices)
+    what = ", ".join(
+        f"{group}={choices[group]}"
+        for group in ("model", "optim", "norm", "schedule")
+        if group in choices
+    )
     console.print(f"[bold]{what}, seed={seed}[/bold]")
     console.print(f"run directory: {relative(run_dir)}")
     if resumed_at_step is not None:
@@ -55,16 +59,23 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
             continue
         low, high = wilson_interval(round(accuracy * number), number)
         table.add_row(
-            title, f"{number:,}", f"{accuracy:.2%}", f"{low:.2%} to {high:.2%}", f"{metrics[f'{part}/loss']:.4f}"
+            title,
+            f"{number:,}",
+            f"{accuracy:.2%}",
+            f"{low:.2%} to {high:.2%}",
+            f"{metrics[f'{part}/loss']:.4f}",
         )
     console.print(table)
     time = f"{metrics['epochs']} epochs in {metrics['train_time_s']:.1f} s"
-    console.print(f"{time}, best after epoch {metrics['best_epoch']}; dataset: {metrics['dataset']}")
+    console.print(
+        f"{time}, best after epoch {metrics['best_epoch']}; dataset: {metrics['dataset']}"
+    )
     console.print(f"model, metrics and loss_curves.png: {relative(run_dir)}")
     console.print(f"to browse the curves: tensorboard --logdir {relative(run_dir.parent)}")
     if metrics["dataset"] == SAMPLE:
         console.print(
-            "[bold red]This was the embedded sample of 5,000 images, not MNIST: do not compare these figures with "
+            "[bold red]This was the embedded sample of 5,000 images, not MNIST: "
+            "do not compare these figures with "
             "those of MNIST.[/bold red]"
         )
 

@@ -1,4 +1,4 @@
-"""The recipe of a run: data, model and trainer are made; fit; the best checkpoint is tested once; all is saved."""
+"""The recipe of a run: make data, model and trainer, fit, test the best checkpoint, save."""
 
 import logging
 import secrets
@@ -9,15 +9,17 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
 
 from digits.artifact import save_model
-from digits.data import MNISTDataModule
+from digits.data.datamodule import MNISTDataModule
 from digits.models import Classifier
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.checkpoints import read_checkpoint, resume_point
 from digits.training.curves import draw_loss_curves
 from digits.training.history import History
+from digits.training.progress import TrainingProgress
 from digits.training.report import read_metrics, show_start, show_summary, write_metrics
 from digits.training.tensorboard import log_hyperparameters
 
@@ -31,7 +33,8 @@ def run(config: DictConfig) -> dict[str, Any]:
         What metrics.json holds.
 
     Raises:
-        DigitsError: the data, the configuration or the checkpoint to resume from cannot be used, or the loss diverged.
+        DigitsError: the data, the configuration or the checkpoint to resume from cannot be used, or
+            the loss diverged.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     choices = HydraConfig.get().runtime.choices
@@ -44,17 +47,20 @@ def run(config: DictConfig) -> dict[str, Any]:
         return metrics
     resumed_at_step = read_checkpoint(last)["global_step"] if last else None
 
-    seed = seed_everything(secrets.randbits(32) if config.seed is None else config.seed, verbose=False)
+    seed = seed_everything(
+        secrets.randbits(32) if config.seed is None else config.seed, verbose=False
+    )
     model = make_model(config, seed)
-    trainer = make_trainer(config, run_dir, console, resumed_at_step)
+    history = History(run_dir)
+    trainer = make_trainer(config, run_dir, [history, TrainingProgress(console)], resumed_at_step)
     datamodule = make_datamodule(config, seed, trainer)
 
     show_start(console, config, choices, seed, run_dir, resumed_at_step)
     trainer.fit(model, datamodule, ckpt_path=last)
-    metrics = {"seed": seed} | _test(trainer, model, datamodule)
+    metrics = {"seed": seed} | _test(trainer, model, datamodule, history)
 
     if trainer.is_global_zero:
-        save_model(run_dir / "model.pt", model, datamodule.mean, datamodule.std, datamodule.dataset)
+        save_model(run_dir / "model.pt", model, datamodule)
         write_metrics(run_dir, metrics)
         draw_loss_curves(run_dir)
         log_hyperparameters(trainer.logger, config, choices, metrics)
@@ -62,24 +68,31 @@ def run(config: DictConfig) -> dict[str, Any]:
     return metrics
 
 
-def _test(trainer: Trainer, model: Classifier, datamodule: MNISTDataModule) -> dict[str, Any]:
+def _test(
+    trainer: Trainer, model: Classifier, datamodule: MNISTDataModule, history: History
+) -> dict[str, Any]:
     """Tests the checkpoint that validation chose, once, and collects what is known of the run."""
     checkpoint = trainer.checkpoint_callback
-    best = checkpoint and checkpoint.best_model_path
+    best = checkpoint.best_model_path if isinstance(checkpoint, ModelCheckpoint) else ""
     best_epoch = trainer.current_epoch
     if best:
         content = read_checkpoint(Path(best))
         model.load_state_dict(content["state_dict"])
         best_epoch = content["epoch"] + 1
-    history = next(callback for callback in trainer.callbacks if isinstance(callback, History))
     validated = next((row for row in history.rows if row["epoch"] == best_epoch), {})
     (tested,) = trainer.test(model, datamodule, verbose=False)
-    metrics = {"dataset": datamodule.dataset, "epochs": trainer.current_epoch, "best_epoch": best_epoch}
+    metrics = {
+        "dataset": datamodule.dataset,
+        "epochs": trainer.current_epoch,
+        "best_epoch": best_epoch,
+    }
     for part, measured in (("val", validated), ("test", tested)):
         num_images = model.num_images[part]
         accuracy = measured.get(f"{part}/accuracy")
-        # Lightning's float32 is the nearest to a fraction of whole images, which is written exactly.
-        metrics[f"{part}/accuracy"] = None if accuracy is None else round(accuracy * num_images) / num_images
+        # Lightning's float32 is near a fraction of whole images; that is written exactly.
+        metrics[f"{part}/accuracy"] = (
+            None if accuracy is None else round(accuracy * num_images) / num_images
+        )
         metrics[f"{part}/loss"] = measured.get(f"{part}/loss")
         metrics[f"num_{part}"] = num_images
     return metrics | {
@@ -96,5 +109,11 @@ def _test(trainer: Trainer, model: Classifier, datamodule: MNISTDataModule) -> d
 def _quieten_lightning() -> None:
     # The data is in memory, so there is nothing for worker processes to do.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # It is not empty when a run is resumed.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # A use inside Lightning of something that torch will remove.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
     # A stack is one of Lightning's batches, so an epoch has few of them.
-    warnings.filterwarnings("ignore", message=".*The number of training batches.*is smaller than the logging interval.*")
+    warnings.filterwarnings(
+        "ignore", message=".*The number of training batches.*is smaller than the logging interval.*"
+    )

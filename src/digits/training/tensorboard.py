@@ -19,7 +19,7 @@ FINAL = ("val/accuracy", "val/loss", "test/accuracy", "test/loss")
 
 
 class TensorBoard(TensorBoardLogger):
-    """Lightning's logger, with both losses on one chart, in the run directory itself and not in a folder below it.
+    """Lightning's logger, writing into the run directory itself, with both losses on one chart.
 
     Args:
         run_dir: where the event files go; TensorBoard shows the run under this folder's name.
@@ -27,11 +27,13 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, run_dir: str, resumed_at_step: int | None = None) -> None:
-        super().__init__(run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at_step)
+        super().__init__(
+            run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at_step
+        )
         self._has_layout = False
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Logs metrics at an optimizer step."""
         if not self._has_layout:
             self.experiment.add_custom_scalars(LAYOUT)
@@ -39,8 +41,13 @@ class TensorBoard(TensorBoardLogger):
         super().log_metrics(metrics, step)
 
     @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Flushes, and leaves the file open for the test and the final metrics."""
+        self.experiment.flush()
+
+    @rank_zero_only
     def save(self) -> None:
-        """Leaves out Lightning's hparams.yaml: Hydra has written the whole configuration to .hydra/."""
+        """Leaves out Lightning's hparams.yaml, since Hydra has written .hydra/config.yaml."""
         self.experiment.flush()
 
 
@@ -50,7 +57,11 @@ def log_hyperparameters(
     """Fills the HPARAMS tab: what was chosen, against the final metrics."""
     if not isinstance(logger, TensorBoard):
         return
-    groups = {group: choices[group] for group in ("model", "optim", "norm", "schedule") if group in choices}
+    groups = {
+        group: choices[group]
+        for group in ("model", "optim", "norm", "schedule")
+        if group in choices
+    }
     values = {
         "lr": config.optim.get("lr"),
         "batch_size": config.data.batch_size,
@@ -60,6 +71,10 @@ def log_hyperparameters(
         "seed": metrics["seed"],
         "dataset": metrics["dataset"],
     }
-    final = {f"final/{name.replace('/', '_')}": metrics[name] for name in FINAL if metrics[name] is not None}
+    final = {
+        f"final/{name.replace('/', '_')}": metrics[name]
+        for name in FINAL
+        if metrics[name] is not None
+    }
     logger.log_hyperparams(groups | values, final)
-    logger.finalize("success")
+    logger.experiment.close()

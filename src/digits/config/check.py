@@ -1,0 +1,96 @@
+"""The check before a run: names and values, before torch is imported or a directory made."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from digits.config.arguments import check_arguments
+from digits.config.contradictions import contradictions
+from digits.config.explain import explain
+from digits.config.kinds import shown
+from digits.config.place import check_place
+from digits.config.rules import RULES
+from digits.config.sweep import jobs
+from digits.config.unknown import check_keys
+from digits.errors import DigitsError
+
+
+class CheckBeforeRun(Callback):
+    """Ends a wrong command line before its run or sweep begins.
+
+    Hydra turns the exceptions of a callback into warnings, but lets SystemExit pass. So what is
+    wrong leaves as the cause of a SystemExit, and `digits.config.explain.one_line_errors` says it.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Checks the configuration of a single run."""
+        try:
+            HydraConfig.instance().set_config(config)  # the names of runs are made from it
+            values = check_values(config)
+            check_place("hydra.run.dir", Path(config.hydra.run.dir))
+            check_arguments(values)
+        except Exception as error:
+            raise SystemExit(1) from error
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Checks the configurations of a sweep's jobs."""
+        try:
+            HydraConfig.instance().set_config(config)
+            loader = GlobalHydra.instance().config_loader()
+            checked = [check_values(job) for job in jobs(config, loader)]
+            check_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
+            for values in checked:
+                check_arguments(values)
+        except Exception as error:
+            raise SystemExit(1) from error
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Ends a run that a user's mistake made fail, before Hydra prints a line of its own."""
+        job_return: JobReturn = kwargs["job_return"]
+        if job_return.status is JobStatus.FAILED:
+            error = job_return._return_value  # `return_value` would print that line and raise
+            if explain(error):
+                raise SystemExit(1) from error
+
+
+def check_values(config: DictConfig) -> dict[str, Any]:
+    """Checks the names and values of a composed configuration.
+
+    Returns:
+        The configuration as plain Python, without Hydra's part.
+
+    Raises:
+        DigitsError: the first thing that is wrong with it.
+    """
+    values = {str(key): _plain(config[key]) for key in config if key != "hydra"}
+    check_keys(values, config.hydra)
+    for rule in RULES:
+        for key, value in find(values, rule.key):
+            if not rule.kind.accepts(value):
+                expected = f"{key} must be {rule.kind.words}"
+                raise DigitsError(f"{expected}, got {shown(value)}; try {key}={rule.remedy}")
+    for contradiction in contradictions(values):
+        raise DigitsError(contradiction)
+    return values
+
+
+def find(values: Any, pattern: str, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the keys that a pattern stands for, with their values; a star is any one name."""
+    if not pattern:
+        yield key, values
+    elif isinstance(values, Mapping):
+        first, _, rest = pattern.partition(".")
+        for name in values if first == "*" else {first} & values.keys():
+            yield from find(values[name], rest, f"{key}.{name}".lstrip("."))
+
+
+def _plain(value: Any) -> Any:
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+    return value

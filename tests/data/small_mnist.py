@@ -1,0 +1,63 @@
+"""Small made-up data files under MNIST's names, with checksums of their own."""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from digits.data.files import DataFile, Part, PartFiles
+
+Values = npt.NDArray[np.uint8]
+
+
+def idx_bytes(values: Values) -> bytes:
+    """The IDX file of a uint8 array, written from the format's description."""
+    dimensions = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return b"\0\0\x08" + bytes([values.ndim]) + dimensions + values.tobytes()
+
+
+@dataclass
+class SmallMnist:
+    """A data set with MNIST's file names: 40 training and 20 test images."""
+
+    files: dict[Part, PartFiles]
+    unpacked: dict[str, bytes]
+    packed: dict[str, bytes]
+
+    def write(self, folder: Path, *, gzipped: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in (self.packed if gzipped else self.unpacked).items():
+            (folder / name).write_bytes(content)
+
+    @property
+    def train_images(self) -> DataFile:
+        return self.files["train"].images
+
+
+def small_mnist(label_values: int = 10) -> SmallMnist:
+    random = np.random.RandomState(1)
+    unpacked, packed = {}, {}
+
+    def make(name: str, values: Values) -> DataFile:
+        unpacked[name] = idx_bytes(values)
+        packed[f"{name}.gz"] = gzip.compress(unpacked[name], mtime=0)
+        return DataFile(
+            name=name,
+            shape=values.shape,
+            sha256=hashlib.sha256(unpacked[name]).hexdigest(),
+            gz_sha256=hashlib.sha256(packed[f"{name}.gz"]).hexdigest(),
+            gz_bytes=len(packed[f"{name}.gz"]),
+        )
+
+    def part(prefix: str, size: int) -> PartFiles:
+        images = random.randint(0, 256, (size, 28, 28)).astype(np.uint8)
+        labels = (np.arange(size) % label_values).astype(np.uint8)
+        labels[-1] = label_values - 1
+        return PartFiles(
+            make(f"{prefix}-images-idx3-ubyte", images), make(f"{prefix}-labels-idx1-ubyte", labels)
+        )
+
+    return SmallMnist({"train": part("train", 40), "test": part("t10k", 20)}, unpacked, packed)
