@@ -14,7 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from digits.config.explain import one_line_errors
-from digits.config.names import register_names
+from digits.config.resolvers import register_resolvers
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -27,6 +27,6 @@ def main(config: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    register_names()
+    register_resolvers()
     with one_line_errors(Path(__file__).parent / "conf"):
         main()

@@ -1,5 +1,6 @@
 """The check before a run: names and values, before torch is imported or a directory made."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ class CheckBeforeRun(Callback):
         """Checks the configuration of a single run."""
         try:
             HydraConfig.instance().set_config(config)  # the names of runs are made from it
-            values = check_values(config)
+            values = plain(config)
+            check_keys(values, config.hydra)
+            check_values(values)
             check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_arguments(values)
         except Exception as error:
@@ -43,9 +46,14 @@ class CheckBeforeRun(Callback):
         try:
             HydraConfig.instance().set_config(config)
             loader = GlobalHydra.instance().config_loader()
-            checked = [check_values(job) for job in jobs(config, loader)]
+            composed = []
+            for job, assignments in jobs(config, loader):
+                composed.append(plain(job))
+                check_keys(composed[-1], job.hydra)
+                for assigned in assignments:
+                    check_values(put(composed[-1], assigned))
             check_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
-            for values in checked:
+            for values in composed:
                 check_arguments(values)
         except Exception as error:
             raise SystemExit(1) from error
@@ -59,17 +67,15 @@ class CheckBeforeRun(Callback):
                 raise SystemExit(1) from error
 
 
-def check_values(config: DictConfig) -> dict[str, Any]:
-    """Checks the names and values of a composed configuration.
+def check_values(values: Mapping[str, Any]) -> None:
+    """Checks the values of a composed configuration: each by itself, then together.
 
-    Returns:
-        The configuration as plain Python, without Hydra's part.
+    Args:
+        values: the configuration as plain Python, without Hydra's part.
 
     Raises:
-        DigitsError: the first thing that is wrong with it.
+        DigitsError: the first value that is wrong.
     """
-    values = {str(key): _plain(config[key]) for key in config if key != "hydra"}
-    check_keys(values, config.hydra)
     for rule in RULES:
         for key, value in find(values, rule.key):
             if not rule.kind.accepts(value):
@@ -77,7 +83,6 @@ def check_values(config: DictConfig) -> dict[str, Any]:
                 raise DigitsError(f"{expected}, got {shown(value)}; try {key}={rule.remedy}")
     for contradiction in contradictions(values):
         raise DigitsError(contradiction)
-    return values
 
 
 def find(values: Any, pattern: str, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -90,7 +95,25 @@ def find(values: Any, pattern: str, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from find(values[name], rest, f"{key}.{name}".lstrip("."))
 
 
-def _plain(value: Any) -> Any:
-    if OmegaConf.is_config(value):
-        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
-    return value
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Returns a configuration as plain Python, without Hydra's part."""
+    values: dict[str, Any] = {}
+    for key in config:
+        if key != "hydra":
+            value = config[key]
+            if OmegaConf.is_config(value):
+                value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+            values[str(key)] = value
+    return values
+
+
+def put(values: dict[str, Any], assigned: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a copy of nested values with others put in by their dotted keys."""
+    values = copy.deepcopy(values)
+    for key, value in assigned.items():
+        *parents, name = key.split(".")
+        node = values
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return values

@@ -64,7 +64,7 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in OUTSIDE:
         return f"{error.filename or 'a file'} cannot be written or read ({error.strerror})"
     mendable = isinstance(error, DigitsError) or _is_misconfiguration(error)
-    return first_line(error) if mendable or _raised_by(error, "hydra.") else None
+    return first_line(error) if mendable or _raised_by(error, ("hydra.",)) else None
 
 
 def first_line(error: BaseException) -> str:
@@ -91,13 +91,12 @@ def _is_misconfiguration(error: BaseException) -> bool:
 
 def _is_refusal(cause: BaseException) -> bool:
     """Whether a class refuses its arguments: by a ValueError, or by having no such argument."""
-    return type(cause) is ValueError or (
-        isinstance(cause, TypeError) and _raised_by(cause, "hydra.")
-    )
+    by_library = _raised_by(cause, ("hydra.", "pytorch_lightning.", "lightning_fabric."))
+    return type(cause) is ValueError or (isinstance(cause, ValueError | TypeError) and by_library)
 
 
-def _raised_by(error: BaseException, package: str) -> bool:
+def _raised_by(error: BaseException, packages: tuple[str, ...]) -> bool:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    return frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith(package)
+    return frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith(packages)

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from digits.config.nearest import leaves, suggestion
+from digits.config.nearest import leaves, likeness, suggestion
 from digits.config.sweep import values
 
 CONFIG_NAME = "config"
@@ -50,13 +50,9 @@ class _Mistakes:
         self.config_name, self.multirun = config_name, multirun
         self.loader = GlobalHydra.instance().config_loader()
         self.parser = OverridesParser.create(config_loader=self.loader)
-        self.options = {group: self.loader.get_group_options(group) for group in self._groups("")}
-
-    def _groups(self, parent: str) -> Iterator[str]:
-        for name in self.loader.list_groups(parent):
-            group = f"{parent}/{name}".lstrip("/")
-            yield group
-            yield from self._groups(group)
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+        groups = [group for group in self.loader.list_groups("") if group != "hydra"]
+        self.options = {group: self.loader.get_group_options(group) for group in groups}
 
     def of(self, overrides: Sequence[str]) -> Iterator[str]:
         """Yields the mistakes: first of writing, then of groups and options, then of keys."""
@@ -67,12 +63,14 @@ class _Mistakes:
             except OverrideParseException as error:
                 yield self._unreadable(line, error)
         for override in parsed:
+            group = override.key_or_group
+            if "/" in group:  # hydra/launcher, or a folder in a folder
+                self.options[group] = self.loader.get_group_options(group)
             if override.is_sweep_override() and not self.multirun:
                 yield self._several(override)
         chosen = [each for each in parsed if each.key_or_group in self.options]
-        config = self._compose([])
         for override in chosen:
-            yield from self._option(override, config)
+            yield from self._option(override)
         for config in self._configs(chosen):
             for override in parsed:
                 if override not in chosen:
@@ -80,13 +78,19 @@ class _Mistakes:
 
     def _configs(self, chosen: Sequence[Override]) -> Iterator[DictConfig]:
         """Yields what the choices compose: each value of a sweep's, and what Hydra begins with."""
-        lines = [values(each) for each in chosen if not each.is_delete()]
+        lines = [values(each) for each in chosen if not each.is_delete() and values(each)]
         for index in range(max(map(len, lines), default=1)):
             yield self._compose([each[min(index, len(each) - 1)] for each in lines])
         # Hydra first applies single values to the choices of which there is only one.
         yield self._compose([each[0] for each in lines if len(each) == 1])
 
     def _compose(self, choices: Sequence[str]) -> DictConfig:
+        key = tuple(choices)
+        if key not in self.composed:
+            self.composed[key] = self._compose_anew(choices)
+        return self.composed[key]
+
+    def _compose_anew(self, choices: Sequence[str]) -> DictConfig:
         with suppress(HydraException, ValueError):
             return compose(self.config_name, list(choices), return_hydra_config=True)
         return compose(self.config_name, return_hydra_config=True)
@@ -112,8 +116,8 @@ class _Mistakes:
             advice += f", or {key}=[{value}] for a list"
         return f"{line} names several values; {advice}"
 
-    def _option(self, override: Override, config: DictConfig) -> Iterator[str]:
-        group, taken = override.key_or_group, override.key_or_group in config.hydra.runtime.choices
+    def _option(self, override: Override) -> Iterator[str]:
+        group = override.key_or_group
         if override.is_delete():
             return
         for line in values(override):
@@ -122,7 +126,8 @@ class _Mistakes:
                 if name not in self.options[group]:
                     advice = suggestion(name, self.options[group], f"{group}={{}}")
                     yield f"there is no {group}={name}; {advice}"
-            if override.package or override.is_force_add() or (override.is_add() and taken):
+            prefixed = override.is_add() or override.is_force_add()
+            if override.package or (prefixed and group in self._compose([]).hydra.runtime.choices):
                 yield f"{line}: a choice is written without + or @ here; try {group}={value}"
 
     def _key(self, override: Override, config: DictConfig) -> Iterator[str]:
@@ -136,26 +141,27 @@ class _Mistakes:
         form = f"{{}}={value}" if "=" in line else "~{}"
         parent, _, name = key.rpartition(".")
         group = parent.partition(".")[0]
-        others = [
-            option for option in self.options.get(group, []) if self._takes(group, option, key)
-        ]
-        if others:
-            form = f"{group}={others[0]} {form.format(key)}"
-            here = self._of(group, config)
-            yield f"{key} is no key of {here}, but of {group}={others[0]}; try {form}"
-            return
         names = [
             each for each in self._names(config) if (group == "hydra") == each.startswith("hydra")
         ]
         siblings = [each for each in names if each.startswith(f"{parent}.")]
+        if others := self._others(group, key, siblings):
+            form = f"{group}={others[0]} {form.format(key)}"
+            here = self._of(group, config)
+            yield f"{key} is no key of {here}, but of {group}={others[0]}; try {form}"
+            return
         advice = suggestion(key, names, form, siblings or self._top(config))
         target = OmegaConf.select(config, f"{parent}._target_") if parent else None
         if target and not override.is_delete():
             advice += f", or +{key}={value} if {target} takes {name}"
         yield f"{key} is no key of {self._of(group, config)}; {advice}"
 
-    def _takes(self, group: str, option: str, key: str) -> bool:
-        return group != "hydra" and _has(self._compose([f"{group}={option}"]), key)
+    def _others(self, group: str, key: str, siblings: Sequence[str]) -> list[str]:
+        """Returns the options of the group that have the key, unless it is a slip of the pen."""
+        if group == "hydra" or any(likeness(key, each) > 0.8 for each in siblings):
+            return []
+        options = self.options.get(group, [])
+        return [each for each in options if _has(self._compose([f"{group}={each}"]), key)]
 
     def _of(self, group: str, config: DictConfig) -> str:
         choice = config.hydra.runtime.choices.get(group)

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 
 MAX_LENGTH = 100
 """File systems allow 255 bytes; TensorBoard and `ls` are readable up to about this many."""
@@ -45,9 +44,3 @@ def job_name() -> str:
         group = key in hydra.runtime.choices
         parts.append(value if group else f"{key.rpartition('.')[2]}-{value}")
     return slug("_".join([str(hydra.job.num), *parts]))
-
-
-def register_names() -> None:
-    """Makes both names known to OmegaConf; `train.py` calls this before Hydra composes."""
-    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
-    OmegaConf.register_new_resolver("job_name", job_name, replace=True)

@@ -1,6 +1,6 @@
 """The names that a mistyped name is near to."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -47,13 +47,15 @@ def suggestion(
     return f"valid: {', '.join(sorted(names if valid is None else valid)) or 'none'}"
 
 
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yields the dotted keys of all values but mappings, without those like `_target_`."""
+def leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns all values but mappings by their dotted keys, without those like `_target_`."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{name}.")
+            found |= leaves(value, f"{prefix}{name}.")
         elif not str(name).startswith("_"):
-            yield f"{prefix}{name}"
+            found[f"{prefix}{name}"] = value
+    return found
 
 
 def _ratio(name: str, other: str) -> float:

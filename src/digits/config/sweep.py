@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,8 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
 
-MAX_JOBS = 64
-"""A larger sweep is checked value by value, not job by job: composing one takes about 20 ms."""
+MAX_JOBS = 500
+"""A larger sweep is checked value by value, not job by job: composing and checking take time."""
+
+
+Assignments = list[dict[str, Any]]
+"""For each job, its own values by their dotted keys."""
 
 
 class WrongJob(HydraException):
@@ -28,8 +33,11 @@ class WrongJob(HydraException):
         self.overrides = overrides
 
 
-def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[DictConfig]:
-    """Yields the configurations of a sweep's jobs, or some that hold every one of its values.
+def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[DictConfig, Assignments]]:
+    """Yields what a sweep's jobs are: composed configurations, and values to put into each.
+
+    Composing takes 0.1 s, so it is done once for each combination of choices (`optim=adam,sgd`),
+    and then serves all combinations of values (`seed=0,1,2`).
 
     Args:
         config: the sweep's own configuration, whose overrides name several values.
@@ -37,23 +45,35 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[DictConfig]:
     """
     params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     lines = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(lines)
-    for override in overrides:
-        if not values(override):
+    parser = OverridesParser.create(config_loader=loader)
+    choices: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
+    for override in parser.parse_overrides(lines):
+        named = values(override)
+        if not named:
             raise DigitsError(f"{override.input_line} names no value, so there is nothing to run")
-    choices = {override.get_key_element(): values(override) for override in overrides}
-    if math.prod(len(each) for each in choices.values()) <= MAX_JOBS:
-        combinations = [list(job) for job in itertools.product(*choices.values())]
-    else:
-        first = {key: each[0] for key, each in choices.items()}
-        combinations = [list(first.values())]
-        for key, each in choices.items():
-            combinations += [list((first | {key: value}).values()) for value in each[1:]]
-    for job in combinations:
+        is_choice = override.key_or_group in config.hydra.runtime.choices
+        (choices if is_choice else others)[override.get_key_element()] = named
+    single = [each[0] for each in others.values()]
+    swept = [each for each in others.values() if len(each) > 1]
+    parsed = {line: parser.parse_override(line) for each in swept for line in each}
+    assigned = {line: (each.key_or_group, each.value()) for line, each in parsed.items()}
+    for chosen in combinations(list(choices.values())):
+        job = [*chosen, *single]
         try:
-            yield loader.load_sweep_config(config, job)
+            composed = loader.load_sweep_config(config, job)
         except HydraException as error:
             raise WrongJob(job) from error
+        yield composed, [dict(assigned[line] for line in each) for each in combinations(swept)]
+
+
+def combinations(alternatives: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
+    """Yields all combinations; of too many, some that hold each alternative."""
+    if math.prod(map(len, alternatives)) <= MAX_JOBS:
+        yield from itertools.product(*alternatives)
+        return
+    for index in range(max(map(len, alternatives))):
+        yield tuple(each[min(index, len(each) - 1)] for each in alternatives)
 
 
 def values(override: Override) -> list[str]:

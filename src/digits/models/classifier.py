@@ -1,7 +1,8 @@
 """The training logic that all networks share."""
 
+import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from digits.data.batches import Batch
 from digits.errors import DigitsError
+from digits.models.stepping import count_steps, lightning_takes_part
 from digits.randomness import device_generator, draw_seed
 
 NUM_CLASSES = 10
@@ -49,14 +51,6 @@ class Classifier(LightningModule):
     """
 
     network: nn.Module
-    training_arguments: ClassVar = [
-        "optimizer",
-        "schedule",
-        "accumulate_grad_batches",
-        "gradient_clip_val",
-        "gradient_clip_algorithm",
-        "seed",
-    ]
 
     def __init__(
         self,
@@ -70,7 +64,7 @@ class Classifier(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.save_hyperparameters(ignore=self.training_arguments)
+        self.save_hyperparameters(ignore=list(inspect.signature(Classifier).parameters))
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.accumulate_grad_batches = accumulate_grad_batches
         self.gradient_clip_val = gradient_clip_val
@@ -96,6 +90,11 @@ class Classifier(LightningModule):
         """
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer) and not isinstance(scheduler, list)
+        backward: Callable[[Tensor], None] = Tensor.backward
+        take_step: Callable[[], Any] = optimizer.optimizer.step
+        if through_lightning := lightning_takes_part(self):
+            backward, take_step = self.manual_backward, optimizer.step
+        parameters = list(self.parameters())
         generator = device_generator(self.device)
         accumulate = self.accumulate_grad_batches
         first_step = step = self.global_step
@@ -107,7 +106,7 @@ class Classifier(LightningModule):
             generator.manual_seed(draw_seed(self.seed, step, index % accumulate, self.global_rank))
             output = self(images)
             loss = F.cross_entropy(output, labels)
-            self.manual_backward(loss / accumulate if accumulate > 1 else loss)
+            backward(loss / accumulate if accumulate > 1 else loss)
             losses.append(loss.detach())
             logits.append(output.detach())
             if (index + 1) % accumulate == 0 or index + 1 == len(minibatches):
@@ -115,19 +114,14 @@ class Classifier(LightningModule):
                     self.clip_gradients(
                         optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
                     )
-                optimizer.step()
-                optimizer.zero_grad()
+                take_step()
+                for parameter in parameters:
+                    parameter.grad = None
                 if scheduler is not None:
                     scheduler.step()
                 step += 1
-        self._count_steps(step - first_step)
+        count_steps(self.trainer, step - first_step, counted_by_lightning=through_lightning)
         self._log_stack(minibatches, torch.stack(losses), torch.cat(logits))
-
-    def _count_steps(self, num_steps: int) -> None:
-        # Whatever is logged, by whom ever, is logged at `_batches_that_stepped`, which Lightning
-        # increments by one after each of its batches. Moving it on makes the x axis of every curve
-        # count optimizer steps.
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped += num_steps - 1
 
     def _log_stack(
         self, minibatches: list[tuple[Tensor, Tensor]], losses: Tensor, logits: Tensor
@@ -144,15 +138,12 @@ class Classifier(LightningModule):
         sizes = torch.tensor([len(labels) for _, labels in minibatches], device=losses.device)
         self.train_loss.update(losses, sizes)
         self.train_accuracy.update(logits, torch.cat([labels for _, labels in minibatches]))
-        if (
-            self._epoch_logged != self.current_epoch
-        ):  # once is enough: Lightning computes them at the epoch's end
+        # `self.log` takes half a millisecond a value. Once an epoch is enough for metrics, which
+        # Lightning computes at the epoch's end; the values of a step go to the loggers directly.
+        if self._epoch_logged != self.current_epoch:
             self._epoch_logged = self.current_epoch
-            self.log("train/loss", self.train_loss, on_step=False, on_epoch=True, batch_size=1)
-            self.log(
-                "train/accuracy", self.train_accuracy, on_step=False, on_epoch=True, batch_size=1
-            )
-        # Not `self.log`, which costs half a millisecond a value.
+            metrics = {"train/loss": self.train_loss, "train/accuracy": self.train_accuracy}
+            self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=1)
         values = {
             "train/loss_step": losses.mean(),
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],

@@ -34,6 +34,13 @@ class TrainingProgress(ProgressBar):
         self._progress: Progress | None = None
         self._task = TaskID(0)
 
+    def disable(self) -> None:
+        """Lightning calls this in all processes but the first."""
+        self.console = Console(quiet=True)
+
+    def enable(self) -> None:
+        """Nothing was disabled."""
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the bar."""
         self._progress = Progress(

@@ -107,6 +107,10 @@ def _test(
 
 
 def _quieten_lightning() -> None:
+    for name in ("pytorch_lightning", "lightning_fabric"):  # to train.log, not to the screen
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
     # The data is in memory, so there is nothing for worker processes to do.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # It is not empty when a run is resumed.

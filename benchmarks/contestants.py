@@ -1,0 +1,192 @@
+"""The ways of training the same network that the benchmark compares."""
+
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from digits.data.datamodule import MNISTDataModule
+from digits.data.normalization import normalize
+from digits.models.mlp import mlp
+from digits.training.build import make_datamodule, make_model, make_trainer
+from digits.training.history import History
+from digits.training.progress import TrainingProgress
+
+CONF = Path(__file__).parents[1] / "conf"
+Turn = Callable[[], Any]
+
+warnings.filterwarnings("ignore")
+logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One network and batch size."""
+
+    overrides: list[str]
+    hidden: tuple[int, ...]
+    dropout_rate: float
+    batch_size: int
+
+    @property
+    def description(self) -> str:
+        """What is trained, in words."""
+        widths = "-".join(map(str, (784, *self.hidden, 10)))
+        rate = f", dropout {self.dropout_rate}" if self.dropout_rate else ""
+        return f"{widths}{rate}, batch {self.batch_size}, fused Adam"
+
+    def network(self) -> nn.Module:
+        """The network, with the same first weights for everyone."""
+        torch.manual_seed(0)
+        return mlp(self.hidden, self.dropout_rate)
+
+    def optimizer(self, parameters: Any, fused: bool = True) -> torch.optim.Optimizer:
+        """The optimizer of a default run."""
+        return torch.optim.Adam(parameters, lr=1e-3, fused=fused)
+
+
+SETTINGS = {
+    "baseline": Setting(["model=baseline", "data.batch_size=64"], (128, 64), 0.0, 64),
+    "dropout": Setting(["model=dropout", "data.batch_size=128"], (512, 256), 0.2, 128),
+}
+
+
+def _training_tensors() -> tuple[Tensor, Tensor]:
+    data = MNISTDataModule(_compose([]).data.dir)
+    data.prepare_data()
+    data.setup("fit")
+    assert data.train is not None
+    images = normalize(data.train.images[data.train_indices], 0.5, 0.5)
+    return images, data.train.labels[data.train_indices]
+
+
+def _compose(overrides: list[str]) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", [*overrides, "name=benchmark"])
+
+
+def bare_loop(setting: Setting, num_epochs: int, turn: Turn, fused: bool = True) -> None:
+    """The loop that one would write by hand, over normalized float images in memory."""
+    images, labels = _training_tensors()
+    network = setting.network()
+    optimizer = setting.optimizer(network.parameters(), fused)
+    for _ in range(num_epochs):
+        turn()
+        for indices in torch.randperm(len(images)).split(setting.batch_size):
+            loss = F.cross_entropy(network(images[indices]), labels[indices])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+class _TakeTurns(Callback):
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.turn()
+
+
+def digits(setting: Setting, num_epochs: int, turn: Turn) -> None:
+    """This project, with everything on that a default run has."""
+    config = _compose([*setting.overrides, f"trainer.max_epochs={num_epochs}"])
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir = Path(folder)
+        screen = Console(file=io.StringIO(), force_terminal=True)
+        callbacks = [_TakeTurns(turn), History(run_dir), TrainingProgress(screen)]
+        trainer = make_trainer(config, run_dir, callbacks, resumed_at_step=None)
+        torch.manual_seed(0)
+        trainer.fit(make_model(config, 0), make_datamodule(config, 0, trainer))
+
+
+class _Automatic(LightningModule):
+    """What Lightning's tutorials write."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.setting, self.network = setting, setting.network()
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        loss = F.cross_entropy(self.network(images), labels)
+        self.log("train/loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.setting.optimizer(self.parameters())
+
+
+def _lightning(setting: Setting, num_epochs: int, turn: Turn, loader: DataLoader[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=num_epochs,
+            callbacks=[_TakeTurns(turn)],
+            default_root_dir=folder,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(_Automatic(setting), loader)
+
+
+class _Resident(TensorDataset):
+    def __getitems__(self, indices: list[int]) -> list[Tensor]:
+        return [tensor[indices] for tensor in self.tensors]
+
+
+def lightning_resident(setting: Setting, num_epochs: int, turn: Turn) -> None:
+    """Lightning's automatic optimization, with whole minibatches of tensors in memory."""
+    dataset = _Resident(*_training_tensors())
+    loader = DataLoader(dataset, setting.batch_size, shuffle=True, collate_fn=lambda batch: batch)
+    _lightning(setting, num_epochs, turn, loader)
+
+
+def lightning_torchvision(
+    setting: Setting, num_epochs: int, turn: Turn, num_workers: int
+) -> None:
+    """Lightning with torchvision's dataset, transforms of single images, and a DataLoader."""
+    from torchvision.datasets import MNIST
+    from torchvision.transforms import Compose, Normalize, ToTensor
+
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = _torchvision_mnist(Path(folder), MNIST)
+        dataset.transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
+        loader = DataLoader(dataset, setting.batch_size, shuffle=True, num_workers=num_workers)
+        _lightning(setting, num_epochs, turn, loader)
+
+
+def _torchvision_mnist(folder: Path, kind: Any) -> Any:
+    """Gives torchvision's dataset our 55,000 images, wherever the files lie."""
+    data = MNISTDataModule(_compose([]).data.dir)
+    data.prepare_data()
+    data.setup("fit")
+    assert data.train is not None
+    dataset = kind.__new__(kind)
+    dataset.data = data.train.images[data.train_indices].squeeze(1)
+    dataset.targets = data.train.labels[data.train_indices]
+    dataset.transform = dataset.target_transform = None
+    return dataset
+
+
+CONTESTANTS: dict[str, Callable[..., None]] = {
+    "bare loop": bare_loop,
+    "bare loop, Adam not fused": partial(bare_loop, fused=False),
+    "digits": digits,
+    "Lightning, automatic, in memory": lightning_resident,
+    "Lightning + torchvision, 0 workers": partial(lightning_torchvision, num_workers=0),
+    "Lightning + torchvision, 2 workers": partial(lightning_torchvision, num_workers=2),
+}

@@ -1,0 +1,12 @@
+"""What conf/config.yaml can ask for in `${...}`, beyond what OmegaConf and Hydra know."""
+
+from omegaconf import OmegaConf
+
+from digits.config.help import help_choices, help_values
+from digits.config.names import job_name, run_name
+
+
+def register_resolvers() -> None:
+    """Makes the functions known under their names; `train.py` calls this before Hydra composes."""
+    for function in (run_name, job_name, help_choices, help_values):
+        OmegaConf.register_new_resolver(function.__name__, function, replace=True)

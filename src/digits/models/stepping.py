@@ -1,0 +1,53 @@
+"""Where Lightning's loop meets ours: who takes a step, and how steps are counted."""
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.plugins import MixedPrecision, Precision
+from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.strategies import SingleDeviceStrategy
+
+HOOKS = (
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+)
+
+
+def lightning_takes_part(model: LightningModule) -> bool:
+    """Says whether Lightning has anything to do in each backward pass and optimizer step.
+
+    It has, if gradients are scaled (fp16) or exchanged between processes, if a callback or the
+    model itself wants to be called, or if a profiler listens. Otherwise its calls, 5 % of the time
+    of a small network's step, can be left out.
+    """
+    trainer = model.trainer
+    precision = trainer.precision_plugin
+    unscaled = type(precision) is Precision or (
+        type(precision) is MixedPrecision and precision.scaler is None
+    )
+    listeners: list[tuple[object, type]] = [(model, LightningModule)]
+    listeners += [(callback, Callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    hooked = any(
+        getattr(type(listener), hook, None) is not getattr(kind, hook, None)
+        for listener, kind in listeners
+        for hook in HOOKS
+    )
+    single = isinstance(trainer.strategy, SingleDeviceStrategy)
+    profiled = not isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
+    return hooked or profiled or not (unscaled and single)
+
+
+def count_steps(trainer: Trainer, num_steps: int, counted_by_lightning: bool) -> None:
+    """Tells Lightning that one of its batches was `num_steps` optimizer steps.
+
+    `global_step` is the number of completed steps. Whatever is logged, by whom ever, is logged at
+    `_batches_that_stepped`, which Lightning increments by one after each of its batches; moving it
+    on makes the x axis of every curve count optimizer steps.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    loop._batches_that_stepped += num_steps - 1
+    if not counted_by_lightning:
+        progress = loop.manual_optimization.optim_step_progress
+        for tracker in (progress.total, progress.current):
+            tracker.ready += num_steps
+            tracker.completed += num_steps

@@ -1,0 +1,60 @@
+"""Runs the real train.py, in this process, with a command line of the test's."""
+
+import logging
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+ROOT = Path(__file__).parents[2]
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit code, and what it wrote."""
+
+    code: object
+    stdout: str
+    stderr: str
+
+
+CommandLine = Callable[..., Ended]
+
+
+@pytest.fixture
+def _as_new() -> Iterator[None]:
+    """Puts back what Hydra keeps for the whole process."""
+    level, handlers = logging.root.level, logging.root.handlers[:]
+    yield
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
+    logging.root.setLevel(level)
+    logging.root.handlers[:] = handlers
+
+
+@pytest.fixture
+def train(
+    _as_new: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> CommandLine:
+    """Returns a function that is `python train.py ARGUMENTS`, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # train.py sets it; this puts it back
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *arguments])
+        capfd.readouterr()
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            code: object = 0
+        except SystemExit as stopped:
+            code = stopped.code or 0
+        return Ended(code, *capfd.readouterr())
+
+    return run

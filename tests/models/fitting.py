@@ -1,0 +1,100 @@
+"""Trainings of a few real images: the project's, and the same ones in Lightning's own way."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from digits.data.batches import Batch
+from digits.data.datamodule import MNISTDataModule
+from digits.randomness import draw_seed
+
+BATCH_SIZE = 16
+NUM_IMAGES = 200
+MINIBATCHES = 13
+"""In an epoch: twelve of 16 images and one of 8."""
+
+
+def images(minibatches_per_stack: int = 1, **options: Any) -> MNISTDataModule:
+    """Two hundred images of the sample to train on, 500 to validate, 1,000 to test."""
+    defaults: dict[str, Any] = {"batch_size": BATCH_SIZE, "train_size": NUM_IMAGES, "seed": 3}
+    return MNISTDataModule(
+        source="sample", minibatches_per_stack=minibatches_per_stack, **defaults | options
+    )
+
+
+def trainer(**options: Any) -> Trainer:
+    """A trainer of two epochs that writes and prints nothing, and validates if asked to."""
+    # On a busy machine two threads wait for each other, up to 10 ms an operation.
+    torch.set_num_threads(1)
+    quiet: dict[str, Any] = {
+        "accelerator": "cpu",
+        "max_epochs": 2,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "limit_val_batches": 0,
+        "log_every_n_steps": 1,
+        "use_distributed_sampler": False,
+    }
+    return Trainer(**quiet | options)
+
+
+def fit(model: LightningModule, minibatches_per_stack: int = 1, **options: Any) -> Trainer:
+    """Trains a model on `images`."""
+    fitting = trainer(**options)
+    fitting.fit(model, images(minibatches_per_stack))
+    return fitting
+
+
+class AutomaticTwin(LightningModule):
+    """The training of a classifier as Lightning does it: one minibatch a batch, one loss a step.
+
+    Args:
+        network: copied, so that both start from the same weights.
+        optimizer: makes the optimizer.
+        schedule: makes a schedule that is stepped with the optimizer.
+        seed: what the random draws of the training depend on, together with the step.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Callable[..., Optimizer],
+        schedule: Callable[[Optimizer], LRScheduler] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        self.make_optimizer, self.make_schedule, self.seed = optimizer, schedule, seed
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        place = batch_idx % self.trainer.accumulate_grad_batches
+        torch.default_generator.manual_seed(draw_seed(self.seed, self.global_step, place, 0))
+        return F.cross_entropy(self.network(batch.images.to(self.dtype)), batch.labels)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Lightning would warn if there were none."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_schedule is None:
+            return optimizer
+        schedule = {"scheduler": self.make_schedule(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+def same_weights(network: nn.Module, other: nn.Module) -> bool:
+    """Says whether two networks are equal to the last bit."""
+    weights, others = network.state_dict(), other.state_dict()
+    return weights.keys() == others.keys() and all(
+        weight.equal(others[name]) for name, weight in weights.items()
+    )

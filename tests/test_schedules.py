@@ -1,0 +1,111 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from digits.errors import DigitsError
+from digits.schedules import constant, cosine, onecycle
+
+PEAK = 0.4
+NUM_STEPS = 40
+
+
+def sgd() -> SGD:
+    return SGD([nn.Parameter(torch.zeros(1))], lr=PEAK, momentum=0.9)
+
+
+def rates(optimizer: Optimizer, schedule: LRScheduler, num_steps: int = NUM_STEPS) -> list[float]:
+    """The learning rate of each step."""
+    found = []
+    for _ in range(num_steps):
+        found.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_constant_is_no_scheduler_and_leaves_the_learning_rate() -> None:
+    optimizer = sgd()
+    assert constant(optimizer, NUM_STEPS) is None  # type: ignore[func-returns-value]
+    assert optimizer.param_groups[0]["lr"] == PEAK
+
+
+@pytest.mark.parametrize("final_rate", [0.0, 0.1, 1.0])
+def test_cosine_without_warmup_is_torchs_cosine_annealing(final_rate: float) -> None:
+    ours, theirs = sgd(), sgd()
+    expected = CosineAnnealingLR(theirs, NUM_STEPS, eta_min=final_rate * PEAK)
+    found = rates(ours, cosine(ours, NUM_STEPS, final_rate=final_rate))
+    assert found == pytest.approx(rates(theirs, expected))
+
+
+def test_cosine_after_a_warmup_follows_its_closed_form() -> None:
+    optimizer = sgd()
+    found = rates(optimizer, cosine(optimizer, NUM_STEPS, warmup_rate=0.25, final_rate=0.5))
+    rise = [PEAK * (step + 1) / 11 for step in range(10)]
+    fall = [PEAK * (0.75 + 0.25 * math.cos(math.pi * step / 30)) for step in range(30)]
+    assert found == pytest.approx(rise + fall)
+
+
+def test_cosine_ends_at_the_final_rate_and_stays_there() -> None:
+    optimizer = sgd()
+    found = rates(optimizer, cosine(optimizer, NUM_STEPS, final_rate=0.1), NUM_STEPS + 5)
+    assert found[NUM_STEPS:] == pytest.approx([0.1 * PEAK] * 5)
+
+
+def test_cosine_of_one_step_takes_it_at_the_peak() -> None:
+    optimizer = sgd()
+    assert rates(optimizer, cosine(optimizer, 1, warmup_rate=0.5), 1) == [PEAK]
+
+
+def test_onecycle_is_torchs_and_moves_momentum_the_other_way() -> None:
+    ours, theirs = sgd(), sgd()
+    schedule = onecycle(ours, NUM_STEPS, 0.25, start_divisor=10, end_divisor=100)
+    expected = OneCycleLR(
+        theirs, PEAK, total_steps=NUM_STEPS, pct_start=0.25, div_factor=10, final_div_factor=100
+    )
+    for _ in range(NUM_STEPS - 1):
+        for name in ("lr", "momentum"):
+            assert ours.param_groups[0][name] == theirs.param_groups[0][name]
+        for step in (ours, theirs, schedule, expected):
+            step.step()
+    # The last step, from the definition: peak / start_divisor / end_divisor.
+    assert ours.param_groups[0]["lr"] == pytest.approx(PEAK / 10 / 100)
+
+
+def test_onecycle_rises_to_the_optimizers_own_learning_rate() -> None:
+    optimizer = sgd()
+    found = rates(optimizer, onecycle(optimizer, NUM_STEPS), NUM_STEPS - 1)
+    assert max(found) == pytest.approx(PEAK)
+    assert found[0] == pytest.approx(PEAK / 25)
+
+
+@pytest.mark.parametrize(("cycle", "betas"), [(True, 0.95), (False, 0.8)])
+def test_onecycle_leaves_adams_first_beta_alone_if_asked(cycle: bool, betas: float) -> None:
+    optimizer = Adam([nn.Parameter(torch.zeros(1))], lr=PEAK, betas=(0.8, 0.999))
+    onecycle(optimizer, NUM_STEPS, cycle_momentum=cycle)
+    assert optimizer.param_groups[0]["betas"] == (betas, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options"),
+    [
+        (cosine, {"warmup_rate": 1.0}),
+        (cosine, {"warmup_rate": -0.1}),
+        (cosine, {"final_rate": 1.1}),
+        (cosine, {"final_rate": math.nan}),
+        (onecycle, {"warmup_rate": 0.0}),
+        (onecycle, {"warmup_rate": 1.0}),
+        (onecycle, {"start_divisor": 1.0}),
+        (onecycle, {"end_divisor": 0.5}),
+    ],
+)
+def test_an_option_out_of_its_range_is_named_with_a_remedy(
+    schedule: Any, options: dict[str, float]
+) -> None:
+    ((name, value),) = options.items()
+    with pytest.raises(DigitsError, match=rf"schedule\.{name} must be .* got {value}; try sched"):
+        schedule(sgd(), NUM_STEPS, **options)
