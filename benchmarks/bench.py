@@ -1,4 +1,4 @@
-"""How fast is the training, next to a loop written by hand and to the usual ways of using Lightning?
+"""How fast is the training, next to a loop written by hand and to common ways of using Lightning?
 
     python benchmarks/bench.py                 prints one table
     python benchmarks/bench.py --json FILE     keeps the figures, too

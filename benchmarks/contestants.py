@@ -155,9 +155,7 @@ def lightning_resident(setting: Setting, num_epochs: int, turn: Turn) -> None:
     _lightning(setting, num_epochs, turn, loader)
 
 
-def lightning_torchvision(
-    setting: Setting, num_epochs: int, turn: Turn, num_workers: int
-) -> None:
+def lightning_torchvision(setting: Setting, num_epochs: int, turn: Turn, num_workers: int) -> None:
     """Lightning with torchvision's dataset, transforms of single images, and a DataLoader."""
     from torchvision.datasets import MNIST
     from torchvision.transforms import Compose, Normalize, ToTensor
