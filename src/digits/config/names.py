@@ -41,6 +41,8 @@ def job_name() -> str:
     parts = []
     for override in hydra.overrides.task:
         key, _, value = override.lstrip("+").partition("=")
+        if key == "name":  # of the whole sweep
+            continue
         group = key in hydra.runtime.choices
         parts.append(value if group else f"{key.rpartition('.')[2]}-{value}")
     return slug("_".join([str(hydra.job.num), *parts]))

@@ -1,5 +1,6 @@
 """From images in memory to stacks of minibatches, without any work for a single image."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -90,12 +91,20 @@ class Stacks(Sampler[Tensor]):
         self.sampler, self.size = sampler, size
 
     def __len__(self) -> int:
-        """Returns the number of stacks in an epoch."""
-        return -(-len(self.sampler) // self.size)
+        """Returns the number of stacks in an epoch, which is the same in all processes."""
+        largest_shard = -(-len(self.sampler.indices) // self.sampler.num_replicas)
+        return -(-largest_shard // self.size)
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yields int64 tensors; the order is drawn at the first `next`, after `set_epoch`."""
-        yield from torch.split(self.sampler.permuted(), self.size)
+        indices, num_stacks = self.sampler.permuted(), len(self)
+        # A process with one image less than the others leaves at least one for each later stack.
+        ends = [
+            min((stack + 1) * self.size, len(indices) - (num_stacks - 1 - stack))
+            for stack in range(num_stacks)
+        ]
+        for start, end in itertools.pairwise([0, *ends]):
+            yield indices[start:end]
 
 
 def _whole_batch(batch: Any) -> Any:

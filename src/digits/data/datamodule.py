@@ -62,7 +62,7 @@ class MNISTDataModule(LightningDataModule):
         std: float | None = 0.5,
         seed: int = 0,
         minibatches_per_stack: int | None = None,
-        eval_batch_size: int = 1000,
+        eval_batch_size: int = 2500,
         mirrors: Sequence[str] = MIRRORS,
     ) -> None:
         super().__init__()
@@ -79,13 +79,12 @@ class MNISTDataModule(LightningDataModule):
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
 
     def prepare_data(self) -> None:
-        """Finds or downloads the files."""
-        self.dataset = prepare(self.dir, self.source, self.mirrors)
+        """Finds or downloads the files, once for fit and test."""
+        self.dataset = self.dataset or prepare(self.dir, self.source, self.mirrors)
 
     def setup(self, stage: str) -> None:
         """Reads what the stage needs: a fit never touches the test images."""
-        if not self.dataset:  # another process of this machine has prepared the data
-            self.dataset = prepare(self.dir, self.source, self.mirrors)
+        self.prepare_data()  # Lightning calls it in the first process of a machine only
         if self.train is None and (stage in ("fit", "validate") or self.mean is None):
             self._read_train()
         if self.test is None and stage in ("test", "predict"):

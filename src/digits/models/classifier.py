@@ -159,6 +159,18 @@ class Classifier(LightningModule):
         """Counts anew."""
         self.num_images["test"] = 0
 
+    def on_validation_epoch_end(self) -> None:
+        """Adds up the counts of all processes."""
+        self._count_images("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Adds up the counts of all processes."""
+        self._count_images("test")
+
+    def _count_images(self, part: str) -> None:
+        count = torch.tensor(self.num_images[part], device=self.device)
+        self.num_images[part] = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measures loss and accuracy on validation images."""
         self._evaluate("val", batch, self.val_loss, self.val_accuracy)

@@ -19,13 +19,13 @@ def write_metrics(run_dir: Path, metrics: dict[str, Any]) -> None:
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
 
 
-def read_metrics(run_dir: Path, max_epochs: int) -> dict[str, Any] | None:
-    """Returns metrics.json if the run is finished, with so many epochs allowed; else `None`."""
+def read_metrics(run_dir: Path) -> dict[str, Any] | None:
+    """Returns metrics.json if the run has come to its end, else `None`."""
     try:
         metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
     except FileNotFoundError:
         return None
-    return metrics if metrics["max_epochs"] == max_epochs else None
+    return metrics
 
 
 def show_start(

@@ -19,6 +19,7 @@ from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.checkpoints import read_checkpoint, resume_point
 from digits.training.curves import draw_loss_curves
 from digits.training.history import History
+from digits.training.processes import is_first_process, needs_own_process, run_in_own_process
 from digits.training.progress import TrainingProgress
 from digits.training.report import read_metrics, show_start, show_summary, write_metrics
 from digits.training.tensorboard import log_hyperparameters
@@ -38,11 +39,15 @@ def run(config: DictConfig) -> dict[str, Any]:
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     choices = HydraConfig.get().runtime.choices
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, quiet=not is_first_process())
+    if needs_own_process(config):
+        run_in_own_process(run_dir)
+        return read_metrics(run_dir) or {}
     _quieten_lightning()
 
     last = resume_point(run_dir, config.resume)
-    if last and (metrics := read_metrics(run_dir, max_epochs=config.trainer.max_epochs)):
+    metrics = read_metrics(run_dir)
+    if last and metrics and metrics["max_epochs"] == config.trainer.max_epochs:
         console.print(f"{run_dir} is a finished run: nothing to do. A new one needs another name.")
         return metrics
     resumed_at_step = read_checkpoint(last)["global_step"] if last else None

@@ -1,0 +1,41 @@
+"""Several processes that train one network together."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from digits.errors import DigitsError
+
+
+def needs_own_process(config: DictConfig) -> bool:
+    """Says whether this job of a sweep starts further processes, so that it must not run in ours.
+
+    Lightning starts them with our own command line, so that under `-m` each would start the whole
+    sweep again; and it leaves its addresses in the environment, so that the next job would take
+    itself for one of them.
+    """
+    several = str(config.trainer.get("strategy", "")).startswith("ddp")
+    return HydraConfig.get().mode == RunMode.MULTIRUN and several
+
+
+def run_in_own_process(run_dir: Path) -> None:
+    """Runs this job of a sweep as a single run, in a process of its own, into the same directory.
+
+    Raises:
+        DigitsError: that process failed; it has said why.
+    """
+    overrides = [line for line in HydraConfig.get().overrides.task if not line.startswith("name=")]
+    places = [f"hydra.run.dir={run_dir}", f"name={run_dir.name}", "hydra.output_subdir=null"]
+    code = subprocess.call([sys.executable, sys.argv[0], *overrides, *places])
+    if code:
+        raise DigitsError(f"the job in {run_dir} failed with exit code {code}; see above")
+
+
+def is_first_process() -> bool:
+    """Says whether this process prints and writes; Lightning numbers those that it starts."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
