@@ -86,10 +86,10 @@ def bare_loop(setting: Setting, num_epochs: int, turn: Turn, fused: bool = True)
     optimizer = setting.optimizer(network.parameters(), fused)
     for _ in range(num_epochs):
         turn()
-        for indices in torch.randperm(len(images)).split(setting.batch_size):
+        for indices in torch.split(torch.randperm(len(images)), setting.batch_size):
             loss = F.cross_entropy(network(images[indices]), labels[indices])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
 

@@ -22,7 +22,9 @@ def test_the_old_file_stays_until_the_block_has_ended(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left"), KeyboardInterrupt(), SystemExit(1)]
+)
 def test_after_any_failure_the_old_file_stays_and_no_temporary(
     error: BaseException, tmp_path: Path
 ) -> None:

@@ -11,7 +11,10 @@ FILES = sorted(SRC.rglob("*.py"))
 
 HYDRA_MAY_BE_IN = [
     "digits/config/*.py",
-    *(f"digits/training/{name}.py" for name in ("build", "run", "report", "tensorboard")),
+    *(
+        f"digits/training/{name}.py"
+        for name in ("build", "run", "report", "processes", "tensorboard")
+    ),
 ]
 PURE = ["digits/data/*.py", "digits/models/mlp.py", "digits/*.py"]
 LIGHTNING_MAY_BE_IN = ["digits/data/datamodule.py", "digits/artifact.py"]

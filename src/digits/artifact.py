@@ -44,6 +44,8 @@ class TrainedClassifier(nn.Module):
         Returns:
             Logits (batch, 10); their softmax gives the probabilities of `self.classes`.
         """
+        if images.is_floating_point():
+            images = images.float()
         logits: Tensor = self.network(normalize(images, self.mean, self.std))
         return logits
 
@@ -92,13 +94,16 @@ def load(path: str | Path) -> TrainedClassifier:
     try:
         network = _network_class(path, content["model"])(**content["arguments"]).network
         network.load_state_dict(content["weights"])
+        record = {key: value for key, value in content.items() if key != "weights"}
         normalization = content["normalization"]
+        return TrainedClassifier(
+            network, normalization["mean"], normalization["std"], record
+        ).eval()
     except (KeyError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
         raise DigitsError(
-            f"{path} does not fit its network {content.get('model')}: {error}"
+            f"{path} does not fit its network {content.get('model')}: {reason}"
         ) from error
-    record = {key: value for key, value in content.items() if key != "weights"}
-    return TrainedClassifier(network, normalization["mean"], normalization["std"], record).eval()
 
 
 def _network_class(path: Path, name: str) -> type[Classifier]:

@@ -1,6 +1,7 @@
 """Learning rate schedules: scheduler makers that take an optimizer and its number of steps."""
 
 import math
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
@@ -50,6 +51,16 @@ def cosine(
     return LambdaLR(optimizer, factor)
 
 
+class _OneCycle(OneCycleLR):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["total_steps"] != self.total_steps:
+            raise DigitsError(
+                f"schedule=onecycle was planned for {state_dict['total_steps']} steps and cannot "
+                f"go on with {self.total_steps}; give the longer run another name=RUN"
+            )
+        super().load_state_dict(state_dict)
+
+
 def onecycle(
     optimizer: Optimizer,
     num_steps: int,
@@ -85,7 +96,7 @@ def onecycle(
             raise DigitsError(
                 f"schedule.{name} must be above 1, got {divisor}; try schedule.{name}=25"
             )
-    return OneCycleLR(
+    return _OneCycle(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=num_steps,

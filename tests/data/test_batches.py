@@ -56,7 +56,7 @@ def test_without_a_seed_images_come_as_they_are_in_each_epoch() -> None:
 @pytest.mark.parametrize("num_replicas", [2, 3])
 def test_processes_share_an_epoch_without_overlap(num_replicas: int, seed: int | None) -> None:
     shards = [epochs_order(2, seed, rank, num_replicas).tolist() for rank in range(num_replicas)]
-    assert sorted(sum(shards, [])) == INDICES.tolist()
+    assert sorted(index for shard in shards for index in shard) == INDICES.tolist()
     assert [len(shard) for shard in shards] == [
         len(Order(INDICES, seed, rank, num_replicas)) for rank in range(num_replicas)
     ]
@@ -85,6 +85,21 @@ def test_stacks_cut_the_order(size: int) -> None:
     assert len(found) == len(stacks) == -(-103 // size)
     assert torch.cat(found).equal(order.permuted())
     assert {len(stack) for stack in found[:-1]} <= {size}
+
+
+@pytest.mark.parametrize(("num_images", "size"), [(129, 64), (103, 4), (97, 16), (6, 3)])
+@pytest.mark.parametrize("num_replicas", [2, 3])
+def test_processes_with_unequal_shares_take_equally_many_stacks(
+    num_images: int, size: int, num_replicas: int
+) -> None:
+    indices = torch.arange(num_images)
+    shares = [
+        list(Stacks(Order(indices, 5, rank, num_replicas), size)) for rank in range(num_replicas)
+    ]
+    assert len({len(stacks) for stacks in shares}) == 1
+    assert all(1 <= len(stack) <= size for stacks in shares for stack in stacks)
+    visited = torch.cat([stack for stacks in shares for stack in stacks])
+    assert sorted(visited.tolist()) == indices.tolist()
 
 
 def test_lightning_reaches_the_order_with_each_new_epoch() -> None:

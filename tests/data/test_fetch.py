@@ -16,7 +16,8 @@ import requests
 from mirror_server import Mirrors
 from small_mnist import SmallMnist
 
-from digits.data import fetch, unpack
+from digits import atomic
+from digits.data import fetch
 from digits.data.download import Limits
 from digits.data.fetch import fetch as fetch_file
 from digits.data.files import DataFile
@@ -294,7 +295,7 @@ def test_waiting_for_another_process_ends(file: DataFile, mirrors: Mirrors, tmp_
     assert "another process has been downloading" in message
 
 
-@pytest.mark.parametrize("module", [fetch, unpack])
+@pytest.mark.parametrize("module", [fetch, atomic])
 def test_a_full_disk_is_told_and_leaves_nothing(
     module: ModuleType,
     small: SmallMnist,

@@ -46,10 +46,14 @@ class InMemoryLogger(Logger):
 class TwoLayers(Classifier):
     """A network as a newcomer writes it."""
 
-    def __init__(self, width: int = 8, **training: Any) -> None:
+    def __init__(self, width: int = 8, dropout_rate: float = 0.0, **training: Any) -> None:
         super().__init__(**training)
         self.network = nn.Sequential(
-            nn.Flatten(), nn.Linear(784, width), nn.Tanh(), nn.Linear(width, 10)
+            nn.Flatten(),
+            nn.Linear(784, width),
+            nn.Tanh(),
+            nn.Dropout(dropout_rate),
+            nn.Linear(width, 10),
         )
 
 
@@ -80,13 +84,13 @@ def test_a_checkpoint_holds_a_newcomers_arguments_and_no_object(tmp_path: Path) 
     model = TwoLayers(width=5, optimizer=ADAM, accumulate_grad_batches=2, seed=9)
     fit(model).save_checkpoint(tmp_path / "a.ckpt")
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
-    assert content["hyper_parameters"] == {"width": 5}
+    assert content["hyper_parameters"] == {"width": 5, "dropout_rate": 0.0}
     again = TwoLayers.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     assert same_weights(again.network, model.network)
 
 
 def test_arguments_left_at_their_defaults_are_held_too() -> None:
-    assert dict(TwoLayers().hparams) == {"width": 8}
+    assert dict(TwoLayers().hparams) == {"width": 8, "dropout_rate": 0.0}
     assert dict(BaselineClassifier().hparams) == {"hidden": (128, 64)}
 
 
@@ -202,7 +206,13 @@ def test_global_step_counts_optimizer_steps(minibatches_per_stack: int) -> None:
     ],
 )
 def test_a_loss_that_is_not_finite_ends_the_training_and_its_step_is_named(
-    value: float, word: str, accumulate: int, call: int, step: int, epoch: int, groups_per_stack: int
+    value: float,
+    word: str,
+    accumulate: int,
+    call: int,
+    step: int,
+    epoch: int,
+    groups_per_stack: int,
 ) -> None:
     model = BaselineClassifier([8], optimizer=ADAM, accumulate_grad_batches=accumulate)
     model.network = SpoiltAt(call, value)
@@ -235,8 +245,7 @@ def test_the_same_seed_trains_the_same_network_whatever_else_draws_numbers() -> 
     models = []
     for callbacks in ([], [Dice()]):
         torch.manual_seed(0)
-        models.append(TwoLayers(optimizer=ADAM))
-        models[-1].network.insert(2, nn.Dropout(0.5))
+        models.append(TwoLayers(dropout_rate=0.5, optimizer=ADAM))
         fit(models[-1], 3, callbacks=callbacks)
     assert same_weights(models[0].network, models[1].network)
 
@@ -245,8 +254,7 @@ def test_another_seed_trains_another_network() -> None:
     models = []
     for seed in (0, 1):
         torch.manual_seed(0)
-        models.append(TwoLayers(optimizer=ADAM, seed=seed))
-        models[-1].network.insert(2, nn.Dropout(0.5))
+        models.append(TwoLayers(dropout_rate=0.5, optimizer=ADAM, seed=seed))
         fit(models[-1], 3)
     assert not same_weights(models[0].network, models[1].network)
 

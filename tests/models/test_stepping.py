@@ -1,4 +1,4 @@
-"""Stacks change nothing: each loss and each weight is that of Lightning's automatic optimization."""
+"""Stacks change nothing: losses and weights are those of Lightning's automatic optimization."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -97,7 +97,7 @@ CASES = {
 @pytest.fixture
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """Every cross-entropy that is computed, by whom ever, in its order."""
-    found = []
+    found: list[Tensor] = []
 
     def cross_entropy(*args: Any, **options: Any) -> Tensor:
         loss = original(*args, **options)

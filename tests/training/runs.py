@@ -11,7 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 from pytorch_lightning import Callback
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
 
 from digits.training.run import run
 
@@ -35,7 +37,7 @@ def train(run_dir: Path, *overrides: str) -> dict[str, Any]:
     run_dir.mkdir(parents=True, exist_ok=True)
     HydraConfig.instance().set_config(config)
     try:
-        return run(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+        return run(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
     finally:
         HydraConfig.instance().cfg = None
 
@@ -52,11 +54,11 @@ def train_py(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
     )
 
 
-class Crash(RuntimeError):
+class PowerCutError(RuntimeError):
     """A power cut."""
 
 
-class CrashInEpoch(Callback):
+class PowerCutInEpoch(Callback):
     """Fails after the first batch of an epoch, counted from 1."""
 
     def __init__(self, epoch: int) -> None:
@@ -64,14 +66,14 @@ class CrashInEpoch(Callback):
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         if trainer.current_epoch + 1 == self.epoch:
-            raise Crash
+            raise PowerCutError
 
 
-class CrashBeforeTest(Callback):
+class PowerCutBeforeTest(Callback):
     """Fails when the training is over and the test begins."""
 
     def on_test_start(self, *_: Any) -> None:
-        raise Crash
+        raise PowerCutError
 
 
 def events(run_dir: Path) -> EventAccumulator:

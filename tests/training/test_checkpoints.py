@@ -102,9 +102,7 @@ def test_a_missing_checkpoint_and_one_of_another_kind_are_told(tmp_path: Path) -
         ("never", True, DigitsError),
     ],
 )
-def test_where_a_run_goes_on_from(
-    resume: str, exists: bool, expected: Any, tmp_path: Path
-) -> None:
+def test_where_a_run_goes_on_from(resume: str, exists: bool, expected: Any, tmp_path: Path) -> None:
     last = tmp_path / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
     if exists:

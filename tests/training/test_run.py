@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from runs import SMALL, Crash, events, steps, train
-from tensorboard.plugins.custom_scalar import layout_pb2
-from tensorboard.plugins.hparams import plugin_data_pb2
+from runs import SMALL, PowerCutError, events, steps, train
+from tensorboard.plugins.custom_scalar import layout_pb2  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams import plugin_data_pb2  # type: ignore[import-untyped]
 
 from digits.errors import DigitsError
 from digits.training.checkpoints import read_checkpoint
@@ -64,8 +64,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that a power cut ended in the middle of its third epoch, and that was gone on with."""
     run_dir = tmp_path_factory.mktemp("runs") / "resumed"
-    with pytest.raises(Crash):
-        train(run_dir, *DEMANDING, "+callbacks.crash={_target_: runs.CrashInEpoch, epoch: 3}")
+    with pytest.raises(PowerCutError):
+        train(run_dir, *DEMANDING, "+callbacks.cut={_target_: runs.PowerCutInEpoch, epoch: 3}")
     assert not (run_dir / "metrics.json").exists()
     assert [row["epoch"] for row in read_history(run_dir)] == [1, 2]
     train(run_dir, *DEMANDING, "resume=must")
@@ -91,7 +91,8 @@ def test_a_resumed_runs_best_checkpoint_is_of_the_same_epoch(
     uninterrupted: Path, resumed: Path
 ) -> None:
     best, other = (
-        read_checkpoint(run_dir / "checkpoints" / "best.ckpt") for run_dir in (uninterrupted, resumed)
+        read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
+        for run_dir in (uninterrupted, resumed)
     )
     assert (best["epoch"], best["global_step"]) == (other["epoch"], other["global_step"])
 
@@ -125,7 +126,8 @@ def test_the_last_checkpoint_is_of_the_last_epoch_and_the_best_one_of_the_first_
     # A learning rate of 0: all epochs are equally good.
     train(tmp_path / "a", *SMALL, "optim.lr=0", "trainer.max_epochs=3")
     best, last = (
-        read_checkpoint(tmp_path / "a" / "checkpoints" / f"{name}.ckpt") for name in ("best", "last")
+        read_checkpoint(tmp_path / "a" / "checkpoints" / f"{name}.ckpt")
+        for name in ("best", "last")
     )
     assert (best["global_step"], last["global_step"]) == (10, 30)
 
@@ -162,8 +164,8 @@ def test_a_run_interrupted_before_its_test_is_tested_when_gone_on_with(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "untested"
-    with pytest.raises(Crash):
-        train(run_dir, *DEMANDING, "+callbacks.crash={_target_: runs.CrashBeforeTest}")
+    with pytest.raises(PowerCutError):
+        train(run_dir, *DEMANDING, "+callbacks.cut={_target_: runs.PowerCutBeforeTest}")
     train(run_dir, *DEMANDING)
     assert metrics_but_time(run_dir) == metrics_but_time(uninterrupted)
     assert_same_weights(run_dir / "model.pt", uninterrupted / "model.pt")
@@ -181,7 +183,7 @@ def test_a_finished_run_can_be_given_more_epochs(schedule: str, tmp_path: Path) 
 def test_a_onecycle_cannot_be_given_more_epochs_and_says_so(tmp_path: Path) -> None:
     options = (*SMALL, "schedule=onecycle")
     train(tmp_path / "a", *options, "trainer.max_epochs=1")
-    with pytest.raises(DigitsError, match="onecycle .* 10 steps"):
+    with pytest.raises(DigitsError, match=r"onecycle .* 10 steps"):
         train(tmp_path / "a", *options, "trainer.max_epochs=3")
 
 
@@ -195,11 +197,11 @@ def test_more_epochs_at_a_constant_rate_are_those_of_a_longer_run(tmp_path: Path
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")  # Lightning's, which is right
 def test_a_run_that_was_moved_is_gone_on_with_where_it_is(tmp_path: Path) -> None:
-    with pytest.raises(Crash):
+    with pytest.raises(PowerCutError):
         train(
             tmp_path / "before",
             *(*SMALL, "trainer.max_epochs=3", "optim.lr=0"),
-            "+callbacks.crash={_target_: runs.CrashInEpoch, epoch: 3}",
+            "+callbacks.cut={_target_: runs.PowerCutInEpoch, epoch: 3}",
         )
     (tmp_path / "before").rename(tmp_path / "after")
     metrics = train(tmp_path / "after", *SMALL, "trainer.max_epochs=3", "optim.lr=0")
@@ -209,8 +211,8 @@ def test_a_run_that_was_moved_is_gone_on_with_where_it_is(tmp_path: Path) -> Non
 
 def test_a_drawn_seed_is_kept_when_a_run_is_gone_on_with(tmp_path: Path) -> None:
     options = (*SMALL, "seed=null", "trainer.max_epochs=3")
-    with pytest.raises(Crash):
-        train(tmp_path / "a", *options, "+callbacks.crash={_target_: runs.CrashInEpoch, epoch: 3}")
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "a", *options, "+callbacks.cut={_target_: runs.PowerCutInEpoch, epoch: 3}")
     seed = train(tmp_path / "a", *options)["seed"]
     train(tmp_path / "b", *options, f"seed={seed}")
     assert_same_weights(tmp_path / "a" / "model.pt", tmp_path / "b" / "model.pt")
@@ -347,7 +349,9 @@ def test_tensorboards_hparams_hold_the_choices_and_no_empty_metric(uninterrupted
         content["_hparams_/experiment"]
     ).experiment
     names = {info.name.tag for info in experiment.metric_infos}
-    assert names == {f"final/{part}_{name}" for part in ("val", "test") for name in ("accuracy", "loss")}
+    assert names == {
+        f"final/{part}_{name}" for part in ("val", "test") for name in ("accuracy", "loss")
+    }
     assert "hp_metric" not in found.Tags()["scalars"]
 
 

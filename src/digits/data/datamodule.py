@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from digits.data.batches import Batch, InMemoryImages, Order, loader
+from digits.data.batches import Batch, InMemoryImages, Order, Stacks, loader
 from digits.data.images import LabelledImages
 from digits.data.mnist import MIRRORS, SAMPLE, prepare, read
 from digits.data.normalization import normalize
@@ -85,7 +85,7 @@ class MNISTDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Reads what the stage needs: a fit never touches the test images."""
         self.prepare_data()  # Lightning calls it in the first process of a machine only
-        if self.train is None and (stage in ("fit", "validate") or self.mean is None):
+        if self.train is None and (stage in ("fit", "validate") or None in (self.mean, self.std)):
             self._read_train()
         if self.test is None and stage in ("test", "predict"):
             self.test = read(self.dir, "test", self.dataset)
@@ -99,7 +99,7 @@ class MNISTDataModule(LightningDataModule):
         if self.train_size is not None:
             labels = self.train.labels[self.train_indices]
             self.train_indices = self.train_indices[
-                stratified_split(labels, self.train_size, self.split_seed)[1]
+                stratified_split(labels, self.train_size, self.split_seed, "data.train_size")[1]
             ]
         if self.mean is None or self.std is None:
             mean, std = pixel_mean_std(self.train.images, self.train_indices)
@@ -120,8 +120,8 @@ class MNISTDataModule(LightningDataModule):
         return split_hash(self.val_indices)
 
     def num_minibatches(self) -> int:
-        """Returns the number of minibatches that this process trains on in an epoch."""
-        return -(-len(self._order(self.train_indices, self.seed)) // self.batch_size)
+        """Returns the number of minibatches that each process trains on in an epoch."""
+        return len(Stacks(self._order(self.train_indices, self.seed), self.batch_size))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Makes the loader of shuffled stacks of minibatches."""

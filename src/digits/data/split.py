@@ -9,7 +9,9 @@ from torch import Tensor
 from digits.errors import DigitsError
 
 
-def stratified_split(labels: Tensor, size: int, seed: int) -> tuple[Tensor, Tensor]:
+def stratified_split(
+    labels: Tensor, size: int, seed: int, option: str = "data.val_size"
+) -> tuple[Tensor, Tensor]:
     """Set exactly `size` images aside, each class in the proportion that it has in `labels`.
 
     Class quotas are rounded by largest remainder (Hamilton's method), ties to the lower label.
@@ -20,6 +22,7 @@ def stratified_split(labels: Tensor, size: int, seed: int) -> tuple[Tensor, Tens
         labels: int64 labels of all n images, shape `(n,)`.
         size: Number of validation images, in [1, n - 1].
         seed: Seed of the draw, in [0, 2**32 - 1].
+        option: What the size is called on the command line.
 
     Returns:
         Indices of the training images and of the validation images: int64, ascending, disjoint,
@@ -31,9 +34,9 @@ def stratified_split(labels: Tensor, size: int, seed: int) -> tuple[Tensor, Tens
     num_images = len(labels)
     if not isinstance(size, int) or not 1 <= size < num_images:
         raise DigitsError(
-            f"data.val_size must be a whole number in [1, {num_images - 1}], because there are "
+            f"{option} must be a whole number in [1, {num_images - 1}], because there are "
             f"{num_images} training images, got {size}; "
-            f"try data.val_size={max(1, num_images // 12)}"
+            f"try {option}={max(1, num_images // 12)}"
         )
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise DigitsError(

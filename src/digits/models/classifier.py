@@ -6,26 +6,23 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from digits.data.batches import Batch
 from digits.errors import DigitsError
+from digits.models.evaluated import EvaluatedClassifier, accuracy_metric
 from digits.models.stepping import count_steps, lightning_takes_part
 from digits.randomness import device_generator, draw_seed
-
-NUM_CLASSES = 10
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
 
 
-class Classifier(LightningModule):
+class Classifier(EvaluatedClassifier):
     """A network for images of digits, trained with cross-entropy.
 
     A subclass takes its own options as keyword arguments (plain values: they are written into every
@@ -50,8 +47,6 @@ class Classifier(LightningModule):
         seed: together with the step, what the random draws of the training depend on.
     """
 
-    network: nn.Module
-
     def __init__(
         self,
         *,
@@ -70,17 +65,9 @@ class Classifier(LightningModule):
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.seed = seed
-        self.train_loss, self.val_loss, self.test_loss = (MeanMetric() for _ in range(3))
-        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
-            MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False) for _ in range(3)
-        )
-        self.num_images = {"val": 0, "test": 0}  # evaluated in the latest epoch
+        self.train_loss, self.train_accuracy = MeanMetric(), accuracy_metric()
         self._epoch_logged = -1
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps normalized images (batch, 1, 28, 28) to logits (batch, 10)."""
-        logits: Tensor = self.network(images)
-        return logits
+        self._num_accumulated = 0  # minibatches since the last step
 
     def training_step(self, stack: Batch, batch_idx: int) -> None:
         """Takes one optimizer step for each minibatch (or group of them) of the stack.
@@ -100,16 +87,22 @@ class Classifier(LightningModule):
         first_step = step = self.global_step
         minibatches = stack.minibatches()
         if self.trainer.max_steps >= 0:  # Lightning itself looks at this limit only between stacks
-            minibatches = minibatches[: (self.trainer.max_steps - step) * accumulate]
-        losses, logits = [], []
+            num_left = (self.trainer.max_steps - step) * accumulate - self._num_accumulated
+            minibatches = minibatches[:num_left]
+        losses, logits, steps = [], [], []
         for index, (images, labels) in enumerate(minibatches):
-            generator.manual_seed(draw_seed(self.seed, step, index % accumulate, self.global_rank))
+            generator.manual_seed(
+                draw_seed(self.seed, step, self._num_accumulated, self.global_rank)
+            )
             output = self(images)
             loss = F.cross_entropy(output, labels)
             backward(loss / accumulate if accumulate > 1 else loss)
             losses.append(loss.detach())
             logits.append(output.detach())
-            if (index + 1) % accumulate == 0 or index + 1 == len(minibatches):
+            steps.append(step + 1)
+            self._num_accumulated += 1
+            last = index + 1 == len(minibatches) and self.trainer.is_last_batch
+            if self._num_accumulated == accumulate or last:
                 if self.gradient_clip_val:
                     self.clip_gradients(
                         optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
@@ -120,18 +113,22 @@ class Classifier(LightningModule):
                 if scheduler is not None:
                     scheduler.step()
                 step += 1
+                self._num_accumulated = 0
         count_steps(self.trainer, step - first_step, counted_by_lightning=through_lightning)
-        self._log_stack(minibatches, torch.stack(losses), torch.cat(logits))
+        self._log_stack(minibatches, torch.stack(losses), torch.cat(logits), steps)
 
     def _log_stack(
-        self, minibatches: list[tuple[Tensor, Tensor]], losses: Tensor, logits: Tensor
+        self,
+        minibatches: list[tuple[Tensor, Tensor]],
+        losses: Tensor,
+        logits: Tensor,
+        steps: list[int],
     ) -> None:
         finite = losses.isfinite()
         if not finite.all():
             index = int((~finite).nonzero()[0])
-            step = self.global_step - (len(losses) - index - 1) // self.accumulate_grad_batches
             raise DigitsError(
-                f"the training loss became {losses[index].item()} at step {step} "
+                f"the training loss became {losses[index].item()} at step {steps[index]} "
                 f"(epoch {self.current_epoch + 1}): "
                 "the training has diverged; try a smaller optim.lr, or trainer.gradient_clip_val=1"
             )
@@ -151,43 +148,10 @@ class Classifier(LightningModule):
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step - 1)
 
-    def on_validation_epoch_start(self) -> None:
-        """Counts anew."""
-        self.num_images["val"] = 0
-
-    def on_test_epoch_start(self) -> None:
-        """Counts anew."""
-        self.num_images["test"] = 0
-
-    def on_validation_epoch_end(self) -> None:
-        """Adds up the counts of all processes."""
-        self._count_images("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Adds up the counts of all processes."""
-        self._count_images("test")
-
-    def _count_images(self, part: str) -> None:
-        count = torch.tensor(self.num_images[part], device=self.device)
-        self.num_images[part] = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measures loss and accuracy on validation images."""
-        self._evaluate("val", batch, self.val_loss, self.val_accuracy)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measures loss and accuracy on test images."""
-        self._evaluate("test", batch, self.test_loss, self.test_accuracy)
-
-    def _evaluate(
-        self, part: str, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy
-    ) -> None:
-        logits = self(batch.images)
-        loss.update(F.cross_entropy(logits, batch.labels, reduction="none"))
-        accuracy.update(logits, batch.labels)
-        self.num_images[part] += len(logits)
-        self.log(f"{part}/loss", loss, batch_size=len(logits))
-        self.log(f"{part}/accuracy", accuracy, batch_size=len(logits), prog_bar=True)
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the seed, which may have been drawn, to what a resumed run has to know."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["seed"] = self.seed
 
     def configure_optimizers(self) -> Any:
         """Makes the optimizer and, unless the learning rate is constant, its schedule by step."""
@@ -205,5 +169,10 @@ class Classifier(LightningModule):
         loads the training data anew, which drops the state of a resumed loader.
         """
         per_epoch: int = self.trainer.datamodule.num_minibatches()  # type: ignore[attr-defined]
+        limit = self.trainer.limit_train_batches
+        if isinstance(limit, float):
+            per_epoch = int(per_epoch * limit)
+        elif limit is not None:
+            per_epoch = min(per_epoch, limit)
         num_steps = -(-per_epoch // self.accumulate_grad_batches) * (self.trainer.max_epochs or 1)
         return num_steps if self.trainer.max_steps < 0 else min(num_steps, self.trainer.max_steps)

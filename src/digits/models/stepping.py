@@ -5,6 +5,7 @@ from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
+MODEL_HOOKS = ("backward", "optimizer_step", "configure_gradient_clipping")
 HOOKS = (
     "on_before_backward",
     "on_after_backward",
@@ -25,16 +26,19 @@ def lightning_takes_part(model: LightningModule) -> bool:
     unscaled = type(precision) is Precision or (
         type(precision) is MixedPrecision and precision.scaler is None
     )
-    listeners: list[tuple[object, type]] = [(model, LightningModule)]
-    listeners += [(callback, Callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]
-    hooked = any(
-        getattr(type(listener), hook, None) is not getattr(kind, hook, None)
-        for listener, kind in listeners
-        for hook in HOOKS
+    hooked = _overrides(model, LightningModule, HOOKS + MODEL_HOOKS) or any(
+        _overrides(callback, Callback, HOOKS)
+        for callback in trainer.callbacks  # type: ignore[attr-defined]
     )
     single = isinstance(trainer.strategy, SingleDeviceStrategy)
     profiled = not isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
     return hooked or profiled or not (unscaled and single)
+
+
+def _overrides(listener: object, kind: type, hooks: tuple[str, ...]) -> bool:
+    return any(
+        getattr(type(listener), hook, None) is not getattr(kind, hook, None) for hook in hooks
+    )
 
 
 def count_steps(trainer: Trainer, num_steps: int, counted_by_lightning: bool) -> None:

@@ -1,5 +1,6 @@
 """From the composed configuration to the three objects of a training: data, model and trainer."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 
-from digits.data.datamodule import IMAGES_PER_STACK, MNISTDataModule
+from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
 from digits.models import Classifier
 from digits.training.checkpoints import AtomicCheckpointIO
@@ -46,14 +47,9 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
 def make_datamodule(config: DictConfig, seed: int, trainer: Trainer) -> MNISTDataModule:
     """Makes the data module; nothing is read yet."""
     options = {"mean": config.norm.mean, "std": config.norm.std, "seed": seed}
-    accumulate = config.trainer.get("accumulate_grad_batches") or 1
     # Several processes have to exchange gradients in each of Lightning's batches, too.
     if trainer.world_size > 1 or any(config.trainer.get(key) for key in COUNTED_IN_BATCHES):
         options["minibatches_per_stack"] = 1
-    elif accumulate > 1:  # whole groups only, so that none is cut at the end of a stack
-        options["minibatches_per_stack"] = accumulate * -(
-            -IMAGES_PER_STACK // (config.data.batch_size * accumulate)
-        )
     datamodule: MNISTDataModule = instantiate(config.data, **options, _convert_="all")
     return datamodule
 
@@ -66,10 +62,15 @@ def make_trainer(
     Raises:
         DigitsError: `trainer.accelerator=gpu`, and there is none.
     """
-    if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise DigitsError(
-            "trainer.accelerator=gpu, but torch finds no CUDA GPU; try trainer=cpu or trainer=auto"
-        )
+    if not torch.cuda.is_available():
+        # Lightning makes torch ask the GPU's driver library whether there is a GPU. Adam asks at
+        # each step, and where there is none, the library is searched on the disk each time.
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+        if config.trainer.accelerator in ("gpu", "cuda"):
+            raise DigitsError(
+                "trainer.accelerator=gpu, but torch finds no CUDA GPU; "
+                "try trainer=cpu or trainer=auto"
+            )
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
     configured = []

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from digits.atomic import whole_file
@@ -29,6 +30,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(Path(path), map_location)
 
 
+class RunCheckpoint(ModelCheckpoint):
+    """Lightning's, whose state moves with the run directory."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the state, with paths in the folder where the checkpoint lies now."""
+        old, new = state_dict["dirpath"], str(self.dirpath)
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {moved(key): each for key, each in value.items()}
+            return value.replace(old, new, 1) if isinstance(value, str) else value
+
+        super().load_state_dict({key: moved(value) for key, value in state_dict.items()})
+
+
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Reads a file that `torch.save` wrote, if it holds plain values and tensors only.
 
@@ -40,7 +56,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     except FileNotFoundError:
         raise DigitsError(f"there is no file {path}") from None
     except Exception as error:  # torch.load raises whatever the bytes make it stumble over
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DigitsError(
             f"{path} cannot be loaded: it is damaged, or holds more than plain values ({reason})"
         ) from None

@@ -50,11 +50,11 @@ def run(config: DictConfig) -> dict[str, Any]:
     if last and metrics and metrics["max_epochs"] == config.trainer.max_epochs:
         console.print(f"{run_dir} is a finished run: nothing to do. A new one needs another name.")
         return metrics
-    resumed_at_step = read_checkpoint(last)["global_step"] if last else None
+    checkpoint = read_checkpoint(last) if last else {}
+    resumed_at_step = checkpoint.get("global_step")
 
-    seed = seed_everything(
-        secrets.randbits(32) if config.seed is None else config.seed, verbose=False
-    )
+    seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
+    seed_everything(seed, verbose=False)
     model = make_model(config, seed)
     history = History(run_dir)
     trainer = make_trainer(config, run_dir, [history, TrainingProgress(console)], resumed_at_step)
