@@ -85,7 +85,7 @@ def test_a_rate_that_is_none_is_told_with_a_remedy(dropout_rate: float) -> None:
 
 def test_minibatches_are_the_stack_cut_without_a_copy() -> None:
     stack = Batch(torch.rand(10, 1, 28, 28), torch.arange(10), batch_size=4)
-    minibatches = stack.minibatches()
+    minibatches = list(stack.minibatches())
     assert [len(labels) for _, labels in minibatches] == [4, 4, 2]
     assert torch.cat([images for images, _ in minibatches]).equal(stack.images)
     assert torch.cat([labels for _, labels in minibatches]).equal(stack.labels)

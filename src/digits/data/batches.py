@@ -1,7 +1,7 @@
 """From images in memory to stacks of minibatches, without any work for a single image."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -12,20 +12,32 @@ from digits.randomness import draw_seed
 
 
 class Batch(NamedTuple):
-    """Images and labels, to train on in minibatches of `batch_size` or to evaluate in one go."""
+    """Images and labels, to be visited in minibatches of `batch_size`."""
 
     images: Tensor
-    """uint8 (n, 1, 28, 28) from the loader; the data module makes normalized floats of them on the
-    device."""
+    """uint8 or float (n, 1, 28, 28)."""
     labels: Tensor
     """int64 (n,), 0 to 9."""
     batch_size: int
+    prepare: Callable[[Tensor], Tensor] | None = None
+    """What makes normalized floats of a minibatch's images, unless they are that already."""
 
-    def minibatches(self) -> list[tuple[Tensor, Tensor]]:
-        """Splits the stack, without copying; the last minibatch may be smaller."""
-        images = torch.split(self.images, self.batch_size)
-        labels = torch.split(self.labels, self.batch_size)
-        return list(zip(images, labels, strict=True))
+    def num_minibatches(self) -> int:
+        """Returns the number of minibatches."""
+        return -(-self.labels.shape[0] // self.batch_size)
+
+    def minibatches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields normalized images and labels; the last minibatch may be smaller.
+
+        The images of one minibatch are valid until the next one is asked for: on the CPU they are
+        prepared in the same memory, which is still in the processor's cache from the last time.
+        """
+        for images, labels in zip(
+            torch.split(self.images, self.batch_size),
+            torch.split(self.labels, self.batch_size),
+            strict=True,
+        ):
+            yield images if self.prepare is None else self.prepare(images), labels
 
 
 class InMemoryImages(Dataset[Batch]):

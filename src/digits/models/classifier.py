@@ -1,6 +1,7 @@
 """The training logic that all networks share."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -85,12 +86,12 @@ class Classifier(EvaluatedClassifier):
         generator = device_generator(self.device)
         accumulate = self.accumulate_grad_batches
         first_step = step = self.global_step
-        minibatches = stack.minibatches()
+        num_minibatches = stack.num_minibatches()
         if self.trainer.max_steps >= 0:  # Lightning itself looks at this limit only between stacks
             num_left = (self.trainer.max_steps - step) * accumulate - self._num_accumulated
-            minibatches = minibatches[:num_left]
+            num_minibatches = min(num_minibatches, num_left)
         losses, logits, steps = [], [], []
-        for index, (images, labels) in enumerate(minibatches):
+        for images, labels in itertools.islice(stack.minibatches(), num_minibatches):
             generator.manual_seed(
                 draw_seed(self.seed, step, self._num_accumulated, self.global_rank)
             )
@@ -101,7 +102,7 @@ class Classifier(EvaluatedClassifier):
             logits.append(output.detach())
             steps.append(step + 1)
             self._num_accumulated += 1
-            last = index + 1 == len(minibatches) and self.trainer.is_last_batch
+            last = len(losses) == num_minibatches and self.trainer.is_last_batch
             if self._num_accumulated == accumulate or last:
                 if self.gradient_clip_val:
                     self.clip_gradients(
@@ -115,15 +116,9 @@ class Classifier(EvaluatedClassifier):
                 step += 1
                 self._num_accumulated = 0
         count_steps(self.trainer, step - first_step, counted_by_lightning=through_lightning)
-        self._log_stack(minibatches, torch.stack(losses), torch.cat(logits), steps)
+        self._log_stack(stack, torch.stack(losses), torch.cat(logits), steps)
 
-    def _log_stack(
-        self,
-        minibatches: list[tuple[Tensor, Tensor]],
-        losses: Tensor,
-        logits: Tensor,
-        steps: list[int],
-    ) -> None:
+    def _log_stack(self, stack: Batch, losses: Tensor, logits: Tensor, steps: list[int]) -> None:
         finite = losses.isfinite()
         if not finite.all():
             index = int((~finite).nonzero()[0])
@@ -132,9 +127,10 @@ class Classifier(EvaluatedClassifier):
                 f"(epoch {self.current_epoch + 1}): "
                 "the training has diverged; try a smaller optim.lr, or trainer.gradient_clip_val=1"
             )
-        sizes = torch.tensor([len(labels) for _, labels in minibatches], device=losses.device)
+        sizes = torch.full_like(losses, stack.batch_size)
+        sizes[-1] = len(logits) - stack.batch_size * (len(losses) - 1)
         self.train_loss.update(losses, sizes)
-        self.train_accuracy.update(logits, torch.cat([labels for _, labels in minibatches]))
+        self.train_accuracy.update(logits, stack.labels[: len(logits)])
         # `self.log` takes half a millisecond a value. Once an epoch is enough for metrics, which
         # Lightning computes at the epoch's end; the values of a step go to the loggers directly.
         if self._epoch_logged != self.current_epoch:

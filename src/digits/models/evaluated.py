@@ -73,12 +73,12 @@ class EvaluatedClassifier(LightningModule):
     def _evaluate(
         self, part: str, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy
     ) -> None:
-        logits = self(batch.images)
-        loss.update(F.cross_entropy(logits, batch.labels, reduction="none"))
-        accuracy.update(logits, batch.labels)
-        self.num_images[part] += len(logits)
-        self.log(f"{part}/loss", loss, batch_size=len(logits))
-        self.log(f"{part}/accuracy", accuracy, batch_size=len(logits), prog_bar=True)
+        for images, labels in batch.minibatches():
+            logits = self(images)
+            loss.update(F.cross_entropy(logits, labels, reduction="none"))
+            accuracy.update(logits, labels)
+            self.num_images[part] += len(labels)
+        self.log_dict({f"{part}/loss": loss, f"{part}/accuracy": accuracy}, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of validation images, for a run that is resumed with no epoch left."""

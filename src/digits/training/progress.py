@@ -51,6 +51,7 @@ class TrainingProgress(ProgressBar):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
+            refresh_per_second=2,  # drawing takes milliseconds, in which the training waits
             transient=True,
             disable=not self.console.is_terminal,
         )
