@@ -11,12 +11,16 @@ rounds; the first round warms up and is left out.
 
 import argparse
 import json
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from commands import data_paths, whole_commands
 from contestants import CONTESTANTS, SETTINGS, Setting
 from greenlet import greenlet
 from rich.console import Console
@@ -49,10 +53,12 @@ def epoch_times(setting: Setting, names: list[str], num_rounds: int) -> dict[str
     return times
 
 
-def ratios(times: dict[str, list[float]]) -> Iterator[tuple[str, float, float, float, float]]:
-    """Yields name, median seconds, and the ratio to the bare loop: median, minimum, maximum."""
+def ratios(
+    times: dict[str, list[float]], base: str
+) -> Iterator[tuple[str, float, float, float, float]]:
+    """Yields name, median seconds, and the ratio to the base: median, minimum, maximum."""
     for name, seconds in times.items():
-        paired = [own / base for own, base in zip(seconds[1:], times[BASE][1:], strict=True)]
+        paired = [own / other for own, other in zip(seconds[1:], times[base][1:], strict=True)]
         yield (
             name,
             statistics.median(seconds[1:]),
@@ -69,6 +75,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11, help="epochs each, the first to warm up")
     parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--contestants", nargs="*", choices=list(CONTESTANTS), default=None)
+    parser.add_argument("--no-commands", action="store_true", help="the training loops only")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -76,19 +83,57 @@ def main() -> None:
     names = [BASE] + [name for name in names if name != BASE]
 
     console = Console()
-    results = {}
+    results: dict[str, Any] = {"machine": machine(arguments.threads), "epoch_times_s": {}}
+    console.print(results["machine"])
     for key in arguments.settings:
         setting = SETTINGS[key]
         times = epoch_times(setting, names, arguments.rounds)
-        table = Table(title=f"{key}: {setting.description}", title_justify="left")
-        for column in ("contestant", "s / epoch", "ratio", "min", "max"):
-            table.add_column(column, justify="left" if column == "contestant" else "right")
-        for name, seconds, ratio, low, high in ratios(times):
-            table.add_row(name, f"{seconds:.2f}", f"{ratio:.2f}", f"{low:.2f}", f"{high:.2f}")
-        console.print(table)
-        results[key] = times
+        print_table(console, f"{key}: {setting.description}", times)
+        results["epoch_times_s"][key] = times
+    if not arguments.no_commands:
+        results["data_path_times_s"] = data_paths(3)
+        title = "batches only, without training, batch 64"
+        print_table(console, title, results["data_path_times_s"], "float tensors in memory")
+        results["commands_s_mb"] = whole_commands(num_epochs=10, num_rounds=3)
+        print_commands(console, results["commands_s_mb"])
     if arguments.json:
-        arguments.json.write_text(json.dumps({"epoch_times_s": results}, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def print_table(
+    console: Console, title: str, times: dict[str, list[float]], base: str = BASE
+) -> None:
+    """Prints medians, and ratios to one contestant."""
+    table = Table(title=title, title_justify="left")
+    for column in ("", "s / epoch", "ratio", "min", "max"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, seconds, ratio, low, high in ratios(times, base):
+        table.add_row(name, f"{seconds:.2f}", f"{ratio:.2f}", f"{low:.2f}", f"{high:.2f}")
+    console.print(table)
+
+
+def print_commands(console: Console, commands: dict[str, list[tuple[float, float]]]) -> None:
+    """Prints time and memory of whole processes."""
+    table = Table(title="whole processes, 10 epochs of the default run", title_justify="left")
+    for column in ("", "s", "peak memory, MB"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, figures in commands.items():
+        seconds, megabytes = (statistics.median(column) for column in zip(*figures, strict=True))
+        table.add_row(name, f"{seconds:.1f}", f"{megabytes:.0f}")
+    console.print(table)
+
+
+def machine(num_threads: int) -> str:
+    """Says what the figures were measured on."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return f"{os.cpu_count()} cores of {model}, {num_threads} threads, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,10 +65,15 @@ SETTINGS = {
 }
 
 
-def _training_tensors() -> tuple[Tensor, Tensor]:
+def _data_module() -> MNISTDataModule:
     data = MNISTDataModule(_compose([]).data.dir)
     data.prepare_data()
     data.setup("fit")
+    return data
+
+
+def _training_tensors() -> tuple[Tensor, Tensor]:
+    data = _data_module()
     assert data.train is not None
     images = normalize(data.train.images[data.train_indices], 0.5, 0.5)
     return images, data.train.labels[data.train_indices]
@@ -150,34 +155,33 @@ class _Resident(TensorDataset):
 
 def lightning_resident(setting: Setting, num_epochs: int, turn: Turn) -> None:
     """Lightning's automatic optimization, with whole minibatches of tensors in memory."""
-    dataset = _Resident(*_training_tensors())
-    loader = DataLoader(dataset, setting.batch_size, shuffle=True, collate_fn=lambda batch: batch)
-    _lightning(setting, num_epochs, turn, loader)
+    _lightning(setting, num_epochs, turn, resident_loader(setting))
 
 
 def lightning_torchvision(setting: Setting, num_epochs: int, turn: Turn, num_workers: int) -> None:
     """Lightning with torchvision's dataset, transforms of single images, and a DataLoader."""
+    _lightning(setting, num_epochs, turn, torchvision_loader(setting, num_workers))
+
+
+def torchvision_loader(setting: Setting, num_workers: int) -> DataLoader[Any]:
+    """The loader of torchvision's own examples, on our 55,000 images, wherever the files lie."""
     from torchvision.datasets import MNIST
     from torchvision.transforms import Compose, Normalize, ToTensor
 
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = _torchvision_mnist(Path(folder), MNIST)
-        dataset.transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
-        loader = DataLoader(dataset, setting.batch_size, shuffle=True, num_workers=num_workers)
-        _lightning(setting, num_epochs, turn, loader)
-
-
-def _torchvision_mnist(folder: Path, kind: Any) -> Any:
-    """Gives torchvision's dataset our 55,000 images, wherever the files lie."""
-    data = MNISTDataModule(_compose([]).data.dir)
-    data.prepare_data()
-    data.setup("fit")
+    data = _data_module()
     assert data.train is not None
-    dataset = kind.__new__(kind)
+    dataset = MNIST.__new__(MNIST)
     dataset.data = data.train.images[data.train_indices].squeeze(1)
     dataset.targets = data.train.labels[data.train_indices]
-    dataset.transform = dataset.target_transform = None
-    return dataset
+    dataset.transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
+    dataset.target_transform = None
+    return DataLoader(dataset, setting.batch_size, shuffle=True, num_workers=num_workers)
+
+
+def resident_loader(setting: Setting) -> DataLoader[Any]:
+    """Whole minibatches of normalized float tensors in memory."""
+    dataset = _Resident(*_training_tensors())
+    return DataLoader(dataset, setting.batch_size, shuffle=True, collate_fn=lambda batch: batch)
 
 
 CONTESTANTS: dict[str, Callable[..., None]] = {
@@ -187,4 +191,29 @@ CONTESTANTS: dict[str, Callable[..., None]] = {
     "Lightning, automatic, in memory": lightning_resident,
     "Lightning + torchvision, 0 workers": partial(lightning_torchvision, num_workers=0),
     "Lightning + torchvision, 2 workers": partial(lightning_torchvision, num_workers=2),
+}
+
+
+def _our_batches(setting: Setting) -> Callable[[], Iterator[Tensor]]:
+    data = _data_module()
+    data.batch_size = setting.batch_size
+    loader = data.train_dataloader()
+
+    def batches() -> Iterator[Tensor]:
+        for stack in loader:
+            for images, _ in data.on_after_batch_transfer(stack, 0).minibatches():
+                yield images
+
+    return batches
+
+
+def _loaded(loader: DataLoader[Any]) -> Callable[[], Iterator[Tensor]]:
+    return lambda: (images for images, _ in loader)
+
+
+BATCHES: dict[str, Callable[[Setting], Callable[[], Iterator[Tensor]]]] = {
+    "digits": _our_batches,
+    "float tensors in memory": lambda setting: _loaded(resident_loader(setting)),
+    "torchvision, 0 workers": lambda setting: _loaded(torchvision_loader(setting, 0)),
+    "torchvision, 2 workers": lambda setting: _loaded(torchvision_loader(setting, 2)),
 }

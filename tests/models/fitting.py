@@ -79,7 +79,8 @@ class AutomaticTwin(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         place = batch_idx % self.trainer.accumulate_grad_batches
         torch.default_generator.manual_seed(draw_seed(self.seed, self.global_step, place, 0))
-        return F.cross_entropy(self.network(batch.images.to(self.dtype)), batch.labels)
+        ((images, labels),) = batch.minibatches()
+        return F.cross_entropy(self.network(images.to(self.dtype)), labels)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Lightning would warn if there were none."""

@@ -156,7 +156,8 @@ class MNISTDataModule(LightningDataModule):
         if images.device.type != "cpu":
             return normalize(images, self.mean, self.std)
         if len(self._normalized) < len(images):
-            self._normalized = torch.empty(images.shape)
+            with torch.inference_mode(False):  # memory of an evaluation serves training, too
+                self._normalized = torch.empty(images.shape)
         return normalize(images, self.mean, self.std, out=self._normalized[: len(images)])
 
     def state_dict(self) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Classifier(EvaluatedClassifier):
         gradient_clip_val: the largest allowed norm (or absolute value) of the gradient; `None` for
             no limit.
         gradient_clip_algorithm: "norm" or "value".
+        compile: whether torch.compile makes machine code of the network; worth its minute for large
+            networks and long runs. Checkpoints are the same either way.
         seed: together with the step, what the random draws of the training depend on.
     """
 
@@ -56,6 +58,7 @@ class Classifier(EvaluatedClassifier):
         accumulate_grad_batches: int = 1,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str = "norm",
+        compile: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -65,10 +68,16 @@ class Classifier(EvaluatedClassifier):
         self.accumulate_grad_batches = accumulate_grad_batches
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
+        self.compile_network = compile
         self.seed = seed
         self.train_loss, self.train_accuracy = MeanMetric(), accuracy_metric()
         self._epoch_logged = -1
         self._num_accumulated = 0  # minibatches since the last step
+
+    def setup(self, stage: str) -> None:
+        """Compiles the network only: a compiled training step would break `self.log`."""
+        if self.compile_network and stage == "fit":
+            self.network.compile()
 
     def training_step(self, stack: Batch, batch_idx: int) -> None:
         """Takes one optimizer step for each minibatch (or group of them) of the stack.
