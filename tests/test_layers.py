@@ -13,7 +13,7 @@ HYDRA_MAY_BE_IN = [
     "digits/config/*.py",
     *(
         f"digits/training/{name}.py"
-        for name in ("build", "run", "report", "processes", "tensorboard")
+        for name in ("build", "run", "report", "resume", "processes", "tensorboard")
     ),
 ]
 PURE = ["digits/data/*.py", "digits/models/mlp.py", "digits/*.py"]

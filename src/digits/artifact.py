@@ -65,8 +65,8 @@ def save_model(path: Path, model: Classifier, datamodule: MNISTDataModule) -> No
         "dataset": datamodule.dataset,
         "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
-    with whole_file(path) as temporary:
-        torch.save(content, temporary)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)  # by name, the temporary name would become part of the bytes
 
 
 def load(path: str | Path) -> TrainedClassifier:
@@ -99,7 +99,7 @@ def load(path: str | Path) -> TrainedClassifier:
         return TrainedClassifier(
             network, normalization["mean"], normalization["std"], record
         ).eval()
-    except (KeyError, RuntimeError, TypeError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise DigitsError(
             f"{path} does not fit its network {content.get('model')}: {reason}"

@@ -20,6 +20,7 @@ from digits.config.rules import RULES
 from digits.config.sweep import jobs
 from digits.config.unknown import check_keys
 from digits.errors import DigitsError
+from digits.training.resume import check_resumable
 
 
 class CheckBeforeRun(Callback):
@@ -37,6 +38,7 @@ class CheckBeforeRun(Callback):
             check_keys(values, config.hydra)
             check_values(values)
             check_place("hydra.run.dir", Path(config.hydra.run.dir))
+            check_resumable(Path(config.hydra.run.dir), config)
             check_arguments(values)
         except Exception as error:
             raise SystemExit(1) from error

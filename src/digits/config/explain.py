@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -17,6 +18,9 @@ from digits.errors import DigitsError
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 """Faults of a disk and its rights, which are not ours."""
+
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after SIGINT and SIGTERM: 128 and the signal's number."""
 
 
 @contextmanager
@@ -32,7 +36,13 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
     try:
         read_flags(config_dir)
         yield
+    except KeyboardInterrupt:
+        _stop(INTERRUPTED)
     except (Exception, SystemExit) as stopped:
+        if type(stopped).__name__ == "SIGTERMException":  # Lightning's, with exit code 0
+            _stop(TERMINATED)
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            _stop(INTERRUPTED)
         # What the check before a run finds can leave Hydra only as the cause of a SystemExit.
         error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
         if error is None:
@@ -44,6 +54,12 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
             line = _mistake(error, config_dir) or line
         print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
+
+
+def _stop(code: int) -> NoReturn:
+    word = "interrupted" if code == INTERRUPTED else "terminated"
+    print(f"{word}; the same command with the run's name=RUN goes on", file=sys.stderr)
+    sys.exit(code)
 
 
 def explain(error: BaseException) -> str | None:
@@ -92,7 +108,11 @@ def _is_misconfiguration(error: BaseException) -> bool:
 def _is_refusal(cause: BaseException) -> bool:
     """Whether a class refuses its arguments: by a ValueError, or by having no such argument."""
     by_library = _raised_by(cause, ("hydra.", "pytorch_lightning.", "lightning_fabric."))
-    return type(cause) is ValueError or (isinstance(cause, ValueError | TypeError) and by_library)
+    refused = type(cause) is ValueError or (
+        isinstance(cause, ValueError | TypeError) and by_library
+    )
+    # A layer of a user's own network that cannot be made with the values given.
+    return refused or _raised_by(cause, ("torch.",))
 
 
 def _raised_by(error: BaseException, packages: tuple[str, ...]) -> bool:

@@ -112,7 +112,7 @@ class _Mistakes:
         line = str(override.input_line)
         key, _, value = line.partition("=")
         advice = f"try -m {line} for a run each"
-        if override.value_type is ValueType.SIMPLE_CHOICE_SWEEP:
+        if override.value_type is ValueType.SIMPLE_CHOICE_SWEEP and "." in key:
             advice += f", or {key}=[{value}] for a list"
         return f"{line} names several values; {advice}"
 

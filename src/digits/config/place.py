@@ -19,7 +19,7 @@ def check_place(key: str, path: Path) -> None:
     existing = path.absolute()
     while not existing.exists():  # ends at the root
         existing = existing.parent
-    remedy = f"try {key}=outputs/my-run"
+    remedy = f"try {key}=FOLDER with a folder of your own"
     if not existing.is_dir():
         raise DigitsError(f"{key}={path} cannot be made, because {existing} is a file; {remedy}")
     try:

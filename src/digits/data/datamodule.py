@@ -16,11 +16,11 @@ from digits.data.mnist import MIRRORS, SAMPLE, prepare, read
 from digits.data.normalization import normalize
 from digits.data.split import split_hash, stratified_split
 from digits.data.statistics import pixel_mean_std
+from digits.errors import DigitsError
 
 IMAGES_PER_STACK = 8192
 """Many enough to hide Lightning's work, few enough for a progress bar that moves."""
-
-SAMPLE_VAL_SIZE = 500
+VAL_SIZE, SAMPLE_VAL_SIZE = 5000, 500
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class MNISTDataModule(LightningDataModule):
         source: "auto" (files in `dir`, else download, else the embedded sample), "local",
             "download" or "sample".
         batch_size: images in a minibatch, for one optimizer step.
-        val_size: training images kept apart for validation; at most 500 of the sample's.
+        val_size: training images kept apart for validation; 500 of the
+            sample, unless another number is asked for.
         train_size: images to train on, of those that are left, the same share of each digit; `None`
             for all.
         split_seed: draws the validation images; the same ones for the same number on every machine.
@@ -54,7 +55,7 @@ class MNISTDataModule(LightningDataModule):
         dir: str | Path = "data",
         source: str = "auto",
         batch_size: int = 64,
-        val_size: int = 5000,
+        val_size: int = VAL_SIZE,
         train_size: int | None = None,
         split_seed: int = 0,
         mean: float | None = 0.5,
@@ -91,7 +92,8 @@ class MNISTDataModule(LightningDataModule):
 
     def _read_train(self) -> None:
         self.train = read(self.dir, "train", self.dataset)
-        val_size = min(self.val_size, SAMPLE_VAL_SIZE) if self.dataset == SAMPLE else self.val_size
+        of_mnist = self.dataset == SAMPLE and self.val_size == VAL_SIZE
+        val_size = SAMPLE_VAL_SIZE if of_mnist else self.val_size
         self.train_indices, self.val_indices = stratified_split(
             self.train.labels, val_size, self.split_seed
         )
@@ -117,6 +119,11 @@ class MNISTDataModule(LightningDataModule):
     def split_sha256(self) -> str:
         """What identifies the validation images: SHA-256 of their sorted indices."""
         return split_hash(self.val_indices)
+
+    @property
+    def train_sha256(self) -> str:
+        """What identifies the training images: the dataset's name, and their indices' SHA-256."""
+        return f"{self.dataset}:{split_hash(self.train_indices)}"
 
     def num_minibatches(self) -> int:
         """Returns the number of minibatches that each process trains on in an epoch."""
@@ -161,11 +168,21 @@ class MNISTDataModule(LightningDataModule):
         return normalize(images, self.mean, self.std, out=self._normalized[: len(images)])
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the statistics, which belong to the trained model as much as its weights."""
-        return {"mean": self.mean, "std": self.std}
+        """Returns the statistics, which belong to the trained model, and what it is trained on."""
+        state = {"mean": self.mean, "std": self.std, "dataset": self.dataset}
+        return state | {"train_sha256": self.train_sha256}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the statistics from a checkpoint."""
+        """Takes the statistics from a checkpoint.
+
+        Raises:
+            DigitsError: the checkpoint is of a training on other images.
+        """
+        if self.train is not None and state_dict["train_sha256"] != self.train_sha256:
+            raise DigitsError(
+                f"the checkpoint is of a training on other images ({state_dict['dataset']}) than "
+                f"are here now ({self.dataset}); try the same data again, or another name=RUN"
+            )
         self.mean, self.std = state_dict["mean"], state_dict["std"]
 
     def _order(self, indices: Tensor, seed: int | None) -> Order:

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, and read without running any code in them."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Writes a checkpoint; an older one of that name stays until the new one is complete."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            torch.save(checkpoint, temporary)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
@@ -51,15 +52,19 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     Raises:
         DigitsError: the file is damaged, or holds objects whose loading would run code.
     """
+    refusal = DigitsError(
+        f"{path} is damaged, or holds more than plain values and tensors, whose loading could run "
+        "code; delete it, or try another one"
+    )
     try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # torch.load does not look at the checksums
+                raise refusal
         content = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError:
         raise DigitsError(f"there is no file {path}") from None
-    except Exception as error:  # torch.load raises whatever the bytes make it stumble over
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DigitsError(
-            f"{path} cannot be loaded: it is damaged, or holds more than plain values ({reason})"
-        ) from None
+    except Exception:  # torch.load raises whatever the bytes make it stumble over
+        raise refusal from None
     if not isinstance(content, dict):
         raise DigitsError(
             f"{path} is no checkpoint: it holds a {type(content).__name__}, not a dictionary"
@@ -67,25 +72,18 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     return content
 
 
-def resume_point(run_dir: Path, resume: str) -> Path | None:
-    """Returns the checkpoint that the run goes on from, or `None` for a new start.
-
-    Args:
-        run_dir: the run directory.
-        resume: "auto" (the last checkpoint, if there is one), "must" or "never".
+def read_training_state(path: Path, max_epochs: int) -> dict[str, Any]:
+    """Reads a checkpoint that a training shall go on from.
 
     Raises:
-        DigitsError: "must", and there is no checkpoint; or "never", and there is one, which a new
-            start would destroy.
+        DigitsError: the file cannot be used, or is of a longer training than is asked for.
     """
-    last = run_dir / "checkpoints" / "last.ckpt"
-    if resume == "must" and not last.exists():
+    checkpoint = read_checkpoint(path)
+    if not {"pytorch-lightning_version", "epoch", "global_step", "loops"} <= checkpoint.keys():
+        raise DigitsError(f"{path} is no checkpoint of a training; try another name=RUN")
+    if checkpoint["epoch"] >= max_epochs:
         raise DigitsError(
-            f"resume=must, but {last} does not exist; name the run to go on with (name=RUN), "
-            "or try resume=auto"
+            f"trainer.max_epochs={max_epochs}, but {path} is of epoch {checkpoint['epoch'] + 1}; "
+            f"try trainer.max_epochs={checkpoint['epoch'] + 1}, or another name=RUN"
         )
-    if resume == "never" and last.exists():
-        raise DigitsError(
-            f"resume=never, but {run_dir} holds a run already; try another name=RUN, or resume=auto"
-        )
-    return last if last.exists() else None
+    return checkpoint

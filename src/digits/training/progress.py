@@ -74,10 +74,11 @@ class TrainingProgress(ProgressBar):
             f"epoch {trainer.current_epoch + 1:>{len(str(trainer.max_epochs))}}"
             f"/{trainer.max_epochs}"
         ]
-        parts += [
-            f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics
-        ]
-        parts += [f"{name} {metrics[name]:.2%}" for name in ("val/accuracy",) if name in metrics]
+        for name in ("train/loss", "val/loss", "train/accuracy", "val/accuracy"):
+            if name in metrics:
+                value = float(metrics[name])
+                form = ".2%" if name.endswith("accuracy") else ".4f" if value < 1000 else ".3g"
+                parts.append(f"{name} {value:{form}}")
         self.console.print("  ".join(parts), highlight=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -21,9 +21,11 @@ def write_metrics(run_dir: Path, metrics: dict[str, Any]) -> None:
 
 def read_metrics(run_dir: Path) -> dict[str, Any] | None:
     """Returns metrics.json if the run has come to its end, else `None`."""
+    if not (run_dir / "model.pt").exists():
+        return None
     try:
         metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError):  # damaged: it is written anew
         return None
     return metrics
 
@@ -66,7 +68,8 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
             f"{metrics[f'{part}/loss']:.4f}",
         )
     console.print(table)
-    time = f"{metrics['epochs']} epochs in {metrics['train_time_s']:.1f} s"
+    epochs = "1 epoch" if metrics["epochs"] == 1 else f"{metrics['epochs']} epochs"
+    time = f"{epochs} in {metrics['train_time_s']:.1f} s"
     console.print(
         f"{time}, best after epoch {metrics['best_epoch']}; dataset: {metrics['dataset']}"
     )

@@ -16,12 +16,13 @@ from digits.artifact import save_model
 from digits.data.datamodule import MNISTDataModule
 from digits.models import Classifier
 from digits.training.build import make_datamodule, make_model, make_trainer
-from digits.training.checkpoints import read_checkpoint, resume_point
+from digits.training.checkpoints import read_checkpoint, read_training_state
 from digits.training.curves import draw_loss_curves
 from digits.training.history import History
 from digits.training.processes import is_first_process, needs_own_process, run_in_own_process
 from digits.training.progress import TrainingProgress
 from digits.training.report import read_metrics, show_start, show_summary, write_metrics
+from digits.training.resume import locked, resume_point
 from digits.training.tensorboard import log_hyperparameters
 
 _log = logging.getLogger(__name__)
@@ -38,19 +39,24 @@ def run(config: DictConfig) -> dict[str, Any]:
             the loss diverged.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    choices = HydraConfig.get().runtime.choices
-    console = Console(highlight=False, soft_wrap=True, quiet=not is_first_process())
     if needs_own_process(config):
         run_in_own_process(run_dir)
         return read_metrics(run_dir) or {}
     _quieten_lightning()
+    with locked(run_dir):
+        return _run(config, run_dir)
+
+
+def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
+    choices = HydraConfig.get().runtime.choices
+    console = Console(highlight=False, soft_wrap=True, quiet=not is_first_process())
 
     last = resume_point(run_dir, config.resume)
     metrics = read_metrics(run_dir)
     if last and metrics and metrics["max_epochs"] == config.trainer.max_epochs:
         console.print(f"{run_dir} is a finished run: nothing to do. A new one needs another name.")
         return metrics
-    checkpoint = read_checkpoint(last) if last else {}
+    checkpoint = read_training_state(last, config.trainer.max_epochs) if last else {}
     resumed_at_step = checkpoint.get("global_step")
 
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed

@@ -9,11 +9,11 @@ from pytorch_lightning.utilities import rank_zero_only
 
 LAYOUT = {
     "training and validation": {
-        "loss": ["Multiline", ["train/loss", "val/loss"]],
-        "accuracy": ["Multiline", ["train/accuracy", "val/accuracy"]],
+        "loss": ["Multiline", ["^train/loss$", "^val/loss$"]],
+        "accuracy": ["Multiline", ["^train/accuracy$", "^val/accuracy$"]],
     }
 }
-"""What the Custom Scalars tab draws on one chart."""
+"""What the Custom Scalars tab draws on one chart: regular expressions, searched in the tags."""
 
 FINAL = ("val/accuracy", "val/loss", "test/accuracy", "test/loss")
 

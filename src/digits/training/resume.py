@@ -1,0 +1,116 @@
+"""Whether a run directory can be gone on with; asked before anything is written to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from digits.errors import DigitsError
+from digits.training.processes import is_first_process
+
+MAY_DIFFER = (
+    "name",
+    "resume",
+    "data.dir",
+    "data.source",
+    "data.mirrors",
+    "trainer.max_epochs",
+    "trainer.accelerator",
+    "trainer.profiler",
+    "callbacks",
+    "logger",
+    "debug",
+)
+"""Keys (and all below them) that a run may be resumed with other values of."""
+
+
+def resume_point(run_dir: Path, resume: str) -> Path | None:
+    """Returns the checkpoint that the run goes on from, or `None` for a new start.
+
+    Args:
+        run_dir: the run directory.
+        resume: "auto" (the last checkpoint, if there is one), "must" or "never".
+
+    Raises:
+        DigitsError: "must", and there is no checkpoint; or "never", and there is one, which a new
+            start would destroy.
+    """
+    last = run_dir / "checkpoints" / "last.ckpt"
+    if resume == "must" and not last.exists():
+        raise DigitsError(
+            f"resume=must, but {last} does not exist; name the run to go on with (name=RUN), "
+            "or try resume=auto"
+        )
+    if resume == "never" and last.exists():
+        raise DigitsError(
+            f"resume=never, but {run_dir} holds a run already; try another name=RUN, or resume=auto"
+        )
+    return last if last.exists() else None
+
+
+def check_resumable(run_dir: Path, config: DictConfig) -> None:
+    """Refuses to go on with a run under other options than those that it was started with.
+
+    Hydra writes the new configuration over the old one when a run begins, so this comes before.
+
+    Raises:
+        DigitsError: `resume_point` refuses, or an option differs; the first ones are named.
+    """
+    recorded = run_dir / ".hydra" / "config.yaml"
+    if resume_point(run_dir, config.resume) is None or not recorded.exists():
+        return
+    old = dict(_flat(OmegaConf.to_container(OmegaConf.load(recorded))))
+    new = dict(_flat(OmegaConf.to_container(config)))
+    differing = [
+        key
+        for key in sorted(old.keys() | new.keys())
+        if not f"{key}.".startswith(tuple(f"{name}." for name in ("hydra", *MAY_DIFFER)))
+        and old.get(key) != new.get(key)
+    ]
+    if differing:
+        shown = ", ".join(f"{key}={_word(old.get(key))}" for key in differing[:3])
+        given = ", ".join(f"{key}={_word(new.get(key))}" for key in differing[:3])
+        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
+        raise DigitsError(
+            f"{run_dir} holds a run with {shown}{more}, which cannot go on with {given}; "
+            "try the same options again, or another name=RUN"
+        )
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keeps a run directory for this process; the others of one training share it.
+
+    Raises:
+        DigitsError: another process trains in it.
+    """
+    if not is_first_process():
+        yield
+        return
+    lock = FileLock(run_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DigitsError(
+            f"{run_dir} is in use by another process; wait for it, or try another name=RUN"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, dict):
+        for name, value in values.items():
+            yield from _flat(value, f"{key}.{name}".lstrip("."))
+    else:
+        yield key, values
+
+
+def _word(value: Any) -> str:
+    return "null" if value is None else str(value).replace(" ", "")
