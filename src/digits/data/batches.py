@@ -10,6 +10,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from digits.randomness import draw_seed
 
+PREPARED_TOGETHER = 1024
+"""Images that are normalized by one operation on the CPU."""
+
 
 class Batch(NamedTuple):
     """Images and labels, to be visited in minibatches of `batch_size`."""
@@ -29,15 +32,20 @@ class Batch(NamedTuple):
     def minibatches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields normalized images and labels; the last minibatch may be smaller.
 
-        The images of one minibatch are valid until the next one is asked for: on the CPU they are
-        prepared in the same memory, which is still in the processor's cache from the last time.
+        On the CPU they are prepared some minibatches at a time, in the same memory again and again:
+        few enough to stay in the processor's cache until they are used, and enough to be worth the
+        start of several threads. So a minibatch's images are valid until the next one is asked for.
         """
+        size = self.batch_size * max(1, PREPARED_TOGETHER // self.batch_size)
         for images, labels in zip(
-            torch.split(self.images, self.batch_size),
-            torch.split(self.labels, self.batch_size),
-            strict=True,
+            torch.split(self.images, size), torch.split(self.labels, size), strict=True
         ):
-            yield images if self.prepare is None else self.prepare(images), labels
+            prepared = images if self.prepare is None else self.prepare(images)
+            yield from zip(
+                torch.split(prepared, self.batch_size),
+                torch.split(labels, self.batch_size),
+                strict=True,
+            )
 
 
 class InMemoryImages(Dataset[Batch]):

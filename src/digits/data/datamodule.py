@@ -150,9 +150,9 @@ class MNISTDataModule(LightningDataModule):
         return self._loader(self.test, order, self.eval_batch_size, self.eval_batch_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Normalizes on the device: on the CPU each minibatch in its turn, else the whole batch.
+        """Normalizes on the device: on the CPU in `Batch.minibatches`, else all at once.
 
-        The processor's cache holds a minibatch, but no stack of them; a GPU prefers few operations.
+        A processor's cache holds some minibatches, but no stack; a GPU prefers few operations.
         """
         if batch.images.device.type == "cpu":
             return batch._replace(prepare=self._normalize)

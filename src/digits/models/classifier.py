@@ -92,7 +92,7 @@ class Classifier(EvaluatedClassifier):
         if through_lightning := lightning_takes_part(self):
             backward, take_step = self.manual_backward, optimizer.step
         parameters = list(self.parameters())
-        generator = device_generator(self.device)
+        generator, seed, rank = device_generator(self.device), self.seed, self.global_rank
         accumulate = self.accumulate_grad_batches
         first_step = step = self.global_step
         num_minibatches = stack.num_minibatches()
@@ -101,10 +101,8 @@ class Classifier(EvaluatedClassifier):
             num_minibatches = min(num_minibatches, num_left)
         losses, logits, steps = [], [], []
         for images, labels in itertools.islice(stack.minibatches(), num_minibatches):
-            generator.manual_seed(
-                draw_seed(self.seed, step, self._num_accumulated, self.global_rank)
-            )
-            output = self(images)
+            generator.manual_seed(draw_seed(seed, step, self._num_accumulated, rank))
+            output = self.forward(images)
             loss = F.cross_entropy(output, labels)
             backward(loss / accumulate if accumulate > 1 else loss)
             losses.append(loss.detach())
