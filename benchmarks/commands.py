@@ -1,6 +1,5 @@
 """Whole commands as a user runs them, and the parts that are not training: time and memory."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,28 +11,39 @@ from contestants import BATCHES, SETTINGS
 
 REPOSITORY = Path(__file__).parents[1]
 IMPORTS = "import torch, pytorch_lightning"
+MEASURED = """
+import re, runpy, sys
+report, sys.argv = sys.argv[1], sys.argv[2:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    with open("/proc/self/status") as status, open(report, "w") as file:
+        file.write(re.search(r"VmHWM:\\s+(\\d+)", status.read())[1])
+"""
+"""Runs a script and reports its peak resident memory in kB; what the operating system says of a
+finished process counts the memory of the process that started it, too."""
 
 
-def _run(*arguments: str) -> tuple[float, float]:
-    """Returns the seconds that a Python process takes, and its peak resident memory in MB."""
+def _run(folder: str, *arguments: str) -> tuple[float, float]:
+    """Returns the seconds that a script takes, and its peak resident memory in MB."""
+    report = Path(folder) / "memory"
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    subprocess.run(
+        [sys.executable, "-c", MEASURED, report, *arguments], check=True, stdout=subprocess.DEVNULL
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(arguments)} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return time.perf_counter() - start, int(report.read_text()) / 1024
 
 
 def whole_commands(num_epochs: int, num_rounds: int) -> dict[str, list[tuple[float, float]]]:
     """Measures the imports that nobody can do without, and the whole command, in turn."""
     results: dict[str, list[tuple[float, float]]] = {"imports": [], "train.py": []}
     with tempfile.TemporaryDirectory() as folder:
+        imports = Path(folder) / "imports.py"
+        imports.write_text(IMPORTS)
         for number in range(num_rounds):
-            results["imports"].append(_run("-c", IMPORTS))
+            results["imports"].append(_run(folder, str(imports)))
             train = [str(REPOSITORY / "train.py"), f"trainer.max_epochs={num_epochs}"]
-            results["train.py"].append(_run(*train, f"hydra.run.dir={folder}/{number}"))
+            results["train.py"].append(_run(folder, *train, f"hydra.run.dir={folder}/{number}"))
     return results
 
 

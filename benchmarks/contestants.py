@@ -192,6 +192,7 @@ CONTESTANTS: dict[str, Callable[..., None]] = {
     "Lightning + torchvision, 0 workers": partial(lightning_torchvision, num_workers=0),
     "Lightning + torchvision, 2 workers": partial(lightning_torchvision, num_workers=2),
 }
+SLOW = [name for name in CONTESTANTS if "torchvision" in name]
 
 
 def _our_batches(setting: Setting) -> Callable[[], Iterator[Tensor]]:

@@ -138,7 +138,7 @@ def test_a_wrong_command_line_ends_with_one_line(
 ARGUMENTS = [
     ("+optim.lrr=1", "torch.optim.Adam takes no lrr; try optim.lr=1"),
     ("++optim.lrr=1", "torch.optim.Adam takes no lrr; try optim.lr=1"),
-    ("+model.dropout_rate=0.2", "BaselineClassifier takes no dropout_rate; valid: hidden"),
+    ("+model.dropout_rate=0.2", "BaselineClassifier takes no dropout_rate; valid: compile, hidden"),
     ("+trainer.max_stepz=9", "try trainer.max_steps=9"),
     ("model._target_=digits.models.BaslineClassifier", "try model._target_=digits.models.Base"),
     ("model._target_=no_such_package.Network", "cannot be imported"),
