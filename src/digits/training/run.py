@@ -25,8 +25,6 @@ from digits.training.report import read_metrics, show_start, show_summary, write
 from digits.training.resume import locked, resume_point
 from digits.training.tensorboard import log_hyperparameters
 
-_log = logging.getLogger(__name__)
-
 
 def run(config: DictConfig) -> dict[str, Any]:
     """Trains, tests and saves one network; everything lands in Hydra's run directory.
