@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from commands import data_paths, whole_commands
 from contestants import CONTESTANTS, SETTINGS, SLOW, Setting
+from evaluation import BARE, evaluations, reading_times
 from greenlet import greenlet
 from rich.console import Console
 from rich.table import Table
@@ -94,12 +95,18 @@ def main() -> None:
     for key in arguments.settings:
         setting = SETTINGS[key]
         times = epoch_times(setting, names, arguments.rounds)
-        print_table(console, f"{key}: {setting.description}", times)
+        print_table(console, f"{key}: {setting.description}; one epoch", times)
         results["epoch_times_s"][key] = times
     if not arguments.no_commands:
         results["data_path_times_s"] = data_paths(3)
         title = "batches only, without training, batch 64"
         print_table(console, title, results["data_path_times_s"], "float tensors in memory")
+        results["evaluation_times_s"] = evaluations(5)
+        title = "10,000 images classified, 784-512-256-10"
+        print_table(console, title, results["evaluation_times_s"], BARE)
+        results["reading_times_s"] = reading_times(5)
+        seconds = statistics.median(results["reading_times_s"])
+        console.print(f"70,000 images read from the disk and checked: {seconds:.2f} s")
         results["commands_s_mb"] = whole_commands(num_epochs=10, num_rounds=3)
         print_commands(console, results["commands_s_mb"])
     if arguments.json:
@@ -111,10 +118,16 @@ def print_table(
 ) -> None:
     """Prints medians, and ratios to one contestant."""
     table = Table(title=title, title_justify="left")
-    for column in ("", "s / epoch", "ratio", "min", "max"):
+    for column in ("", "s", "ratio", "min", "max"):
         table.add_column(column, justify="right" if column else "left")
     for name, seconds, ratio, low, high in ratios(times, base):
-        table.add_row(name, f"{seconds:.2f}", f"{ratio:.2f}", f"{low:.2f}", f"{high:.2f}")
+        table.add_row(
+            name,
+            f"{seconds:.2f}" if seconds > 0.1 else f"{seconds:.3f}",
+            f"{ratio:.2f}",
+            f"{low:.2f}",
+            f"{high:.2f}",
+        )
     console.print(table)
 
 

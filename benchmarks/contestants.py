@@ -65,21 +65,23 @@ SETTINGS = {
 }
 
 
-def _data_module() -> MNISTDataModule:
-    data = MNISTDataModule(_compose([]).data.dir)
+def data_module() -> MNISTDataModule:
+    """The data of a default run, read."""
+    data = MNISTDataModule(composed([]).data.dir)
     data.prepare_data()
     data.setup("fit")
     return data
 
 
 def _training_tensors() -> tuple[Tensor, Tensor]:
-    data = _data_module()
+    data = data_module()
     assert data.train is not None
     images = normalize(data.train.images[data.train_indices], 0.5, 0.5)
     return images, data.train.labels[data.train_indices]
 
 
-def _compose(overrides: list[str]) -> DictConfig:
+def composed(overrides: list[str]) -> DictConfig:
+    """The configuration of a command line."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", [*overrides, "name=benchmark"])
 
@@ -108,7 +110,7 @@ class _TakeTurns(Callback):
 
 def digits(setting: Setting, num_epochs: int, turn: Turn) -> None:
     """This project, with everything on that a default run has."""
-    config = _compose([*setting.overrides, f"trainer.max_epochs={num_epochs}"])
+    config = composed([*setting.overrides, f"trainer.max_epochs={num_epochs}"])
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
         screen = Console(file=io.StringIO(), force_terminal=True)
@@ -163,16 +165,20 @@ def lightning_torchvision(setting: Setting, num_epochs: int, turn: Turn, num_wor
     _lightning(setting, num_epochs, turn, torchvision_loader(setting, num_workers))
 
 
-def torchvision_loader(setting: Setting, num_workers: int) -> DataLoader[Any]:
-    """The loader of torchvision's own examples, on our 55,000 images, wherever the files lie."""
+def torchvision_loader(
+    setting: Setting, num_workers: int, images: Tensor | None = None, labels: Tensor | None = None
+) -> DataLoader[Any]:
+    """The loader of torchvision's own examples, on these images or our 55,000 for training."""
     from torchvision.datasets import MNIST
     from torchvision.transforms import Compose, Normalize, ToTensor
 
-    data = _data_module()
-    assert data.train is not None
+    if images is None or labels is None:
+        data = data_module()
+        assert data.train is not None
+        images = data.train.images[data.train_indices]
+        labels = data.train.labels[data.train_indices]
     dataset = MNIST.__new__(MNIST)
-    dataset.data = data.train.images[data.train_indices].squeeze(1)
-    dataset.targets = data.train.labels[data.train_indices]
+    dataset.data, dataset.targets = images.squeeze(1), labels
     dataset.transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
     dataset.target_transform = None
     return DataLoader(dataset, setting.batch_size, shuffle=True, num_workers=num_workers)
@@ -196,7 +202,7 @@ SLOW = [name for name in CONTESTANTS if "torchvision" in name]
 
 
 def _our_batches(setting: Setting) -> Callable[[], Iterator[Tensor]]:
-    data = _data_module()
+    data = data_module()
     data.batch_size = setting.batch_size
     loader = data.train_dataloader()
 

@@ -1,9 +1,17 @@
 """Two processes train one network, started from Hydra, as a single run and as jobs of a sweep."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
-from runs import train, train_py
+import pytest
+from runs import REPO, train, train_py
+
+from digits.errors import DigitsError
+from digits.training.processes import check_common_name
 
 FEW = ("data=sample", "trainer.max_epochs=2", "schedule=constant")
 
@@ -30,3 +38,37 @@ def test_two_processes_train_and_test_in_each_job_of_a_sweep(tmp_path: Path) -> 
     accuracy = alone["test/accuracy"]
     noise = 4 * (2 * accuracy * (1 - accuracy) / 1000) ** 0.5
     assert abs(metrics[0]["test/accuracy"] - accuracy) < noise
+
+
+def test_two_machines_train_together_through_torchrun(tmp_path: Path) -> None:
+    # Each agent stands for a machine; a real one differs in its address alone.
+    def agent(rank: int) -> subprocess.Popen[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run"]
+        address = ["--master-addr=127.0.0.1", f"--master-port={port}"]
+        machines = ["--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
+        options = ["trainer=ddp", "trainer.devices=1", "+trainer.num_nodes=2", "name=two-machines"]
+        return subprocess.Popen(
+            [*torchrun, *machines, *address, str(REPO / "train.py"), *options, *FEW],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(REPO / "src")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agents = [agent(0), agent(1)]
+    outputs = [each.communicate()[0] for each in agents]
+    assert [each.returncode for each in agents] == [0, 0], outputs
+    assert "test" in outputs[0] and "accuracy" not in outputs[1]  # one process speaks for all
+    metrics = json.loads((tmp_path / "outputs/runs/two-machines/metrics.json").read_text())
+    assert (metrics["num_val"], metrics["num_test"]) == (500, 1000)
+
+
+def test_processes_of_torchrun_need_a_common_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    check_common_name(["seed=1", "name=mine"])
+    with pytest.raises(DigitsError, match="try name=my-run"):
+        check_common_name(["seed=1", "model.name=mine"])

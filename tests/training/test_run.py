@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from runs import SMALL, PowerCutError, events, steps, train
 from tensorboard.plugins.custom_scalar import layout_pb2  # type: ignore[import-untyped]
 from tensorboard.plugins.hparams import plugin_data_pb2  # type: ignore[import-untyped]
 
+import digits
 from digits.errors import DigitsError
 from digits.training.checkpoints import read_checkpoint
 from digits.training.history import read_history
@@ -281,6 +283,40 @@ def test_every_precision_of_the_cpu_trains_and_tests(precision: str, tmp_path: P
     metrics = train(tmp_path / "a", *options, "trainer.max_epochs=2")
     # One in ten is chance.
     assert metrics["test/accuracy"] > 0.5
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_compiled_network_trains_and_its_checkpoints_are_as_of_any_other(tmp_path: Path) -> None:
+    options = (*SMALL, "trainer.max_epochs=2")
+    eager = train(tmp_path / "eager", *options)
+    compiled = train(tmp_path / "compiled", *options, "model.compile=true")
+    # The same arithmetic in another order: equal but for rounding.
+    assert compiled["test/loss"] == pytest.approx(eager["test/loss"], rel=1e-4)
+    for name in ("best", "last"):
+        keys = [
+            read_checkpoint(tmp_path / run / "checkpoints" / f"{name}.ckpt")["state_dict"].keys()
+            for run in ("eager", "compiled")
+        ]
+        assert keys[0] == keys[1]
+    assert digits.load(tmp_path / "compiled")(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_compiling_without_a_compiler_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DigitsError, match=r"no no-such-compiler .* try model\.compile=false"):
+        train(tmp_path / "a", *SMALL, "model.compile=true")
+
+
+@pytest.mark.parametrize("profiler", ["simple", "advanced", "pytorch"])
+@pytest.mark.filterwarnings("ignore:.*profiler.*")  # torch's, of what it cannot measure here
+def test_a_profile_is_written_into_the_run_directory(profiler: str, tmp_path: Path) -> None:
+    train(tmp_path / "a", *SMALL, "trainer.max_epochs=1", f"trainer.profiler={profiler}")
+    profile = (tmp_path / "a" / "fit-profile.txt").read_text()
+    assert ("aten::addmm" if profiler == "pytorch" else "training_step") in profile
+    assert len(list((tmp_path / "a").glob("fit-profile*.json"))) == (profiler == "pytorch")
 
 
 def test_the_same_command_gives_the_same_figures(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from digits.config.rules import RULES
 from digits.config.sweep import jobs
 from digits.config.unknown import check_keys
 from digits.errors import DigitsError
+from digits.training.processes import check_common_name
 from digits.training.resume import check_resumable
 
 
@@ -37,6 +38,7 @@ class CheckBeforeRun(Callback):
             values = plain(config)
             check_keys(values, config.hydra)
             check_values(values)
+            check_common_name([*config.hydra.overrides.task, *config.hydra.overrides.hydra])
             check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_resumable(Path(config.hydra.run.dir), config)
             check_arguments(values)

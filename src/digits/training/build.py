@@ -1,6 +1,7 @@
 """From the composed configuration to the three objects of a training: data, model and trainer."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
 from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
@@ -27,9 +29,21 @@ COUNTED_IN_BATCHES = (
 """Options with which Lightning counts its batches, so that a batch has to be a minibatch and not a
 stack of them."""
 
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+
 
 def make_model(config: DictConfig, seed: int) -> Classifier:
-    """Makes the network with freshly drawn weights, its optimizer and its schedule."""
+    """Makes the network with freshly drawn weights, its optimizer and its schedule.
+
+    Raises:
+        DigitsError: the network is none of this project, or cannot be compiled here.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if config.model.get("compile") and not torch.cuda.is_available() and not shutil.which(compiler):
+        raise DigitsError(
+            f"model.compile=true needs a C++ compiler, and there is no {compiler} on PATH; "
+            "install it (Debian: apt install g++), or try model.compile=false"
+        )
     stepping = {key: config.trainer[key] for key in STEPPING if config.trainer.get(key) is not None}
     training = {
         "optimizer": instantiate(config.optim),
@@ -73,6 +87,9 @@ def make_trainer(
             )
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
+    if options.get("profiler") in PROFILERS:  # a name by itself would write to the log
+        profiler = PROFILERS[options["profiler"]]
+        options["profiler"] = profiler(dirpath=run_dir, filename="profile")
     configured = []
     for callback in config.callbacks.values():
         places = {"dirpath": run_dir / "checkpoints"} if "dirpath" in callback else {}

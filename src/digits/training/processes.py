@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -37,5 +38,20 @@ def run_in_own_process(run_dir: Path) -> None:
 
 
 def is_first_process() -> bool:
-    """Says whether this process prints and writes; Lightning numbers those that it starts."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    """Says whether this process prints and writes, of all that train together.
+
+    Lightning, torchrun and SLURM each number the processes that they start in these variables.
+    """
+    numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in numbers)
+
+
+def check_common_name(overrides: Sequence[str]) -> None:
+    """Makes sure that processes that torchrun started mean the same run directory.
+
+    Raises:
+        DigitsError: each of them would make up a name of its own.
+    """
+    named = any(line.startswith(("name=", "hydra.run.dir=")) for line in overrides)
+    if "TORCHELASTIC_RUN_ID" in os.environ and not named:
+        raise DigitsError("processes started by torchrun need a common name; try name=my-run")

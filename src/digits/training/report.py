@@ -74,6 +74,8 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
         f"{time}, best after epoch {metrics['best_epoch']}; dataset: {metrics['dataset']}"
     )
     console.print(f"model, metrics and loss_curves.png: {relative(run_dir)}")
+    for profile in sorted(run_dir.glob("*-profile*")):
+        console.print(f"profile: {relative(profile)}")
     console.print(f"to browse the curves: tensorboard --logdir {relative(run_dir.parent)}")
     if metrics["dataset"] == SAMPLE:
         console.print(
