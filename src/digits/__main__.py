@@ -1,0 +1,55 @@
+"""The command `digits`: looks at data and at finished runs. (Training is train.py's.)"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from digits.errors import DigitsError
+
+VERBS = ("explore", "evaluate", "predict", "export", "data")
+"""One file each in digits/commands; its first line is the verb's help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit code: 0, 1 after an error, 2 for a wrong command line."""
+    try:
+        parsed = _parser().parse_args(arguments)
+        code: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except DigitsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="digits",
+        description="Looks at data and at finished runs. Training is: python train.py --help",
+        epilog="digits VERB --help says more about each.",
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in VERBS:
+        module = importlib.import_module(f"digits.commands.{verb}")
+        assert module.__doc__
+        command = verbs.add_parser(
+            verb,
+            help=module.__doc__.partition("\n")[0],
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

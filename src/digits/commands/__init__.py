@@ -1,0 +1,1 @@
+"""The verbs of the command `digits`: what they take, and what they print."""

@@ -1,0 +1,12 @@
+"""Measures a finished run on the test images, in detail."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's arguments."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the verb."""
+    raise NotImplementedError
