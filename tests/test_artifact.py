@@ -139,7 +139,10 @@ def test_a_network_from_a_file_on_the_path_is_loaded(
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert message(tmp_path / "none.pt") == f"there is no file {tmp_path / 'none.pt'}"
-    assert message(tmp_path) == f"there is no file {tmp_path / 'model.pt'}"
+    assert "is no run directory: it holds no model.pt" in message(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    assert f"not come to its end; try {tmp_path}/checkpoints/last.ckpt" in message(tmp_path)
 
 
 @pytest.mark.parametrize("keep", [0, 10, -100])
@@ -172,9 +175,9 @@ def test_a_foreign_pickle_is_refused_and_does_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format": 2}, "format 2"),
+        ({"format": 3}, "format 3"),
         ({"format": None}, "format None"),
-        ({"model": None}, "model"),
+        ({"model": None}, "lacks model"),
         ({"model": "digits.models.baseline.None"}, "cannot be imported"),
         ({"model": "no.such.Thing"}, "no.such.Thing"),
         ({"model": "Thing"}, "Thing"),
@@ -182,12 +185,12 @@ def test_a_foreign_pickle_is_refused_and_does_not_run(tmp_path: Path) -> None:
         ({"model": "os.getcwd"}, "no digits.models.Classifier"),
         ({"arguments": {"hidden": [17]}}, "does not fit"),
         ({"arguments": {"width": 17}}, "does not fit"),
-        ({"arguments": None}, "does not fit"),
+        ({"arguments": None}, "lacks arguments"),
         ({"weights": {}}, "does not fit"),
-        ({"weights": None}, "does not fit"),
-        ({"normalization": None}, "does not fit"),
-        ({"normalization": {"mean": 0.5}}, "does not fit"),
-        ({"classes": None}, "does not fit"),
+        ({"weights": None}, "lacks weights"),
+        ({"normalization": None}, "lacks mean, normalization, std"),
+        ({"normalization": {"mean": 0.5}}, "lacks std"),
+        ({"classes": None}, "lacks classes"),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_line(

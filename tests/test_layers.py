@@ -17,7 +17,7 @@ HYDRA_MAY_BE_IN = [
     ),
 ]
 PURE = ["digits/data/*.py", "digits/models/mlp.py", "digits/*.py"]
-LIGHTNING_MAY_BE_IN = ["digits/data/datamodule.py", "digits/artifact.py"]
+LIGHTNING_MAY_BE_IN = ["digits/data/datamodule.py", "digits/artifact.py", "digits/recorded.py"]
 
 
 def imports(path: Path) -> set[str]:

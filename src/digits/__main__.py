@@ -1,4 +1,4 @@
-"""The command `digits`: looks at data and at finished runs. (Training is train.py's.)"""
+"""The command `digits`, for data and finished runs; training is what train.py does."""
 
 import argparse
 import importlib
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0, 1 after an error, 2 for a wrong command line."""
     try:
         parsed = _parser().parse_args(arguments)
-        code: int = parsed.run(parsed)
+        code: int = parsed.do(parsed)
         sys.stdout.flush()
     except DigitsError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(do=module.run)
     return parser
 
 

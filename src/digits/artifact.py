@@ -1,7 +1,5 @@
 """The trained model as one file for later use, and its way back into memory."""
 
-import importlib
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,8 @@ from torch import Tensor, nn
 from digits.atomic import whole_file
 from digits.data.datamodule import MNISTDataModule
 from digits.data.normalization import normalize
-from digits.errors import DigitsError
 from digits.models.classifier import Classifier
-from digits.training.checkpoints import read_checkpoint
-
-FORMAT = 1
-CLASSES = tuple("0123456789")
+from digits.recorded import describe, read_saved, rebuild
 
 
 class TrainedClassifier(nn.Module):
@@ -52,28 +46,15 @@ class TrainedClassifier(nn.Module):
 
 def save_model(path: Path, model: Classifier, datamodule: MNISTDataModule) -> None:
     """Writes model.pt: a dictionary of plain values and tensors, by `torch.save`."""
-    kind = type(model)
-    content = {
-        "format": FORMAT,
-        "model": f"{kind.__module__}.{kind.__qualname__}",
-        "arguments": dict(model.hparams),
-        "weights": {
-            name: weight.detach().cpu() for name, weight in model.network.state_dict().items()
-        },
-        "normalization": {"mean": datamodule.mean, "std": datamodule.std},
-        "classes": list(CLASSES),
-        "dataset": datamodule.dataset,
-        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
-    }
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)  # by name, the temporary name would become part of the bytes
+        torch.save(describe(model, datamodule), file)  # by name, it would become part of the bytes
 
 
 def load(path: str | Path) -> TrainedClassifier:
     """Loads a trained model.
 
     Args:
-        path: a run directory, or its model.pt.
+        path: a run directory, its model.pt, or one of its checkpoints.
 
     Returns:
         A module in `eval()` mode on the CPU: images (batch, 1, 28, 28), uint8 from 0 to 255 or
@@ -83,39 +64,8 @@ def load(path: str | Path) -> TrainedClassifier:
         DigitsError: there is no such file, it is damaged or no model of digits, or the file that
             defines its network cannot be imported.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "model.pt"
-    content = read_checkpoint(path)
-    if content.get("format") != FORMAT:
-        raise DigitsError(
-            f"{path} is no model.pt of this version of digits (format {content.get('format')})"
-        )
-    try:
-        network = _network_class(path, content["model"])(**content["arguments"]).network
-        network.load_state_dict(content["weights"])
-        record = {key: value for key, value in content.items() if key != "weights"}
-        normalization = content["normalization"]
-        return TrainedClassifier(
-            network, normalization["mean"], normalization["std"], record
-        ).eval()
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise DigitsError(
-            f"{path} does not fit its network {content.get('model')}: {reason}"
-        ) from error
-
-
-def _network_class(path: Path, name: str) -> type[Classifier]:
-    module, _, attribute = name.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DigitsError(
-            f"{path} needs the network {name}, which cannot be imported; put its file on PYTHONPATH"
-        ) from error
-    if not (isinstance(kind, type) and issubclass(kind, Classifier)):
-        raise DigitsError(
-            f"{path} names {name} as its network, which is no digits.models.Classifier"
-        )
-    return kind
+    content = read_saved(Path(path))
+    normalization = content["normalization"]
+    record = {key: value for key, value in content.items() if key != "weights"}
+    network = rebuild(Path(path), content).network
+    return TrainedClassifier(network, normalization["mean"], normalization["std"], record).eval()

@@ -78,7 +78,9 @@ class PowerCutBeforeTest(Callback):
 
 def events(run_dir: Path) -> EventAccumulator:
     """Everything in a run's event files, as TensorBoard reads it."""
-    accumulator = EventAccumulator(str(run_dir), size_guidance={"scalars": 0, "tensors": 0})
+    accumulator = EventAccumulator(
+        str(run_dir), size_guidance={"scalars": 0, "tensors": 0, "histograms": 0}
+    )
     accumulator.Reload()
     return accumulator
 

@@ -1,12 +1,51 @@
-"""Measures a finished run on the test images, in detail."""
+"""Measures a finished run on the test images, in detail.
+
+Takes a run directory, its model.pt or a checkpoint, tests it on the data that its own record names,
+and writes evaluation.json, pictures and report.html into the folder evaluation/ beside it.
+
+  digits evaluate outputs/runs/first
+  digits evaluate outputs/runs/first/checkpoints/last.ckpt
+  digits evaluate outputs/runs/first --part val   the images that the training kept apart
+"""
 
 import argparse
+import os
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory, model.pt, checkpoint")
+    parser.add_argument(
+        "--part", choices=("test", "val"), default="test", help="images to measure on"
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("DIGITS_DATA", "data")),
+        metavar="DIR",
+        help="where the MNIST files are, or are downloaded to (default: $DIGITS_DATA, else data)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to write (default: evaluation/ beside RUN)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the verb."""
-    raise NotImplementedError
+    """Evaluates, writes and prints."""
+    from rich.console import Console
+
+    from digits.evaluation.evaluate import evaluate
+    from digits.evaluation.recorded_metrics import difference, run_directory
+    from digits.evaluation.report import show, write_report
+    from digits.training.report import relative
+
+    console = Console(highlight=False, soft_wrap=True)
+    with console.status("evaluating"):
+        evaluation = evaluate(arguments.run, arguments.data_dir, arguments.part)
+        place = "evaluation" if arguments.part == "test" else "evaluation-val"
+        page = write_report(evaluation, arguments.out or run_directory(evaluation.file) / place)
+    show(console, evaluation)
+    console.print(difference(evaluation))
+    console.print(f"written: {relative(page.parent.absolute())}; the page: {page.name}")
+    return 0

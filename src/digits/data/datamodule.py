@@ -21,6 +21,7 @@ from digits.errors import DigitsError
 IMAGES_PER_STACK = 8192
 """Many enough to hide Lightning's work, few enough for a progress bar that moves."""
 VAL_SIZE, SAMPLE_VAL_SIZE = 5000, 500
+SPLIT_OPTIONS = ("val_size", "train_size", "split_seed")
 
 _log = logging.getLogger(__name__)
 
@@ -106,14 +107,9 @@ class MNISTDataModule(LightningDataModule):
             mean, std = pixel_mean_std(self.train.images, self.train_indices)
             self.mean = mean if self.mean is None else self.mean
             self.std = std if self.std is None else self.std
-        _log.info(
-            "%s: %d training and %d validation images, mean %s, standard deviation %s",
-            self.dataset,
-            len(self.train_indices),
-            len(self.val_indices),
-            self.mean,
-            self.std,
-        )
+        num_train, num_val = len(self.train_indices), len(self.val_indices)
+        _log.info("%s: %d training, %d validation images", self.dataset, num_train, num_val)
+        _log.info("mean %s, standard deviation %s", self.mean, self.std)
 
     @property
     def split_sha256(self) -> str:
@@ -156,21 +152,25 @@ class MNISTDataModule(LightningDataModule):
         """
         if batch.images.device.type == "cpu":
             return batch._replace(prepare=self._normalize)
-        return batch._replace(images=self._normalize(batch.images))
+        return batch._replace(images=self.normalized(batch.images))
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """Returns images (n, 1, 28, 28), bytes, as the network receives them, in new memory."""
+        assert self.mean is not None and self.std is not None
+        return normalize(images, self.mean, self.std)
 
     def _normalize(self, images: Tensor) -> Tensor:
         assert self.mean is not None and self.std is not None
-        if images.device.type != "cpu":
-            return normalize(images, self.mean, self.std)
         if len(self._normalized) < len(images):
             with torch.inference_mode(False):  # memory of an evaluation serves training, too
                 self._normalized = torch.empty(images.shape)
         return normalize(images, self.mean, self.std, out=self._normalized[: len(images)])
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the statistics, which belong to the trained model, and what it is trained on."""
-        state = {"mean": self.mean, "std": self.std, "dataset": self.dataset}
-        return state | {"train_sha256": self.train_sha256}
+        """Returns what belongs to the trained model: the statistics, and which images it saw."""
+        split = {name: getattr(self, name) for name in SPLIT_OPTIONS}
+        hashes = {"train_sha256": self.train_sha256, "val_sha256": self.split_sha256}
+        return {"mean": self.mean, "std": self.std, "dataset": self.dataset} | split | hashes
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the statistics from a checkpoint.

@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 from digits.data.batches import Batch
 from digits.errors import DigitsError
 from digits.models.evaluated import EvaluatedClassifier, accuracy_metric
-from digits.models.stepping import count_steps, lightning_takes_part
+from digits.models.stepping import count_steps, gradient_norm, lightning_takes_part
 from digits.randomness import device_generator, draw_seed
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -99,7 +99,7 @@ class Classifier(EvaluatedClassifier):
         if self.trainer.max_steps >= 0:  # Lightning itself looks at this limit only between stacks
             num_left = (self.trainer.max_steps - step) * accumulate - self._num_accumulated
             num_minibatches = min(num_minibatches, num_left)
-        losses, logits, steps = [], [], []
+        losses, logits, steps, norm = [], [], [], None
         for images, labels in itertools.islice(stack.minibatches(), num_minibatches):
             generator.manual_seed(draw_seed(seed, step, self._num_accumulated, rank))
             output = self.forward(images)
@@ -109,8 +109,9 @@ class Classifier(EvaluatedClassifier):
             logits.append(output.detach())
             steps.append(step + 1)
             self._num_accumulated += 1
-            last = len(losses) == num_minibatches and self.trainer.is_last_batch
-            if self._num_accumulated == accumulate or last:
+            if last := len(losses) == num_minibatches:
+                norm = gradient_norm(self.trainer, parameters)
+            if self._num_accumulated == accumulate or (last and self.trainer.is_last_batch):
                 if self.gradient_clip_val:
                     self.clip_gradients(
                         optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
@@ -123,9 +124,16 @@ class Classifier(EvaluatedClassifier):
                 step += 1
                 self._num_accumulated = 0
         count_steps(self.trainer, step - first_step, counted_by_lightning=through_lightning)
-        self._log_stack(stack, torch.stack(losses), torch.cat(logits), steps)
+        self._log_stack(stack, torch.stack(losses), torch.cat(logits), steps, norm)
 
-    def _log_stack(self, stack: Batch, losses: Tensor, logits: Tensor, steps: list[int]) -> None:
+    def _log_stack(
+        self,
+        stack: Batch,
+        losses: Tensor,
+        logits: Tensor,
+        steps: list[int],
+        grad_norm: Tensor | None,
+    ) -> None:
         finite = losses.isfinite()
         if not finite.all():
             index = int((~finite).nonzero()[0])
@@ -148,13 +156,21 @@ class Classifier(EvaluatedClassifier):
             "train/loss_step": losses.mean(),
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
         }
+        if grad_norm is not None:
+            values["grad_norm"] = grad_norm
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step - 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the seed, which may have been drawn, to what a resumed run has to know."""
+        """Adds the seed, which may have been drawn, and what `digits.load` needs."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["seed"] = self.seed
+        checkpoint["model"], checkpoint["precision"] = self.class_path, self.trainer.precision
+
+    @property
+    def class_path(self) -> str:
+        """What the network's class is imported by."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
 
     def configure_optimizers(self) -> Any:
         """Makes the optimizer and, unless the learning rate is constant, its schedule by step."""

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torchmetrics import CatMetric, MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from digits.data.batches import Batch
@@ -27,6 +27,7 @@ class EvaluatedClassifier(LightningModule):
     Attributes:
         network: images (batch, 1, 28, 28) to logits (batch, 10); subclasses set it.
         num_images: images of each part that the latest epoch evaluated, in all processes.
+        test_logits: of the latest test, float32 (n, 10) in the order of the images, on the CPU.
     """
 
     network: nn.Module
@@ -36,6 +37,8 @@ class EvaluatedClassifier(LightningModule):
         self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
         self.val_accuracy, self.test_accuracy = accuracy_metric(), accuracy_metric()
         self.num_images = {"val": 0, "test": 0}
+        self.test_logits = torch.empty(0, NUM_CLASSES)
+        self._logits = CatMetric(nan_strategy="disable")
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps normalized images (batch, 1, 28, 28) to logits (batch, 10)."""
@@ -47,16 +50,24 @@ class EvaluatedClassifier(LightningModule):
         self.num_images["val"] = 0
 
     def on_test_epoch_start(self) -> None:
-        """Counts anew."""
+        """Counts and collects anew."""
         self.num_images["test"] = 0
+        self._logits.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Adds up the counts of all processes."""
         self._count_images("val")
 
     def on_test_epoch_end(self) -> None:
-        """Adds up the counts of all processes."""
+        """Adds up the counts of all processes, and puts their logits in the images' order."""
         self._count_images("test")
+        collected = torch.as_tensor(self._logits.compute()).cpu()
+        world_size = self.trainer.world_size
+        # The first process had images 0, n, 2n, ..., the second one 1, n + 1, ..., and so on.
+        places = torch.cat(
+            [torch.arange(rank, len(collected), world_size) for rank in range(world_size)]
+        )
+        self.test_logits = torch.empty_like(collected).index_copy_(0, places, collected)
 
     def _count_images(self, part: str) -> None:
         count = torch.tensor(self.num_images[part], device=self.device)
@@ -77,6 +88,8 @@ class EvaluatedClassifier(LightningModule):
             logits = self(images)
             loss.update(F.cross_entropy(logits, labels, reduction="none"))
             accuracy.update(logits, labels)
+            if part == "test":
+                self._logits.update(logits)
             self.num_images[part] += len(labels)
         self.log_dict({f"{part}/loss": loss, f"{part}/accuracy": accuracy}, batch_size=1)
 

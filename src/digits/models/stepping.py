@@ -1,9 +1,12 @@
 """Where Lightning's loop meets ours: who takes a step, and how steps are counted."""
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
+from torch import Tensor
+from torch.nn import Parameter
 
 MODEL_HOOKS = ("backward", "optimizer_step", "configure_gradient_clipping")
 HOOKS = (
@@ -33,6 +36,18 @@ def lightning_takes_part(model: LightningModule) -> bool:
     single = isinstance(trainer.strategy, SingleDeviceStrategy)
     profiled = not isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
     return hooked or profiled or not (unscaled and single)
+
+
+def gradient_norm(trainer: Trainer, parameters: list[Parameter]) -> Tensor | None:
+    """Returns the norm of all gradients together, before any clipping, for those who log it.
+
+    `None` if nobody does, and for fp16, whose gradients are multiplied by a varying scale.
+    """
+    scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+    if scaled or not trainer.loggers:
+        return None
+    gradients = [each.grad for each in parameters if each.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)
 
 
 def _overrides(listener: object, kind: type, hooks: tuple[str, ...]) -> bool:

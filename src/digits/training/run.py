@@ -1,13 +1,11 @@
 """The recipe of a run: make data, model and trainer, fit, test the best checkpoint, save."""
 
-import logging
 import secrets
-import warnings
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
@@ -19,11 +17,14 @@ from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.checkpoints import read_checkpoint, read_training_state
 from digits.training.curves import draw_loss_curves
 from digits.training.history import History
+from digits.training.predictions import write_predictions
 from digits.training.processes import is_first_process, needs_own_process, run_in_own_process
 from digits.training.progress import TrainingProgress
+from digits.training.quiet import quieten_lightning
 from digits.training.report import read_metrics, show_start, show_summary, write_metrics
 from digits.training.resume import locked, resume_point
 from digits.training.tensorboard import log_hyperparameters
+from digits.training.tensorboard_pictures import TensorBoardPictures
 
 
 def run(config: DictConfig) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def run(config: DictConfig) -> dict[str, Any]:
     if needs_own_process(config):
         run_in_own_process(run_dir)
         return read_metrics(run_dir) or {}
-    _quieten_lightning()
+    quieten_lightning()
     with locked(run_dir):
         return _run(config, run_dir)
 
@@ -61,7 +62,9 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     seed_everything(seed, verbose=False)
     model = make_model(config, seed)
     history = History(run_dir)
-    trainer = make_trainer(config, run_dir, [history, TrainingProgress(console)], resumed_at_step)
+    pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
+    callbacks = [history, pictures, TrainingProgress(console)]
+    trainer = make_trainer(config, run_dir, callbacks, resumed_at_step)
     datamodule = make_datamodule(config, seed, trainer)
 
     show_start(console, config, choices, seed, run_dir, resumed_at_step)
@@ -70,6 +73,9 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
 
     if trainer.is_global_zero:
         save_model(run_dir / "model.pt", model, datamodule)
+        assert datamodule.test is not None
+        tested = datamodule.test.labels[: len(model.test_logits)]
+        write_predictions(run_dir, model.test_logits, tested)
         write_metrics(run_dir, metrics)
         draw_loss_curves(run_dir)
         log_hyperparameters(trainer.logger, config, choices, metrics)
@@ -113,20 +119,3 @@ def _test(
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "train_time_s": round(history.train_time_s, 3),
     }
-
-
-def _quieten_lightning() -> None:
-    for name in ("pytorch_lightning", "lightning_fabric"):  # to train.log, not to the screen
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-    # The data is in memory, so there is nothing for worker processes to do.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # It is not empty when a run is resumed.
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-    # A use inside Lightning of something that torch will remove.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
-    # A stack is one of Lightning's batches, so an epoch has few of them.
-    warnings.filterwarnings(
-        "ignore", message=".*The number of training batches.*is smaller than the logging interval.*"
-    )

@@ -24,12 +24,17 @@ class TensorBoard(TensorBoardLogger):
     Args:
         run_dir: where the event files go; TensorBoard shows the run under this folder's name.
         resumed_at_step: TensorBoard forgets what an interrupted run had logged from this step on.
+        projector: whether to add the test images' embeddings for its Projector, which takes some
+            seconds.
     """
 
-    def __init__(self, run_dir: str, resumed_at_step: int | None = None) -> None:
+    def __init__(
+        self, run_dir: str, resumed_at_step: int | None = None, projector: bool = False
+    ) -> None:
         super().__init__(
             run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at_step
         )
+        self.projector = projector
         self._has_layout = False
 
     @rank_zero_only
@@ -38,7 +43,8 @@ class TensorBoard(TensorBoardLogger):
         if not self._has_layout:
             self.experiment.add_custom_scalars(LAYOUT)
             self._has_layout = True
-        super().log_metrics(metrics, step)
+        # Lightning adds the epoch to whatever is logged; a straight line is no curve to look at.
+        super().log_metrics({key: metrics[key] for key in metrics if key != "epoch"}, step)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

@@ -1,0 +1,1 @@
+"""A trained network measured in detail, from its own record."""

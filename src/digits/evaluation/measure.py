@@ -1,0 +1,136 @@
+"""Everything that ten numbers for each image tell about a classifier."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
+
+from digits.intervals import wilson_interval
+
+NUM_CLASSES = 10
+NUM_BINS = 15
+"""Of confidence, for the calibration; as Guo et al. 2017 take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """One image that was classified wrongly; the probability is that of the wrong class."""
+
+    index: int
+    label: int
+    predicted: int
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """What was measured on n images; rates are fractions.
+
+    Attributes:
+        num_images: n.
+        accuracy: share of images classified correctly.
+        interval: its 95 % interval (Wilson).
+        top2_accuracy: share of images whose label is among the two most probable classes.
+        precision: of each class: of the images taken for it, the share that are of it; (10,).
+        recall: of each class: of its images, the share that are found; (10,).
+        f1: of each class: the harmonic mean of both; (10,).
+        confusion: int64 (10, 10): images by label (row) and predicted class (column).
+        calibration_error: expected calibration error (Guo et al. 2017, "On calibration of modern
+            neural networks", equation 3): the mean distance of confidence and accuracy over
+            `NUM_BINS` bins of confidence, weighted with their images.
+        bins: float64 (NUM_BINS, 3): images, mean confidence and accuracy in each bin.
+        mistakes: all of them, the most confident first.
+    """
+
+    num_images: int
+    accuracy: float
+    interval: tuple[float, float]
+    top2_accuracy: float
+    precision: list[float]
+    recall: list[float]
+    f1: list[float]
+    confusion: Tensor
+    calibration_error: float
+    bins: Tensor
+    mistakes: list[Mistake]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns plain values, for a JSON file."""
+        return {
+            "num_images": self.num_images,
+            "accuracy": self.accuracy,
+            "accuracy_95_low": self.interval[0],
+            "accuracy_95_high": self.interval[1],
+            "top2_accuracy": self.top2_accuracy,
+            "calibration_error": self.calibration_error,
+            "classes": [
+                {"digit": digit, "precision": precision, "recall": recall, "f1": f1}
+                for digit, (precision, recall, f1) in enumerate(
+                    zip(self.precision, self.recall, self.f1, strict=True)
+                )
+            ],
+            "confusion_matrix": self.confusion.tolist(),
+            "mistakes": [vars(mistake) for mistake in self.mistakes],
+        }
+
+
+def measure(logits: Tensor, labels: Tensor) -> Measures:
+    """Measures a classifier by its logits.
+
+    Args:
+        logits: float (n, 10), n above 0.
+        labels: int64 (n,), 0 to 9.
+    """
+    assert logits.shape == (len(labels), NUM_CLASSES) and len(labels)
+    probabilities = logits.double().softmax(dim=1)
+    confidences, predictions = probabilities.max(dim=1)
+    wrong = predictions != labels
+    num_correct = int((~wrong).sum())
+    per_class: dict[str, Any] = {
+        "num_classes": NUM_CLASSES,
+        "average": None,
+        "zero_division": 0.0,  # a class that nothing was taken for
+    }
+    order = torch.argsort(confidences[wrong], descending=True, stable=True)
+    indices = wrong.nonzero().squeeze(1)[order].tolist()
+    return Measures(
+        num_images=len(labels),
+        accuracy=num_correct / len(labels),
+        interval=wilson_interval(num_correct, len(labels)),
+        top2_accuracy=float(
+            multiclass_accuracy(probabilities, labels, NUM_CLASSES, average="micro", top_k=2)
+        ),
+        precision=multiclass_precision(predictions, labels, **per_class).tolist(),
+        recall=multiclass_recall(predictions, labels, **per_class).tolist(),
+        f1=multiclass_f1_score(predictions, labels, **per_class).tolist(),
+        confusion=multiclass_confusion_matrix(predictions, labels, NUM_CLASSES),
+        calibration_error=float(
+            multiclass_calibration_error(probabilities, labels, NUM_CLASSES, n_bins=NUM_BINS)
+        ),
+        bins=_bins(confidences, ~wrong),
+        mistakes=[
+            Mistake(i, int(labels[i]), int(predictions[i]), float(confidences[i])) for i in indices
+        ],
+    )
+
+
+def _bins(confidences: Tensor, correct: Tensor) -> Tensor:
+    # Bins are open below and closed above, as in the paper.
+    edges = torch.linspace(0, 1, NUM_BINS + 1, dtype=torch.float64)
+    place = torch.bucketize(confidences, edges[1:-1])
+    counts = torch.zeros(NUM_BINS, dtype=torch.float64).index_add_(
+        0, place, torch.ones_like(confidences)
+    )
+    sums = torch.zeros(NUM_BINS, 2, dtype=torch.float64).index_add_(
+        0, place, torch.stack([confidences, correct.double()], dim=1)
+    )
+    return torch.cat([counts[:, None], sums / counts.clamp(min=1)[:, None]], dim=1)

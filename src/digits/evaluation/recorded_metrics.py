@@ -1,0 +1,30 @@
+"""An evaluation held against what the training itself wrote down."""
+
+from pathlib import Path
+
+from digits.evaluation.evaluate import Evaluation
+from digits.training.report import read_metrics
+
+
+def run_directory(file: Path) -> Path:
+    """Returns the folder of a run's model.pt or checkpoint."""
+    folder = file.absolute().parent
+    return folder.parent if folder.name == "checkpoints" else folder
+
+
+def difference(evaluation: Evaluation) -> str:
+    """Says whether the accuracy is the one in metrics.json.
+
+    Of a checkpoint it need not be: metrics.json tells of the one that validation chose.
+    """
+    metrics = read_metrics(run_directory(evaluation.file))
+    if metrics is None or evaluation.file.name != "model.pt":
+        return "no metrics.json tells of this file: nothing to compare with"
+    recorded = metrics[f"{evaluation.part}/accuracy"]
+    if recorded == evaluation.accuracy:
+        return "the same accuracy as in metrics.json"
+    return (
+        f"[bold red]metrics.json says {recorded:.2%}, this is {evaluation.accuracy:.2%}[/bold red]"
+        ": another machine or release of torch can round otherwise, which turns a few images at "
+        "most"
+    )

@@ -1,0 +1,1 @@
+"""Findings as tables and pictures: on the screen, and as one HTML file."""

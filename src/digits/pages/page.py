@@ -1,0 +1,100 @@
+"""Tables and pictures as one HTML file that needs nothing else, and the tables on the screen."""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import rich.table
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.console import Console
+from rich.text import Text
+
+from digits.atomic import write_atomically
+
+# \u2212 is a minus sign, \u00b1 is plus-minus, \u2013 a dash.
+_NUMBER = r"[-+\u2212\u00b1]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,2}))?"
+_NUMERIC = re.compile(rf"{_NUMBER}(( to | \u00b1 | / ){_NUMBER})*|[-\u2013]?")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text under headings.
+
+    Attributes:
+        columns: headings.
+        rows: cells, as many in each row as there are columns.
+        title: what the table is of.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Whether each column holds numbers only, which are aligned at the right.
+
+        Percentages, intervals ("97.1% to 98.2%"), short units ("3.2 s") and empty cells count in.
+        """
+        columns = [[row[place] for row in self.rows] for place in range(len(self.columns))]
+        return tuple(
+            any(cells) and all(_NUMERIC.fullmatch(cell) for cell in cells) for cells in columns
+        )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file and what is seen on it; blind readers get the caption in its place."""
+
+    path: Path
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One heading of a page and what is below it.
+
+    Attributes:
+        title: the heading.
+        text: paragraphs, with an empty line between two of them.
+        tables: shown after the text.
+        pictures: shown after the tables.
+    """
+
+    title: str
+    text: str = ""
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+
+
+def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
+    """Writes one HTML file that holds its pictures and its style, runs nothing and loads nothing.
+
+    Args:
+        path: the file, in an existing folder.
+        title: of the whole page.
+        lead: a sentence or two below the title.
+        sections: the page's content, listed at its top.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = lambda file: base64.b64encode(file.read_bytes()).decode()
+    page = environment.get_template("page.html").render(title=title, lead=lead, sections=sections)
+    write_atomically(path, page.encode())
+
+
+def show_table(console: Console, table: Table) -> None:
+    """Prints a table of a page."""
+    shown = rich.table.Table(title=table.title or None, title_justify="left", title_style="bold")
+    for column, is_numeric in zip(table.columns, table.numeric, strict=True):
+        shown.add_column(Text(column), justify="right" if is_numeric else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*map(Text, row))  # as Text, lest [brackets] be taken for markup
+    console.print(shown)

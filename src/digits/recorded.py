@@ -1,0 +1,127 @@
+"""What model.pt and checkpoints say of a trained network, and the network made from it again."""
+
+import importlib
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from digits.data.datamodule import SPLIT_OPTIONS, MNISTDataModule
+from digits.errors import DigitsError
+from digits.models.classifier import Classifier
+from digits.training.checkpoints import read_checkpoint
+
+FORMAT = 2
+CLASSES = tuple("0123456789")
+
+
+def describe(model: Classifier, datamodule: MNISTDataModule) -> dict[str, Any]:
+    """Returns all that is needed to use, test and understand a model: plain values and tensors."""
+    weights = {name: weight.detach().cpu() for name, weight in model.network.state_dict().items()}
+    content = _content(model.class_path, dict(model.hparams), weights, datamodule.state_dict())
+    # A model that was made by hand has no trainer.
+    precision = model._trainer.precision if model._trainer else "32-true"
+    versions = {"torch": str(torch.__version__), "python": platform.python_version()}
+    return content | {"precision": precision, "versions": versions}
+
+
+def _content(
+    model: str, arguments: dict[str, Any], weights: dict[str, Any], data: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "model": model,
+        "arguments": arguments,
+        "weights": weights,
+        "normalization": {"mean": data["mean"], "std": data["std"]},
+        "classes": list(CLASSES),
+        "dataset": data["dataset"],
+        "split": {name: data[name] for name in (*SPLIT_OPTIONS, "val_sha256")},
+    }
+
+
+def saved_file(path: Path) -> Path:
+    """Returns the file of a run directory that holds its model; a file stands for itself.
+
+    Raises:
+        DigitsError: the run is not finished, or the directory is none of a run.
+    """
+    if not path.is_dir():
+        return path
+    if (path / "model.pt").exists():
+        return path / "model.pt"
+    last = path / "checkpoints" / "last.ckpt"
+    if last.exists():
+        raise DigitsError(f"{path} is a run that has not come to its end; try {last}")
+    raise DigitsError(f"{path} is no run directory: it holds no model.pt; try outputs/runs/NAME")
+
+
+def read_saved(path: Path) -> dict[str, Any]:
+    """Reads what `describe` returned from a run directory, a model.pt or a checkpoint.
+
+    Raises:
+        DigitsError: there is no such file, or it is damaged or no model of this version of digits.
+    """
+    path = saved_file(path)
+    content = read_checkpoint(path)
+    if "pytorch-lightning_version" in content:
+        return _from_checkpoint(path, content)
+    if content.get("format") != FORMAT:
+        raise DigitsError(
+            f"{path} is no model.pt of this version of digits (format {content.get('format')})"
+        )
+    missing = {"model", "arguments", "weights", "normalization", "classes"} - content.keys()
+    missing |= {"mean", "std"} - content.get("normalization", {}).keys()
+    if missing:
+        raise DigitsError(f"{path} is no model of digits: it lacks {', '.join(sorted(missing))}")
+    return content
+
+
+def _from_checkpoint(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    try:
+        weights = {
+            name.removeprefix("network."): weight
+            for name, weight in checkpoint["state_dict"].items()
+            if name.startswith("network.")
+        }
+        arguments, data = checkpoint["hyper_parameters"], checkpoint[MNISTDataModule.__qualname__]
+        content = _content(checkpoint["model"], dict(arguments), weights, data)
+        return content | {"precision": checkpoint["precision"]}
+    except (KeyError, AttributeError, TypeError) as error:
+        raise DigitsError(
+            f"{path} is no checkpoint of this version of digits: it lacks {error}"
+        ) from error
+
+
+def rebuild(path: Path, content: dict[str, Any]) -> Classifier:
+    """Makes the LightningModule that `content` describes, with its weights.
+
+    Raises:
+        DigitsError: its class cannot be imported, or the content does not fit it.
+    """
+    kind = _network_class(path, content["model"])
+    try:
+        model = kind(**content["arguments"])
+        model.network.load_state_dict(content["weights"])
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise DigitsError(
+            f"{path} does not fit its network {content['model']}: {reason}"
+        ) from error
+    return model.eval()
+
+
+def _network_class(path: Path, name: str) -> type[Classifier]:
+    module, _, attribute = name.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DigitsError(
+            f"{path} needs the network {name}, which cannot be imported; put its file on PYTHONPATH"
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, Classifier)):
+        raise DigitsError(
+            f"{path} names {name} as its network, which is no digits.models.Classifier"
+        )
+    return kind
