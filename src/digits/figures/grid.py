@@ -55,7 +55,7 @@ def digit_grid(
     canvas = _put_together(tiles, columns, above)
 
     width = max(columns, MIN_COLUMNS) * (GAP + SIDE) + GAP
-    heading = textwrap.wrap(title, width=width * 3 // 8)
+    heading = textwrap.wrap(title, width=width * 3 // 10)
     top = round(HEADING_LINE * len(heading)) + (GAP if heading else 0)
     bottom = top + len(canvas)
     figure = Figure((width * INCHES_PER_PIXEL, (bottom + GAP) * INCHES_PER_PIXEL), dpi=DPI)

@@ -1,0 +1,47 @@
+"""Takes the README's screenshots: python tests/browser/screenshots.py RUN [RUN ...].
+
+The first run is also evaluated. Needs Debian's chromium and chromium-driver.
+"""
+
+import io
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pages import browser, elements, tensorboard, wait_for
+from PIL import Image
+
+from digits.__main__ import main
+
+DOCS = Path(__file__).parents[2] / "docs"
+WIDTH = 900
+
+
+def save(name: str, png: bytes) -> None:
+    """Writes a small picture with few colours."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)))
+    picture.quantize(128).save(DOCS / f"{name}.png", optimize=True)
+    print(DOCS / f"{name}.png", (DOCS / f"{name}.png").stat().st_size // 1024, "kB")
+
+
+def take(runs: list[Path]) -> None:
+    """Shows TensorBoard on the runs, and the first one's evaluation."""
+    with tempfile.TemporaryDirectory() as folder:
+        for run in runs:
+            (Path(folder) / run.name).symlink_to(run.absolute())
+        with tensorboard(Path(folder)) as address, browser(1200, 640) as driver:
+            driver.get(f"{address}#custom_scalars")
+            wait_for(lambda: len(elements(driver, "vz-line-chart2")) == 2, "the charts")
+            time.sleep(4)  # drawing has no end that could be waited for
+            save("tensorboard", driver.get_screenshot_as_png())
+    with tempfile.TemporaryDirectory() as folder, browser(1200, 1000) as driver:
+        main(["evaluate", str(runs[0]), "--out", folder])
+        driver.get((Path(folder) / "report.html").as_uri())
+        driver.execute_script("document.querySelectorAll('section')[2].scrollIntoView()")
+        save("evaluation", driver.get_screenshot_as_png())
+
+
+if __name__ == "__main__":
+    take([Path(argument) for argument in sys.argv[1:]])

@@ -1,0 +1,104 @@
+"""What a person sees: TensorBoard on a finished run, and the HTML reports, in a real browser."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pages import CHROMIUM, DRIVER, MISSING, browser, elements, requests, tensorboard, wait_for
+from PIL import Image
+from runs import train
+
+from digits.__main__ import main
+
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "seen"
+    train(folder, "data=sample", "trainer=cpu", "trainer.max_epochs=6")
+    return folder
+
+
+def screenshot(driver: Any, box: dict[str, float]) -> np.ndarray:
+    """The colours (height, width, 3) of a part of the window."""
+    whole = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
+    corners = box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
+    return np.asarray(whole.crop(corners)).astype(int)
+
+
+def curves_by_column(colours: np.ndarray) -> np.ndarray:
+    """How many strokes of strong colour each column of pixels crosses."""
+    strong = colours.max(axis=2) - colours.min(axis=2) > 100
+    starts = strong & ~np.roll(strong, 1, axis=0)
+    return np.asarray(starts.sum(axis=0))
+
+
+def test_tensorboard_draws_both_losses_on_one_chart(run_dir: Path) -> None:
+    with tensorboard(run_dir) as address, browser() as driver:
+        driver.get(f"{address}#custom_scalars")
+
+        def matches() -> list[str]:
+            texts = elements(driver, "*", "each => each.childElementCount ? '' : each.textContent")
+            return [text.strip() for text in texts if text.strip().startswith("Matches")]
+
+        wait_for(lambda: len(matches()) == 2, "two charts")
+        assert matches() == ["Matches (2)", "Matches (2)"]  # of loss, and of accuracy
+        rectangle = "each => each.getBoundingClientRect().toJSON()"
+
+        def both_curves() -> bool:
+            box = elements(driver, "vz-line-chart2", rectangle)[0]
+            strokes = curves_by_column(screenshot(driver, box))
+            # Where the curves cross or touch, and where the axes are, there is one stroke or none.
+            return int((strokes >= 2).sum()) > 0.3 * len(strokes)
+
+        wait_for(both_curves, "two curves in the loss chart")
+
+
+def test_tensorboards_hparams_show_the_runs_metrics(run_dir: Path) -> None:
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    with tensorboard(run_dir.parent) as address, browser() as driver:
+        driver.get(f"{address}#hparams")
+        table = wait_for(
+            lambda: [
+                text
+                for text in elements(driver, "vaadin-grid", "each => each.innerText")
+                if "seen" in text
+            ],
+            "the table of runs",
+        )[0]
+        cells = table.split("\n")
+    assert {"baseline", "adam", "mnist-sample-5k"} & set(cells)
+    for name in ("final/val_accuracy", "final/test_accuracy", "final/test_loss"):
+        assert name in cells
+    # The table shows five digits.
+    assert f"{metrics['test/accuracy']:.5f}" in cells
+
+
+def test_an_evaluations_page_is_whole_and_asks_for_nothing(run_dir: Path, tmp_path: Path) -> None:
+    main(["evaluate", str(run_dir), "--out", str(tmp_path)])
+    check_page(tmp_path / "report.html", num_pictures=3, text="Confusion")
+
+
+def test_an_explorations_page_is_whole_and_asks_for_nothing(tmp_path: Path) -> None:
+    main(["explore", "--source", "sample", "--out", str(tmp_path)])
+    pictures = len(list(tmp_path.glob("*.png")))
+    (page,) = tmp_path.glob("*.html")
+    check_page(page, pictures, text="3,500")
+
+
+def check_page(page: Path, num_pictures: int, text: str) -> None:
+    with browser() as driver:
+        driver.get(page.as_uri())
+        assert text in elements(driver, "body", "each => each.innerText")[0]
+        widths = elements(driver, "img", "each => each.naturalWidth")
+        assert len(widths) == num_pictures and all(widths)
+        asked = [url for url in requests(driver) if not url.startswith(("data:", "chrome"))]
+        assert asked == [page.as_uri()]
+        # Nothing is wider than the window.
+        assert driver.execute_script(
+            "return document.documentElement.scrollWidth <= window.innerWidth"
+        )

@@ -1,0 +1,127 @@
+import base64
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from digits.pages.page import Picture, Section, Table, show_table, write_page
+
+TABLE = Table(
+    ("run", "accuracy", "95 % interval", "note"),
+    [("a [bold]", "97.90%", "97.46% to 98.26%", ""), ("b & c", "1,234", "-0.5 ± 0.12", "<script>")],
+    "two runs",
+)
+
+
+class Reader(HTMLParser):
+    """Collects the tags with their attributes, and the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data.strip())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    path = tmp_path / "red.png"
+    Image.new("RGB", (2, 3), "red").save(path)
+    return path
+
+
+@pytest.fixture
+def page(tmp_path: Path, png: Path) -> Reader:
+    path = tmp_path / "page.html"
+    sections = [
+        Section("Results", "One.\n\nTwo <b>.", [TABLE], [Picture(png, 'a "red" picture')]),
+        Section("Nothing"),
+    ]
+    write_page(path, "A & B", "The lead.", sections)
+    reader = Reader()
+    reader.feed(path.read_text())
+    return reader
+
+
+def test_all_text_is_on_the_page_as_it_was_given(page: Reader) -> None:
+    cells = [cell for row in TABLE.rows for cell in row if cell]
+    for text in ("A & B", "The lead.", "One.", "Two <b>.", "two runs", *TABLE.columns, *cells):
+        assert text in page.text
+
+
+def test_a_picture_is_embedded_with_an_alternative_text(page: Reader, png: Path) -> None:
+    (image,) = page.all("img")
+    assert image["alt"] == 'a "red" picture'
+    kind, _, data = (image["src"] or "").partition(",")
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(data) == png.read_bytes()
+
+
+def test_a_page_runs_nothing_and_asks_nobody(page: Reader) -> None:
+    assert not page.all("script")
+    addresses = [
+        value
+        for _, attributes in page.tags
+        for name, value in attributes.items()
+        if name in ("src", "href") and value
+    ]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    policy = next(meta for meta in page.all("meta") if "http-equiv" in meta)
+    assert policy["http-equiv"] == "Content-Security-Policy"
+    assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_the_contents_lead_to_each_section(page: Reader) -> None:
+    targets = [link["href"] for link in page.all("a")]
+    assert targets == [f"#{section['id']}" for section in page.all("section")]
+
+
+@pytest.mark.parametrize(
+    ("cells", "is_numeric"),
+    [
+        (("1", "12,000", ""), True),
+        (("97.90%", "97.46% to 98.26%"), True),
+        (("0.5 ± 0.1", "-1.5e-05", "\u2212 3".replace(" ", "")), True),
+        (("3.2 s", "10 MB", "-"), True),
+        (("", ""), False),
+        (("1", "one"), False),
+        (("0_baseline",), False),
+        (("2026-11-22",), False),
+        (("(60000, 28, 28)",), False),
+    ],
+)
+def test_numbers_are_told_from_words(cells: tuple[str, ...], is_numeric: bool) -> None:
+    assert Table(("column",), [(cell,) for cell in cells]).numeric == (is_numeric,)
+
+
+def test_a_table_without_rows_can_be_shown(tmp_path: Path) -> None:
+    empty = Table(("a", "b"), [])
+    write_page(tmp_path / "page.html", "", "", [Section("", tables=[empty])])
+    show_table(Console(file=io.StringIO()), empty)
+
+
+def test_the_screen_shows_the_same_cells(page: Reader) -> None:
+    screen = io.StringIO()
+    show_table(Console(file=screen, width=200, highlight=False), TABLE)
+    for text in (TABLE.title, *TABLE.columns, *(cell for row in TABLE.rows for cell in row)):
+        assert text in screen.getvalue()
+
+
+def test_on_a_narrow_screen_no_character_is_lost() -> None:
+    screen = io.StringIO()
+    long = "abcdefghij" * 5
+    show_table(Console(file=screen, width=30), Table(("x", "y"), [(long, "1")]))
+    shown = "".join(character for character in screen.getvalue() if character.isalnum())
+    assert long in shown.replace("1", "")
