@@ -36,10 +36,10 @@ def take(runs: list[Path]) -> None:
             wait_for(lambda: len(elements(driver, "vz-line-chart2")) == 2, "the charts")
             time.sleep(4)  # drawing has no end that could be waited for
             save("tensorboard", driver.get_screenshot_as_png())
-    with tempfile.TemporaryDirectory() as folder, browser(1200, 1000) as driver:
+    with tempfile.TemporaryDirectory() as folder, browser(1200, 760) as driver:
         main(["evaluate", str(runs[0]), "--out", folder])
         driver.get((Path(folder) / "report.html").as_uri())
-        driver.execute_script("document.querySelectorAll('section')[2].scrollIntoView()")
+        driver.execute_script("document.querySelectorAll('img')[1].scrollIntoView()")
         save("evaluation", driver.get_screenshot_as_png())
 
 

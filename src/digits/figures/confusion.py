@@ -18,7 +18,8 @@ def confusion_matrix(counts: Tensor) -> Figure:
     np.fill_diagonal(shares, 0)
     figure = Figure(figsize=(6, 5.6), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Oranges", vmin=0, vmax=max(float(shares.max()), 1e-3) * 1.2)
+    # Light enough for black figures on the darkest cell.
+    axes.imshow(shares, cmap="Oranges", vmin=0, vmax=max(float(shares.max()), 1e-3) * 1.6)
     for row, column in np.ndindex(*table.shape):
         if table[row, column]:
             text = axes.text(column, row, f"{table[row, column]:,}", ha="center", va="center")
