@@ -57,6 +57,12 @@ def saved_file(path: Path) -> Path:
     raise DigitsError(f"{path} is no run directory: it holds no model.pt; try outputs/runs/NAME")
 
 
+def run_directory(path: Path) -> Path:
+    """Returns the run directory that a run directory, a model.pt or a checkpoint belongs to."""
+    folder = saved_file(path).absolute().parent
+    return folder.parent if folder.name == "checkpoints" else folder
+
+
 def read_saved(path: Path) -> dict[str, Any]:
     """Reads what `describe` returned from a run directory, a model.pt or a checkpoint.
 

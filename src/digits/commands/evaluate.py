@@ -36,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from digits.evaluation.evaluate import evaluate
-    from digits.evaluation.recorded_metrics import difference, run_directory
+    from digits.evaluation.recorded_metrics import difference
     from digits.evaluation.report import show, write_report
+    from digits.recorded import run_directory
     from digits.training.report import relative
 
     console = Console(highlight=False, soft_wrap=True)

@@ -1,15 +1,8 @@
 """An evaluation held against what the training itself wrote down."""
 
-from pathlib import Path
-
 from digits.evaluation.evaluate import Evaluation
+from digits.recorded import run_directory
 from digits.training.report import read_metrics
-
-
-def run_directory(file: Path) -> Path:
-    """Returns the folder of a run's model.pt or checkpoint."""
-    folder = file.absolute().parent
-    return folder.parent if folder.name == "checkpoints" else folder
 
 
 def difference(evaluation: Evaluation) -> str:
