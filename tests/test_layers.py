@@ -11,6 +11,7 @@ FILES = sorted(SRC.rglob("*.py"))
 
 HYDRA_MAY_BE_IN = [
     "digits/config/*.py",
+    "digits/sweeps/follow.py",
     *(
         f"digits/training/{name}.py"
         for name in ("build", "run", "report", "resume", "processes", "tensorboard")

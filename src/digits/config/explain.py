@@ -44,6 +44,9 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         if isinstance(stopped.__context__, KeyboardInterrupt):
             _stop(INTERRUPTED)
         # What the check before a run finds can leave Hydra only as the cause of a SystemExit.
+        if failed := _failed_jobs():
+            print("\n".join(failed), file=sys.stderr)
+            sys.exit(1)
         error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
         if error is None:
             raise
@@ -54,6 +57,16 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
             line = _mistake(error, config_dir) or line
         print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
+
+
+def _failed_jobs() -> list[str]:
+    """Returns what is to be said of a sweep that has begun and in which jobs failed."""
+    follow = sys.modules.get("digits.sweeps.follow")
+    if follow is None or follow.FollowSweep.sweep_dir is None:
+        return []
+    lines = [f"error: {line}" for line in follow.show_result(follow.FollowSweep.sweep_dir)]
+    number = "1 job" if len(lines) == 1 else f"{len(lines)} jobs"
+    return lines and [f"{number} failed; the train.log in each directory says more", *lines]
 
 
 def _stop(code: int) -> NoReturn:

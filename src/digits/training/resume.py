@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
 from digits.training.processes import is_first_process
+from digits.training.status import read_status
 
 MAY_DIFFER = (
     "name",
@@ -54,20 +55,21 @@ def resume_point(run_dir: Path, resume: str) -> Path | None:
 def check_resumable(run_dir: Path, config: DictConfig) -> None:
     """Refuses to go on with a run under other options than those that it was started with.
 
-    Hydra writes the new configuration over the old one when a run begins, so this comes before.
+    The old ones are in status.json, since Hydra writes .hydra/config.yaml anew when a run begins.
 
     Raises:
         DigitsError: `resume_point` refuses, or an option differs; the first ones are named.
     """
-    recorded = run_dir / ".hydra" / "config.yaml"
-    if resume_point(run_dir, config.resume) is None or not recorded.exists():
+    recorded = read_status(run_dir).get("config")
+    if resume_point(run_dir, config.resume) is None or not recorded:
         return
-    old = dict(_flat(OmegaConf.to_container(OmegaConf.load(recorded))))
-    new = dict(_flat(OmegaConf.to_container(config)))
+    old = dict(_flat(recorded))
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    new = dict(_flat(OmegaConf.to_container(own, resolve=True)))
     differing = [
         key
         for key in sorted(old.keys() | new.keys())
-        if not f"{key}.".startswith(tuple(f"{name}." for name in ("hydra", *MAY_DIFFER)))
+        if not f"{key}.".startswith(tuple(f"{name}." for name in MAY_DIFFER))
         and old.get(key) != new.get(key)
     ]
     if differing:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -13,6 +14,7 @@ from rich.console import Console
 from digits.artifact import save_model
 from digits.data.datamodule import MNISTDataModule
 from digits.models import Classifier
+from digits.search.pruning import pruning_callbacks
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.checkpoints import read_checkpoint, read_training_state
 from digits.training.curves import draw_loss_curves
@@ -22,7 +24,8 @@ from digits.training.processes import is_first_process, needs_own_process, run_i
 from digits.training.progress import TrainingProgress
 from digits.training.quiet import quieten_lightning
 from digits.training.report import read_metrics, show_start, show_summary, write_metrics
-from digits.training.resume import locked, resume_point
+from digits.training.resume import check_resumable, locked, resume_point
+from digits.training.status import recorded
 from digits.training.tensorboard import log_hyperparameters
 from digits.training.tensorboard_pictures import TensorBoardPictures
 
@@ -43,18 +46,26 @@ def run(config: DictConfig) -> dict[str, Any]:
         return read_metrics(run_dir) or {}
     quieten_lightning()
     with locked(run_dir):
-        return _run(config, run_dir)
+        check_resumable(run_dir, config)  # Hydra lets a sweep's jobs be checked only here
+        metrics = read_metrics(run_dir)
+        if metrics and metrics["max_epochs"] == config.trainer.max_epochs:
+            _console().print(f"{run_dir} is a finished run: nothing to do. A new one needs a name.")
+            return metrics
+        with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
+            return _run(config, run_dir)
+
+
+def _console() -> Console:
+    """Makes the screen's; the jobs of a sweep leave it to `digits.sweeps.follow`."""
+    quiet = not is_first_process() or HydraConfig.get().mode is RunMode.MULTIRUN
+    return Console(highlight=False, soft_wrap=True, quiet=quiet)
 
 
 def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     choices = HydraConfig.get().runtime.choices
-    console = Console(highlight=False, soft_wrap=True, quiet=not is_first_process())
+    console = _console()
 
     last = resume_point(run_dir, config.resume)
-    metrics = read_metrics(run_dir)
-    if last and metrics and metrics["max_epochs"] == config.trainer.max_epochs:
-        console.print(f"{run_dir} is a finished run: nothing to do. A new one needs another name.")
-        return metrics
     checkpoint = read_training_state(last, config.trainer.max_epochs) if last else {}
     resumed_at_step = checkpoint.get("global_step")
 
@@ -64,6 +75,7 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
     callbacks = [history, pictures, TrainingProgress(console)]
+    callbacks += pruning_callbacks(str(config.trainer.get("strategy")))
     trainer = make_trainer(config, run_dir, callbacks, resumed_at_step)
     datamodule = make_datamodule(config, seed, trainer)
 

@@ -1,0 +1,1 @@
+"""Many runs at once: which is best, and what went wrong."""

@@ -1,0 +1,121 @@
+"""What the screen shows while a sweep runs: a line for each job, and the result at the end."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from digits.atomic import write_atomically
+from digits.config.sweep import values
+from digits.sweeps.jobs import Job, by_rank, groups
+from digits.sweeps.leaderboard import group_cells, write_leaderboard
+from digits.training.status import FINISHED
+
+STARTED = ".sweep.json"
+
+
+class FollowSweep(Callback):
+    """Follows the sweeps of Hydra's own sweeper; a search has a voice of its own.
+
+    A job's process may be another one (a launcher's), so what they share is in files.
+    """
+
+    sweep_dir: ClassVar[Path | None] = None
+    """Of the sweep that this process has begun."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Says what is about to run."""
+        if not _is_followed(config):
+            return
+        number = _num_jobs(config)
+        sweep_dir = FollowSweep.sweep_dir = Path(config.hydra.sweep.dir).absolute()
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+        done = sum(job.status == FINISHED for job in write_leaderboard(sweep_dir))
+        started = {"num_jobs": number, "done": done, "time": time.time()}
+        write_atomically(sweep_dir / STARTED, json.dumps(started).encode())
+        resumed = f", {done} of them finished already" if done else ""
+        _console().print(f"[bold]{number} jobs{resumed}[/bold]: {_relative(sweep_dir)}")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        """Brings the leaderboard up to date and says how the job went."""
+        hydra = HydraConfig.get()
+        if hydra.mode is not RunMode.MULTIRUN or not _is_followed(config):
+            return
+        sweep_dir = Path(hydra.sweep.dir)
+        jobs = write_leaderboard(sweep_dir)
+        run = Path(hydra.runtime.output_dir).name
+        job = next((each for each in jobs if each.path.name == run), None)
+        if job:
+            _console().print(_line(job, jobs, json.loads((sweep_dir / STARTED).read_text())))
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Prints the best groups; Hydra does not come here if a job failed."""
+        if FollowSweep.sweep_dir is not None:
+            show_result(FollowSweep.sweep_dir)
+
+
+def show_result(sweep_dir: Path) -> list[str]:
+    """Prints the best groups of a sweep; returns one line for each job that did not end well."""
+    console, jobs = _console(), write_leaderboard(sweep_dir)
+    for rank, group in enumerate(groups(jobs)[:5], start=1):
+        validation, test, _time = group_cells(group)
+        seeds = f" ({len(group.jobs)} seeds)" if len(group.jobs) > 1 else ""
+        name = group.name or sweep_dir.name
+        console.print(f"{rank}. {name}{seeds}: validation {validation}, test {test}")
+    place = _relative(sweep_dir)
+    console.print(f"ranked by validation; all jobs: {place}/leaderboard.md (.csv, .png)")
+    return [
+        f"{job.path.name}: {job.reason or job.status}"
+        for job in jobs
+        if job.status not in (FINISHED, "")
+    ]
+
+
+def _num_jobs(config: DictConfig) -> int:
+    params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    lines = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    return math.prod(len(values(override)) for override in parser.parse_overrides(lines))
+
+
+def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
+    ended = [each for each in jobs if each.status not in ("", "running")]
+    width = len(str(started["num_jobs"]))
+    head = f"job {len(ended):>{width}} of {started['num_jobs']}  {job.path.name:<40}"
+    if job.accuracy is None:
+        return f"{head}  [bold red]{job.status}: {job.reason}[/bold red]"
+    best = by_rank(jobs)[0]
+    number = best.path.name.partition("_")[0]
+    parts = [f"val/accuracy {job.accuracy:.2%}", f"best {best.accuracy:.2%} (number {number})"]
+    done_now = len(ended) - started["done"]
+    left = started["num_jobs"] - len(ended)
+    if left > 0 and done_now > 0:
+        seconds = (time.time() - started["time"]) / done_now * left
+        parts.append(f"about {_duration(seconds)} left")
+    return f"{head}  {'  '.join(parts)}"
+
+
+def _is_followed(config: DictConfig) -> bool:
+    return str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

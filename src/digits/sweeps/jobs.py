@@ -1,0 +1,119 @@
+"""The jobs of a sweep, read from their run directories."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from digits.training.report import read_metrics
+from digits.training.status import FINISHED, read_status
+
+SEED = "seed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep.
+
+    Attributes:
+        path: its directory.
+        options: what was asked of it by name, e.g. {"model": "dropout", "seed": "1"}.
+        status: "finished", "failed", "stopped", "running" (or killed), or "" before it starts.
+        reason: why it failed, in one line.
+        metrics: metrics.json of a finished job, else empty.
+    """
+
+    path: Path
+    options: Mapping[str, str]
+    status: str
+    reason: str
+    metrics: Mapping[str, Any]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Validation accuracy of a finished job."""
+        return self.metrics.get("val/accuracy")
+
+
+def read_jobs(sweep_dir: Path) -> list[Job]:
+    """Reads all jobs that have begun, in the order of their numbers."""
+    folders = [folder for folder in sweep_dir.iterdir() if (folder / ".hydra").is_dir()]
+    return [_read(folder) for folder in sorted(folders, key=_number)]
+
+
+def _number(folder: Path) -> tuple[int, str]:
+    digits = folder.name.partition("_")[0]
+    return (int(digits) if digits.isdigit() else 10**9, folder.name)
+
+
+def _read(folder: Path) -> Job:
+    lines = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) or []
+    options = {}
+    for line in lines:
+        key, _, value = str(line).partition("=")
+        options[key.lstrip("+")] = value
+    options.pop("name", None)
+    status = read_status(folder)
+    finished = status.get("status") == FINISHED
+    return Job(
+        folder,
+        options,
+        status.get("status", ""),
+        status.get("reason", ""),
+        (read_metrics(folder) or {}) if finished else {},
+    )
+
+
+def varied(jobs: Sequence[Job]) -> list[str]:
+    """Returns the options that are not the same for all jobs, in their order."""
+    keys = dict.fromkeys(key for job in jobs for key in job.options)
+    return [key for key in keys if len({job.options.get(key) for job in jobs}) > 1]
+
+
+def by_rank(jobs: Iterable[Job]) -> list[Job]:
+    """Returns the jobs by falling validation accuracy; those without one come last."""
+    return sorted(jobs, key=lambda job: -1.0 if job.accuracy is None else job.accuracy)[::-1]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Finished jobs that differ in their seeds only.
+
+    Attributes:
+        options: what distinguishes the group from others.
+        jobs: its jobs.
+    """
+
+    options: Mapping[str, str]
+    jobs: Sequence[Job]
+
+    def mean_std(self, metric: str) -> tuple[float, float | None]:
+        """Returns the mean over the seeds and the sample's standard deviation, if there are two."""
+        values = [job.metrics[metric] for job in self.jobs if job.metrics.get(metric) is not None]
+        if not values:
+            return float("nan"), None
+        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+    @property
+    def name(self) -> str:
+        """Returns the values of its options, e.g. "dropout, adam"."""
+        return ", ".join(
+            value if "." not in key else f"{key.rpartition('.')[2]} {value}"
+            for key, value in self.options.items()
+        )
+
+
+def groups(jobs: Sequence[Job]) -> list[Group]:
+    """Returns the groups of finished jobs, by falling mean validation accuracy."""
+    keys = [key for key in varied(jobs) if key != SEED]
+    found: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        if job.accuracy is not None:
+            found.setdefault(tuple(job.options.get(key, "") for key in keys), []).append(job)
+    made = [
+        Group(dict(zip(keys, values, strict=True)), members) for values, members in found.items()
+    ]
+    return sorted(made, key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)

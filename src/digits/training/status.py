@@ -1,0 +1,79 @@
+"""How far a run has come, as a file in its directory."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from digits.atomic import write_atomically
+from digits.config.explain import explain, first_line
+from digits.errors import DigitsError
+from digits.training.processes import is_first_process
+
+FILE = "status.json"
+RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+INTERRUPTED, TERMINATED = "interrupted", "terminated"
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def recorded(run_dir: Path, config: Any) -> Iterator[None]:
+    """Writes status.json: "running", and at the end "finished", "failed" or "stopped".
+
+    A run that is still "running" though no process holds its lock was killed.
+
+    Args:
+        run_dir: the run directory.
+        config: the run's configuration, as plain values; kept for whoever goes on with the run.
+    """
+    if not is_first_process():
+        yield
+        return
+    status = {"status": RUNNING, "reason": "", "started": time.time(), "config": config}
+    _write(run_dir, status)
+    try:
+        yield
+    except BaseException as error:
+        stopped = why(error) in (INTERRUPTED, TERMINATED)
+        _log.info("the run did not come to its end", exc_info=error)
+        _write(run_dir, status | {"status": STOPPED if stopped else FAILED, "reason": why(error)})
+        if (
+            type(error) is SystemExit and not stopped
+        ):  # Hydra's launcher would drop a sweep's other jobs
+            raise DigitsError(f"{run_dir}: {why(error)}") from error
+        raise
+    _write(run_dir, status | {"status": FINISHED})
+
+
+def why(error: BaseException) -> str:
+    """Returns one line: what a user can mend, or else the error's kind and message."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        return INTERRUPTED
+    if type(error).__name__ == "SIGTERMException":  # Lightning's
+        return TERMINATED
+    if isinstance(error, SystemExit):
+        return f"the code of the run ended the process with exit code {error.code}"
+    return explain(error) or f"{type(error).__name__}: {first_line(error)}"
+
+
+def read_status(run_dir: Path) -> dict[str, Any]:
+    """Reads status.json; an empty dictionary if it is not there.
+
+    Raises:
+        DigitsError: it is damaged.
+    """
+    try:
+        status: dict[str, Any] = json.loads((run_dir / FILE).read_text())
+    except FileNotFoundError:
+        return {}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DigitsError(f"{run_dir / FILE} is damaged; delete it") from error
+    return status
+
+
+def _write(run_dir: Path, status: Mapping[str, Any]) -> None:
+    write_atomically(run_dir / FILE, (json.dumps(status, indent=1) + "\n").encode())
