@@ -11,10 +11,12 @@ from typing import Any
 from digits.atomic import write_atomically
 from digits.config.explain import explain, first_line
 from digits.errors import DigitsError
+from digits.search.trial import Pruned
 from digits.training.processes import is_first_process
 
 FILE = "status.json"
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+PRUNED = "pruned"
 INTERRUPTED, TERMINATED = "interrupted", "terminated"
 
 _log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def recorded(run_dir: Path, config: Any) -> Iterator[None]:
-    """Writes status.json: "running", and at the end "finished", "failed" or "stopped".
+    """Writes status.json: "running", and at the end "finished", "failed", "pruned" or "stopped".
 
     A run that is still "running" though no process holds its lock was killed.
 
@@ -37,6 +39,9 @@ def recorded(run_dir: Path, config: Any) -> Iterator[None]:
     _write(run_dir, status)
     try:
         yield
+    except Pruned as pruned:
+        _write(run_dir, status | {"status": PRUNED, "reason": str(pruned)})
+        raise
     except BaseException as error:
         stopped = why(error) in (INTERRUPTED, TERMINATED)
         _log.info("the run did not come to its end", exc_info=error)
