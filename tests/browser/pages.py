@@ -91,7 +91,8 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> An
 
 def requests(driver: webdriver.Chrome) -> list[str]:
     """The addresses that the page has asked for so far."""
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    log: Any = driver  # selenium gives this method no types
+    events = [json.loads(entry["message"])["message"] for entry in log.get_log("performance")]
     return [
         event["params"]["request"]["url"]
         for event in events

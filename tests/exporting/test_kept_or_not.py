@@ -200,9 +200,7 @@ def test_a_network_that_cannot_be_followed_is_told_in_one_line(
     model = loaded(tmp_path / "run", Odd(kind))
     for name in ("onnx", "torch-export"):
         found = message(model, name, tmp_path)
-        assert found.startswith(
-            "torch.export cannot follow the network exporting.test_kept_or_not.Odd: "
-        )
+        assert found.startswith(f"torch.export cannot follow the network {__name__}.Odd: ")
         assert "its forward must" in found
     assert capfd.readouterr() == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
