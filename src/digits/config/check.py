@@ -20,7 +20,7 @@ from digits.config.rules import RULES
 from digits.config.sweep import jobs
 from digits.config.unknown import check_keys
 from digits.errors import DigitsError
-from digits.search.plan import check_plan
+from digits.search.searchable import check_search
 from digits.training.processes import check_common_name
 from digits.training.resume import check_resumable
 
@@ -57,7 +57,7 @@ class CheckBeforeRun(Callback):
                 check_keys(composed[-1], job.hydra)
                 for assigned in assignments:
                     check_values(put(composed[-1], assigned))
-            check_plan(config, loader)
+            check_search(config, loader)
             check_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
             for values in composed:
                 check_arguments(values)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from digits.atomic import write_atomically
+from digits.config.resolvers import register_resolvers
 from digits.config.sweep import values
 from digits.sweeps.jobs import Job, by_rank, groups
 from digits.sweeps.leaderboard import group_cells, write_leaderboard
@@ -32,6 +33,10 @@ class FollowSweep(Callback):
 
     sweep_dir: ClassVar[Path | None] = None
     """Of the sweep that this process has begun."""
+
+    def __reduce__(self) -> Any:
+        """Makes a launcher's process, which receives this, know what configurations ask for."""
+        return _in_another_process, ()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Says what is about to run."""
@@ -62,6 +67,11 @@ class FollowSweep(Callback):
         """Prints the best groups; Hydra does not come here if a job failed."""
         if FollowSweep.sweep_dir is not None:
             show_result(FollowSweep.sweep_dir)
+
+
+def _in_another_process() -> FollowSweep:
+    register_resolvers()
+    return FollowSweep()
 
 
 def show_result(sweep_dir: Path) -> list[str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
@@ -68,6 +70,14 @@ def make_datamodule(config: DictConfig, seed: int, trainer: Trainer) -> MNISTDat
     return datamodule
 
 
+def _devices(devices: Any, accelerator: str) -> Any:
+    """Returns the GPU for this job of a sweep: one after the other, where there are several."""
+    num_gpus = torch.cuda.device_count()
+    on_one = devices == 1 and accelerator in ("auto", "gpu", "cuda")
+    is_job = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+    return [HydraConfig.get().job.num % num_gpus] if is_job and on_one and num_gpus > 1 else devices
+
+
 def make_trainer(
     config: DictConfig, run_dir: Path, callbacks: list[Callback], resumed_at_step: int | None
 ) -> Trainer:
@@ -87,6 +97,7 @@ def make_trainer(
             )
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
+    options["devices"] = _devices(options["devices"], options["accelerator"])
     if options.get("profiler") in PROFILERS:  # a name by itself would write to the log
         profiler = PROFILERS[options["profiler"]]
         options["profiler"] = profiler(dirpath=run_dir, filename="profile")
