@@ -53,7 +53,8 @@ def read_predictions(run_dir: Path) -> Predictions:
     """
     path = run_dir / FILE
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, since numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Predictions(arrays["labels"], arrays["predicted"], arrays["confidence"])
     except FileNotFoundError:
         raise DigitsError(f"there is no {path}; it is written when a run is tested") from None

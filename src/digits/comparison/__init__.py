@@ -1,0 +1,1 @@
+"""Finished runs side by side: groups over seeds, differences, and how sure they are."""
