@@ -1,0 +1,1 @@
+"""Searches for good options with Optuna: `python train.py -m hydra/sweeper=optuna ...`."""

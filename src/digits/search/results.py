@@ -1,0 +1,67 @@
+"""What a search leaves behind in its directory, besides the study and the trials' runs."""
+
+import shlex
+import sys
+from datetime import date
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from digits.search.best import write_experiment
+from digits.search.options import in_words
+from digits.search.plan import Plan
+from digits.search.plots import draw_history, draw_importance
+from digits.search.study import STUDY_FILE, unbeaten
+from digits.sweeps.leaderboard import write_leaderboard
+from digits.training.report import read_metrics, relative
+
+BEST, HISTORY, IMPORTANCE = "best_experiment.yaml", "history.png", "importance.png"
+
+
+def write_results(
+    study: Study, plan: Plan, sweep_dir: Path, config_name: str, loader: ConfigLoader
+) -> list[str]:
+    """Writes the best configuration, the pictures and the leaderboard; returns the files' names.
+
+    With several objectives, the experiment is the one that is best by the first of them, and each
+    other one that is unbeaten has a file with its number.
+
+    Args:
+        study: the search's.
+        plan: what it is about.
+        sweep_dir: its directory.
+        config_name: of the primary configuration file.
+        loader: composes.
+    """
+    best = unbeaten(study)
+    if not best:
+        return []
+    for old in sweep_dir.glob("best_experiment_*.yaml"):
+        old.unlink()
+    names = [BEST, *(f"best_experiment_{trial.number}.yaml" for trial in best[1:])]
+    for name, trial in zip(names, best, strict=True):
+        run_dir = sweep_dir / trial.user_attrs["run"]
+        comments = _comments(study, trial, plan, sweep_dir)
+        write_experiment(sweep_dir / name, run_dir, config_name, loader, comments)
+    draw_history(sweep_dir / HISTORY, study, plan.options.objectives)
+    drawn = draw_importance(sweep_dir / IMPORTANCE, study, plan.options.objectives)
+    write_leaderboard(sweep_dir)
+    return [*names, HISTORY, *([IMPORTANCE] if drawn else []), "leaderboard.md"]
+
+
+def _comments(study: Study, trial: FrozenTrial, plan: Plan, sweep_dir: Path) -> list[str]:
+    objectives, run_dir = plan.options.objectives, sweep_dir / trial.user_attrs["run"]
+    metrics = read_metrics(run_dir) or {}
+    values = ", ".join(
+        f"{objective} {in_words(objective, value)}"
+        for objective, value in zip(objectives, trial.values, strict=True)
+    )
+    number = len(study.get_trials(deepcopy=False))
+    place = "The best" if len(objectives) == 1 else "Unbeaten"
+    return [
+        f"{place} of {number} trials: {values} on {metrics.get('dataset')}; {date.today()}.",
+        f"Found by: {shlex.join(['python', *sys.argv])}",
+        f"It is trial {trial.number} of {relative(sweep_dir / STUDY_FILE)}.",
+    ]
