@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from digits.models.mlp import mlp
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.history import History
 from digits.training.progress import TrainingProgress
+from digits.training.tensorboard_pictures import TensorBoardPictures
 
 CONF = Path(__file__).parents[1] / "conf"
 Turn = Callable[[], Any]
@@ -114,7 +115,8 @@ def digits(setting: Setting, num_epochs: int, turn: Turn) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
         screen = Console(file=io.StringIO(), force_terminal=True)
-        callbacks = [_TakeTurns(turn), History(run_dir), TrainingProgress(screen)]
+        pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=False))
+        callbacks = [_TakeTurns(turn), History(run_dir), pictures, TrainingProgress(screen)]
         trainer = make_trainer(config, run_dir, callbacks, resumed_at_step=None)
         torch.manual_seed(0)
         trainer.fit(make_model(config, 0), make_datamodule(config, 0, trainer))

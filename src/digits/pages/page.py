@@ -14,7 +14,7 @@ from rich.text import Text
 from digits.atomic import write_atomically
 
 # \u2212 is a minus sign, \u00b1 is plus-minus, \u2013 a dash.
-_NUMBER = r"[-+\u2212\u00b1]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,2}))?"
+_NUMBER = r"<?[-+\u2212\u00b1]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,2}))?"
 _NUMERIC = re.compile(rf"{_NUMBER}(( to | \u00b1 | / ){_NUMBER})*|[-\u2013]?")
 
 
