@@ -89,6 +89,9 @@ FILES: dict[Part, PartFiles] = {
 """MNIST (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/); the .gz files are the ones
 whose MD5 sums torchvision checks."""
 
+MNIST, SAMPLE = "mnist", "mnist-sample-5k"
+"""The names of the two datasets, as they stand in every output."""
+
 MIRRORS: tuple[str, ...] = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

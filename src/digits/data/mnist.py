@@ -8,7 +8,7 @@ import torch
 
 from digits.data.download import Limits
 from digits.data.fetch import fetch
-from digits.data.files import FILES, MIRRORS, DataFile, Part, PartFiles
+from digits.data.files import FILES, MIRRORS, MNIST, SAMPLE, DataFile, Part, PartFiles
 from digits.data.idx import parse_idx
 from digits.data.images import LabelledImages
 from digits.data.local import RAW_FOLDER, find_good, load, warn_of_damage
@@ -17,8 +17,6 @@ from digits.errors import DigitsError
 
 __all__ = ["MIRRORS", "MNIST", "SAMPLE", "SOURCES", "LabelledImages", "Part", "prepare", "read"]
 
-MNIST = "mnist"
-SAMPLE = "mnist-sample-5k"
 SOURCES = ("auto", "local", "download", "sample")
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from digits.atomic import write_atomically
-from digits.data.mnist import SAMPLE
+from digits.data.files import SAMPLE
 from digits.intervals import wilson_interval
 
 
