@@ -12,6 +12,11 @@ FILES = sorted(SRC.rglob("*.py"))
 HYDRA_MAY_BE_IN = [
     "digits/config/*.py",
     "digits/sweeps/follow.py",
+    "hydra_plugins/digits_optuna/*.py",
+    *(
+        f"digits/search/{name}.py"
+        for name in ("best", "outcome", "plan", "search", "searchable", "space", "trial", "results")
+    ),
     *(
         f"digits/training/{name}.py"
         for name in ("build", "run", "report", "resume", "processes", "tensorboard")

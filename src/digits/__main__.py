@@ -14,6 +14,8 @@ VERBS = ("explore", "evaluate", "predict", "export", "compare", "data")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0, 1 after an error, 2 for a wrong command line."""
+    if (here := os.getcwd()) not in sys.path:  # for networks of one's own, as with python -m
+        sys.path.append(here)
     try:
         parsed = _parser().parse_args(arguments)
         code: int = parsed.do(parsed)
@@ -24,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a folder that is a file, a full disk
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -63,6 +63,16 @@ def run_directory(path: Path) -> Path:
     return folder.parent if folder.name == "checkpoints" else folder
 
 
+def results_folder(path: Path, name: str) -> Path:
+    """Returns where results of a model are written: `name` in its run directory.
+
+    Those of a checkpoint go beside, into e.g. `name-last`, since the run's own are of model.pt.
+    """
+    file = saved_file(path)
+    suffix = f"-{file.stem}" if file.absolute().parent.name == "checkpoints" else ""
+    return run_directory(path) / f"{name}{suffix}"
+
+
 def read_saved(path: Path) -> dict[str, Any]:
     """Reads what `describe` returned from a run directory, a model.pt or a checkpoint.
 

@@ -59,7 +59,7 @@ def test_a_directory_in_use_and_a_flipped_byte_are_named(here: Path) -> None:
     content = bytearray((run_dir / "model.pt").read_bytes())
     content[len(content) // 2] ^= 1
     (here / "flipped.pt").write_bytes(content)
-    with pytest.raises(DigitsError, match=r"flipped\.pt is damaged"):
+    with pytest.raises(DigitsError, match=r"flipped\.pt is no model\.pt or checkpoint, is damaged"):
         read_checkpoint(here / "flipped.pt")
 
 

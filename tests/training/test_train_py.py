@@ -76,6 +76,7 @@ def test_a_run_directory_holds_what_was_promised(told: Told) -> None:
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"),
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt"),
         *("model.pt", "metrics.json", "metrics.csv", "loss_curves.png", "train.log"),
+        *("predictions.npz", "status.json"),
     }
 
 

@@ -17,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments."""
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory, model.pt, checkpoint")
     parser.add_argument(
-        "--part", choices=("test", "val"), default="test", help="images to measure on"
+        "--part",
+        choices=("test", "val"),
+        default="test",
+        help="images to measure on (default: test)",
     )
     parser.add_argument(
         "--data-dir",
@@ -27,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the MNIST files are, or are downloaded to (default: $DIGITS_DATA, else data)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where to write (default: evaluation/ beside RUN)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to write (default: evaluation/ in the run directory)",
     )
 
 
@@ -38,14 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
     from digits.evaluation.evaluate import evaluate
     from digits.evaluation.recorded_metrics import difference
     from digits.evaluation.report import show, write_report
-    from digits.recorded import run_directory
+    from digits.recorded import results_folder
     from digits.training.report import relative
 
     console = Console(highlight=False, soft_wrap=True)
     with console.status("evaluating"):
         evaluation = evaluate(arguments.run, arguments.data_dir, arguments.part)
         place = "evaluation" if arguments.part == "test" else "evaluation-val"
-        page = write_report(evaluation, arguments.out or run_directory(evaluation.file) / place)
+        page = write_report(evaluation, arguments.out or results_folder(evaluation.file, place))
     show(console, evaluation)
     console.print(difference(evaluation))
     console.print(f"written: {relative(page.parent.absolute())}; the page: {page.name}")

@@ -36,6 +36,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from digits.errors import DigitsError
 from digits.exporting.formats import FORMATS, INPUTS, Format
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=Path(os.environ.get("DIGITS_DATA", "data")),
         metavar="DIR",
         help="where the MNIST files are, or are downloaded to (default: $DIGITS_DATA, else data)",
     )
@@ -95,11 +95,17 @@ def run(arguments: argparse.Namespace) -> int:
         from digits import artifact
         from digits.exporting.export import export
         from digits.exporting.images import images_to_compare
-        from digits.recorded import run_directory
+        from digits.recorded import results_folder, run_directory, saved_file
 
         model = artifact.load(arguments.run)
-        folder = arguments.out or run_directory(arguments.run)
-    images = images_to_compare(model.record["dataset"], arguments.data_dir)
+        file = saved_file(arguments.run)
+        folder = arguments.out or run_directory(file)
+        if file.suffix == ".ckpt" and not arguments.out:  # beside the exports of model.pt
+            folder = results_folder(file, "export")
+    data_dir = arguments.data_dir or Path(os.environ.get("DIGITS_DATA", "data"))
+    images = images_to_compare(model.record["dataset"], data_dir)
+    if images.excuse and arguments.data_dir is not None:
+        raise DigitsError(f"no test images in --data-dir {arguments.data_dir}: {images.excuse}")
     if images.excuse:
         console.print(
             "compared on random images, since the test images are not here: "

@@ -91,7 +91,9 @@ def holm(ps: Sequence[float]) -> list[float]:
 def judgement(difference: Difference, corrected_p: float) -> str:
     """Returns "better", "worse", or that nothing was shown."""
     if corrected_p >= LEVEL:
-        return "no difference that these runs could show"
+        return "no difference that these runs could show" + (
+            ", with so many comparisons" if difference.p < LEVEL <= corrected_p else ""
+        )
     return "better" if difference.difference > 0 else "worse"
 
 

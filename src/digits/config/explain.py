@@ -71,7 +71,10 @@ def _failed_jobs() -> list[str]:
 
 def _stop(code: int) -> NoReturn:
     word = "interrupted" if code == INTERRUPTED else "terminated"
-    print(f"{word}; the same command with the run's name=RUN goes on", file=sys.stderr)
+    follow = sys.modules.get("digits.sweeps.follow")
+    sweep = follow and follow.FollowSweep.sweep_dir
+    name = f"name={sweep.name}" if sweep else "the run's name=RUN"
+    print(f"{word}; the same command with {name} goes on", file=sys.stderr)
     sys.exit(code)
 
 

@@ -10,9 +10,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from digits.search.best import write_experiment
+from digits.search.draw_history import draw_history
+from digits.search.draw_importance import draw_importance
 from digits.search.options import in_words
 from digits.search.plan import Plan
-from digits.search.plots import draw_history, draw_importance
 from digits.search.study import STUDY_FILE, unbeaten
 from digits.sweeps.leaderboard import write_leaderboard
 from digits.training.report import read_metrics, relative

@@ -1,8 +1,6 @@
 """A search: ask for trials, have the launcher run them, tell the study what has come of them."""
 
-import itertools
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -14,9 +12,9 @@ from optuna.trial import Trial, TrialState
 from digits.config.check import plain
 from digits.errors import DigitsError
 from digits.search.outcome import Outcome, read_outcome
-from digits.search.plan import Plan, read_plan
+from digits.search.plan import read_plan
+from digits.search.proposals import batches, counted
 from digits.search.results import write_results
-from digits.search.samplers import make_sampler, suggest
 from digits.search.study import STUDY_FILE, check_same_search, open_study
 from digits.search.told import SearchScreen
 from digits.training.report import relative
@@ -54,7 +52,7 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
         screen = SearchScreen(plan, len(counted(study)))
         screen.start(relative(sweep_dir), plan.options.why_not_pruned(strategy))
         try:
-            for batch in _batches(study, plan):
+            for batch in batches(study, plan):
                 overrides = [plan.command_line(trial.params) + place for trial in batch]
                 jobs = launcher.launch(overrides, initial_job_idx=batch[0].number)
                 screen.advance(len(batch))
@@ -72,41 +70,6 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
             f"{len(failed)} of {plan.n_trials} trials failed, and the train.log of each says more; "
             "the same command again tries others in their place"
         )
-
-
-def counted(study: Study) -> list[int]:
-    """Returns the numbers of the trials that count; one that failed does not."""
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [trial.number for trial in study.get_trials(deepcopy=False, states=states)]
-
-
-def _batches(study: Study, plan: Plan) -> Iterator[list[Trial]]:
-    """Yields trials to run at a time; their numbers follow on each other, as a launcher's jobs do.
-
-    First come those that were running when the search was stopped, then as many new ones as are
-    missing, each proposed in the light of what the ones before have come to.
-    """
-    missing = max(0, plan.n_trials - len(counted(study)))
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    interrupted = iter([trial.number for trial in running])
-    while missing > 0:
-        size = min(missing, plan.n_jobs)
-        asked = [_ask(study, plan, next(interrupted, None)) for _ in range(size)]
-        missing -= size
-        for _, group in itertools.groupby(
-            enumerate(asked), key=lambda item: item[1].number - item[0]
-        ):
-            yield [trial for _, trial in group]
-
-
-def _ask(study: Study, plan: Plan, number: int | None) -> Trial:
-    """Proposes a trial, or completes the proposal of one whose process was stopped."""
-    trials = study.get_trials(deepcopy=False)
-    study.sampler = make_sampler(plan, len(trials) if number is None else number)
-    trial = study.ask() if number is None else Trial(study, trials[number]._trial_id)
-    for key, dimension in plan.space.items():
-        suggest(trial, key, dimension)
-    return trial
 
 
 def _tell(study: Study, trial: Trial, outcome: Outcome, sweep_dir: Path) -> None:

@@ -90,7 +90,7 @@ def is_hopeless(study: Study, number: int, epoch: int, value: float) -> bool:
     storage = study._storage
     trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
     storage.set_trial_intermediate_value(trial_id, epoch, value)
-    return study.pruner.prune(study, storage.get_trial(trial_id))
+    return bool(study.pruner.prune(study, storage.get_trial(trial_id)))
 
 
 def unbeaten(study: Study) -> list[FrozenTrial]:

@@ -53,8 +53,8 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         DigitsError: the file is damaged, or holds objects whose loading would run code.
     """
     refusal = DigitsError(
-        f"{path} is damaged, or holds more than plain values and tensors, whose loading could run "
-        "code; delete it, or try another one"
+        f"{path} is no model.pt or checkpoint, is damaged, or holds more than plain values and "
+        "tensors, whose loading could run code; try another one"
     )
     try:
         with zipfile.ZipFile(path) as archive:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
 from digits.training.processes import is_first_process
+from digits.training.report import read_metrics
 from digits.training.status import read_status
 
 MAY_DIFFER = (
@@ -63,6 +64,12 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
     recorded = read_status(run_dir).get("config")
     if resume_point(run_dir, config.resume) is None or not recorded:
         return
+    metrics, max_epochs = read_metrics(run_dir), config.trainer.max_epochs
+    if metrics and metrics["epochs"] > max_epochs:
+        raise DigitsError(
+            f"trainer.max_epochs={max_epochs}, but {run_dir} holds {metrics['epochs']} epochs; "
+            f"try trainer.max_epochs={metrics['epochs']}, or another name=RUN"
+        )
     old = dict(_flat(recorded))
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     new = dict(_flat(OmegaConf.to_container(own, resolve=True)))

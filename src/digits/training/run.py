@@ -23,7 +23,7 @@ from digits.training.predictions import write_predictions
 from digits.training.processes import is_first_process, needs_own_process, run_in_own_process
 from digits.training.progress import TrainingProgress
 from digits.training.quiet import quieten_lightning
-from digits.training.report import read_metrics, show_start, show_summary, write_metrics
+from digits.training.report import read_metrics, relative, show_start, show_summary, write_metrics
 from digits.training.resume import check_resumable, locked, resume_point
 from digits.training.status import recorded
 from digits.training.tensorboard import log_hyperparameters
@@ -47,11 +47,12 @@ def run(config: DictConfig) -> dict[str, Any]:
     quieten_lightning()
     with locked(run_dir):
         check_resumable(run_dir, config)  # Hydra lets a sweep's jobs be checked only here
-        metrics = read_metrics(run_dir)
-        if metrics and metrics["max_epochs"] == config.trainer.max_epochs:
-            _console().print(f"{run_dir} is a finished run: nothing to do. A new one needs a name.")
-            return metrics
         with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
+            metrics = read_metrics(run_dir)
+            if metrics and metrics["max_epochs"] == config.trainer.max_epochs:
+                place = relative(run_dir)
+                _console().print(f"{place} is a finished run: nothing to do. Another needs a name.")
+                return metrics
             return _run(config, run_dir)
 
 

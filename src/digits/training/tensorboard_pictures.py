@@ -1,6 +1,8 @@
 """What TensorBoard shows besides curves: the network, its input, its weights, its mistakes."""
 
+import contextlib
 import copy
+import io
 import logging
 import warnings
 from typing import Any
@@ -119,7 +121,8 @@ def _add_graph(writer: Any, model: LightningModule) -> None:
     network = copy.deepcopy(model.network)  # a compiled one cannot be traced; its copy is none
     image = torch.zeros(1, 1, 28, 28, device=model.device, dtype=_dtype(model))
     try:
-        with warnings.catch_warnings():
+        # It prints what it raises.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             # TensorBoard's writer traces by torch.jit, which torch will remove.
             warnings.filterwarnings("ignore", message=".*torch.jit.* is deprecated")
             writer.add_graph(network, image)

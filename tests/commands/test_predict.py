@@ -1,0 +1,147 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import digits
+from digits.__main__ import main
+from digits.artifact import save_model
+from digits.data.datamodule import MNISTDataModule
+from digits.data.sample import load_sample
+from digits.models import BaselineClassifier
+
+IMAGES = load_sample("test").images[:6]
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    data = MNISTDataModule(source="sample")
+    data.prepare_data()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_model(folder / "model.pt", BaselineClassifier([16]), data)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five pictures of digits, and one that is empty, sorted after the second."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, image in enumerate(IMAGES):
+        Image.fromarray(image[0].numpy()).save(folder / f"{number}.png")
+    (folder / "2.png").write_bytes(b"")
+    return folder
+
+
+def test_json_is_an_object_a_line_in_order_and_the_exit_code_tells_of_the_failure(
+    run_dir: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(run_dir), str(photos), "--json"]) == 1
+    captured = capsys.readouterr()
+    rows = [json.loads(line) for line in captured.out.splitlines()]
+    assert [row["file"] for row in rows] == [str(photos / f"{number}.png") for number in range(6)]
+    assert rows[2] == {"file": str(photos / "2.png"), "error": "is empty"}
+    for row in rows[:2] + rows[3:]:
+        assert set(row) == {"file", "digit", "probability", "probabilities"}
+        assert row["probability"] == max(row["probabilities"]) == row["probabilities"][row["digit"]]
+        assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert captured.err == ""
+
+
+def test_the_classes_are_those_of_the_pictures_that_show_writes(
+    run_dir: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", str(run_dir), str(photos / "[0134].png"), "--json"]
+    assert main([*arguments, "--show", str(tmp_path / "seen")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == f"what the network saw: {tmp_path / 'seen'} (4 pictures)\n"
+    model = digits.load(run_dir)
+    for row in map(json.loads, captured.out.splitlines()):
+        name = f"{Path(row['file']).stem}-28x28.png"
+        with Image.open(tmp_path / "seen" / name) as image:
+            assert (image.size, image.mode) == ((28, 28), "L")
+            pixels = torch.tensor(list(image.tobytes()), dtype=torch.uint8).reshape(1, 1, 28, 28)
+        expected = torch.softmax(model(pixels), dim=1)[0].tolist()
+        assert row["probabilities"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_many_pictures_are_a_line_each_and_errors_are_on_stderr(
+    run_dir: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(run_dir), str(photos)]) == 1
+    captured = capsys.readouterr()
+    assert [line.split()[0] for line in captured.out.splitlines()] == [
+        str(photos / f"{number}.png") for number in (0, 1, 3, 4, 5)
+    ]
+    assert captured.err == f"error: {photos / '2.png'}: is empty\n"
+
+
+def test_one_picture_gets_all_ten_probabilities(
+    run_dir: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(run_dir), str(photos / "0.png")]) == 0
+    first, *bars = capsys.readouterr().out.splitlines()
+    assert first.startswith(str(photos / "0.png"))
+    assert [bar.split()[0] for bar in bars] == list("0123456789")
+
+
+def test_show_without_a_folder_writes_into_outputs(
+    run_dir: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", str(run_dir), str(photos / "0.png"), "--show"]) == 0
+    assert [path.name for path in Path("outputs/predict").iterdir()] == ["0-28x28.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["nowhere", "{photos}"], "nowhere"),
+        (["{run}", "{photos}/1.png", "--show", "{photos}/0.png"], "--show takes a folder"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    arguments: list[str],
+    expected: str,
+    run_dir: Path,
+    photos: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    filled = [each.format(run=run_dir, photos=photos) for each in arguments]
+    assert main(["predict", *filled]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert expected in line
+
+
+def test_the_help_says_what_is_read_printed_and_returned(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    text = capsys.readouterr().out
+    for word in (
+        "PNG",
+        "20 x 20",
+        '"probabilities"',
+        "exit code",
+        "--show",
+        "digits predict outputs",
+    ):
+        assert word in text
+
+
+def test_help_is_shown_without_importing_torch_or_pillow() -> None:
+    code = (
+        "import sys, digits.commands.predict; "
+        "print(sorted({'torch', 'PIL', 'scipy', 'numpy'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"

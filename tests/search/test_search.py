@@ -1,0 +1,307 @@
+"""Whole searches: what they leave behind, and that they go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
+from searches import REPO, SEARCH, TINY, train_here, trials_of
+
+import digits.training.run
+from digits.config.check import plain
+from digits.config.resolvers import register_resolvers
+from digits.errors import DigitsError
+
+LR = "optim.lr=tag(log, interval(1e-4, 1e-1))"
+DROPOUT = "model.dropout_rate=interval(0, 0.5)"
+TUNE = """\
+# @package _global_
+# A search of the learning rate.
+defaults:
+  - override /hydra/sweeper: optuna
+  - override /model: dropout
+hydra:
+  sweeper:
+    n_trials: 2
+    params:
+      optim.lr: tag(log, interval(1e-3, 1e-2))
+      model.dropout_rate: interval(0, 0.5)
+"""
+ASKED = (*SEARCH, *TINY, "model=dropout", LR, DROPOUT, "name=found")
+
+
+class Found:
+    """A search of five trials, stopped after three, and what it printed the second time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.sweep = folder, folder / "outputs" / "sweeps" / "found"
+        train_here(folder, *ASKED, "hydra.sweeper.n_trials=3")
+        self.told = train_here(folder, *ASKED, "hydra.sweeper.n_trials=5")
+
+    def run_dir(self, number: int) -> Path:
+        (found,) = self.sweep.glob(f"{number}_*")
+        return found
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return Found(tmp_path_factory.mktemp("here"))
+
+
+Measure = Callable[[DictConfig], dict[str, float]]
+
+
+@pytest.fixture
+def measured_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Measure], None]:
+    """Puts a function in the place of the training: what it returns is in metrics.json."""
+
+    def replace(measure: Measure) -> None:
+        def run(config: DictConfig) -> dict[str, float]:
+            run_dir = Path(HydraConfig.get().runtime.output_dir)
+            metrics = measure(config)
+            (run_dir / "metrics.json").write_text(json.dumps(metrics))
+            (run_dir / "model.pt").touch()
+            return {"val/accuracy": 0.0} | metrics
+
+        monkeypatch.setattr(digits.training.run, "run", run)
+
+    return replace
+
+
+def test_the_study_says_what_the_runs_were_asked_and_what_they_measured(found: Found) -> None:
+    assert found.told.code == 0, found.told.stderr
+    trials = trials_of(found.sweep)
+    assert [trial.state for trial in trials] == 5 * [TrialState.COMPLETE]
+    for trial in trials:
+        run_dir = found.run_dir(trial.number)
+        config = OmegaConf.load(run_dir / ".hydra" / "config.yaml")
+        asked = {key: OmegaConf.select(config, key) for key in trial.params}
+        assert asked == trial.params
+        metrics = json.loads((run_dir / "metrics.json").read_text())
+        assert trial.values == [metrics["val/accuracy"]]
+        assert trial.user_attrs["run"] == run_dir.name
+    assert len({trial.params["optim.lr"] for trial in trials}) == 5
+
+
+def test_a_line_for_each_trial_and_none_of_the_runs_own(found: Found) -> None:
+    lines = found.told.stdout.splitlines()
+    assert "goes on after 3 trials" in lines
+    assert [line.split()[:3] for line in lines if "/5 " in line] == [
+        ["4/5", "trial", "3"],
+        ["5/5", "trial", "4"],
+    ]
+    best = max(trials_of(found.sweep), key=lambda trial: (trial.values[0], -trial.number))
+    assert f"best {best.values[0]:.2%} (trial {best.number})" in found.told.stdout
+    assert "train/loss" not in found.told.stdout
+    assert found.told.stderr == ""
+
+
+def test_the_best_configuration_is_a_ready_experiment(found: Found, tmp_path: Path) -> None:
+    best = max(trials_of(found.sweep), key=lambda trial: (trial.values[0], -trial.number))
+    (tmp_path / "experiment").mkdir()
+    text = (found.sweep / "best_experiment.yaml").read_text()
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    register_resolvers()
+    overrides = ["experiment=mine", f"hydra.searchpath=[file://{tmp_path}]"]
+    places = ["name=found", "trainer=cpu", "logger=none"]  # which an experiment leaves open
+    try:
+        with initialize_config_dir(str(REPO / "conf"), version_base="1.3"):
+            config = compose("config", [*overrides, *places], return_hydra_config=True)
+            HydraConfig.instance().set_config(config)
+            composed = plain(config)
+    finally:
+        HydraConfig.instance().cfg = None
+    record = OmegaConf.load(found.run_dir(best.number) / ".hydra" / "config.yaml")
+    assert composed == OmegaConf.to_container(record, resolve=True)
+    first, second, *rest = text.splitlines()
+    assert first == "# @package _global_"
+    assert f"{best.values[0]:.2%}" in second and "mnist-sample-5k" in second
+    assert "'optim.lr=tag(log, interval(1e-4, 1e-1))'" in rest[0]
+
+
+def test_pictures_and_leaderboard_are_there(found: Found) -> None:
+    for name in ("history.png", "importance.png"):
+        assert (found.sweep / name).read_bytes()[:4] == b"\x89PNG"
+    assert (found.sweep / "leaderboard.csv").read_text().count("\n") == 1 + 5
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("optim.weight_decay=0.1", DROPOUT.replace("0.5", "0.6")), "dropout_rate=interval(0,0.5)"),
+        (("hydra.sweeper.objectives=[val/loss]",), "objectives=['val/accuracy']"),
+    ],
+)
+def test_another_search_does_not_go_on_with_it(
+    found: Found, options: tuple[str, ...], told: str
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in found.sweep.rglob("*.*")}
+    ended = train_here(found.folder, *ASKED, "hydra.sweeper.n_trials=6", *options)
+    assert ended.code == 1
+    assert ended.stderr.startswith("error: ") and told in ended.stderr and "try" in ended.stderr
+    assert {path: path.stat().st_mtime_ns for path in found.sweep.rglob("*.*")} == before
+
+
+def test_a_finished_search_has_nothing_to_do(found: Found) -> None:
+    ended = train_here(found.folder, *ASKED, "hydra.sweeper.n_trials=5", "data.dir=elsewhere")
+    assert ended.code == 0, ended.stderr
+    assert "nothing to do; try hydra.sweeper.n_trials=25" in ended.stdout
+    assert len(trials_of(found.sweep)) == 5
+
+
+def test_what_fails_is_recorded_and_the_search_goes_on(
+    measured_by: Callable[[Measure], None], tmp_path: Path
+) -> None:
+    def measure(config: DictConfig) -> dict[str, float]:
+        if config.seed == 1:
+            raise DigitsError("the training has diverged; try a smaller optim.lr")
+        return {"val/accuracy": 0.9 + config.seed / 100, "val/loss": 1.0}
+
+    measured_by(measure)
+    asked = (*SEARCH, *TINY, "seed=range(4)", "hydra.sweeper.sampler=grid", "name=fails")
+    for started in (1, 2):
+        ended = train_here(tmp_path, *asked)
+        assert ended.code == 1
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith("error: 1 of 4 trials failed")
+        (last,) = [line for line in ended.stdout.splitlines() if line.startswith("failed: ")]
+        assert "_seed-1_" in last and last.endswith("diverged; try a smaller optim.lr")
+
+        trials = trials_of(tmp_path / "outputs" / "sweeps" / "fails")
+        assert [trial.params["seed"] for trial in trials] == [0, 1, 2, 3, 1][: 3 + started]
+        failed = [trial for trial in trials if trial.state is TrialState.FAIL]
+        assert len(failed) == started
+        assert all("diverged" in trial.user_attrs["reason"] for trial in failed)
+        assert len([each for each in trials if each.state is TrialState.COMPLETE]) == 3
+
+
+def test_a_stopped_trial_is_run_again_under_its_number(
+    measured_by: Callable[[Measure], None], tmp_path: Path
+) -> None:
+    def measure(config: DictConfig) -> dict[str, float]:
+        rates.append(config.optim.lr)
+        if len(rates) == 2:
+            raise KeyboardInterrupt
+        return {"val/accuracy": 0.9}
+
+    rates: list[float] = []
+    measured_by(measure)
+    asked = (*SEARCH, *TINY, LR, "hydra.sweeper.n_trials=3", "name=stopped")
+    ended = train_here(tmp_path, *asked)
+    assert ended.code == 130
+    assert "the same command" in ended.stderr
+    sweep = tmp_path / "outputs" / "sweeps" / "stopped"
+    assert (sweep / "history.png").exists()
+
+    assert train_here(tmp_path, *asked).code == 0
+    trials = trials_of(sweep)
+    assert [trial.state for trial in trials] == 3 * [TrialState.COMPLETE]
+    assert rates == [trials[number].params["optim.lr"] for number in (0, 1, 1, 2)]
+    assert len(set(rates)) == 3
+    assert len([path for path in sweep.iterdir() if path.is_dir()]) == 3
+
+
+def test_of_several_objectives_the_unbeaten_trials_are_named(
+    measured_by: Callable[[Measure], None], tmp_path: Path
+) -> None:
+    values = [(0.90, 10.0), (0.95, 30.0), (0.93, 40.0), (0.94, 20.0), (0.95, 31.0)]
+
+    def measure(config: DictConfig) -> dict[str, float]:
+        return dict(zip(("val/accuracy", "train_time_s"), values[config.seed], strict=True))
+
+    measured_by(measure)
+    objectives = "hydra.sweeper.objectives=[val/accuracy,train_time_s]"
+    grid = ("seed=range(5)", "hydra.sweeper.sampler=grid")
+    ended = train_here(tmp_path, *SEARCH, *TINY, objectives, *grid, "name=two")
+    assert ended.code == 0, ended.stderr
+    sweep = tmp_path / "outputs" / "sweeps" / "two"
+    assert [tuple(trial.values) for trial in trials_of(sweep)] == values
+    named = [line.split()[2] for line in ended.stdout.splitlines() if line.startswith("unbeaten")]
+    assert named == ["1", "3", "0"]  # no other is at least as accurate and as fast
+    files = {path.name for path in sweep.glob("best_experiment*.yaml")}
+    assert files == {"best_experiment.yaml", "best_experiment_3.yaml", "best_experiment_0.yaml"}
+    assert "seed: 1" in (sweep / "best_experiment.yaml").read_text()
+    assert "no trial is pruned: with several objectives" in ended.stdout
+
+
+def test_an_experiment_can_say_what_is_searched_and_the_command_line_has_the_last_word(
+    measured_by: Callable[[Measure], None], tmp_path: Path
+) -> None:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "tune.yaml").write_text(TUNE)
+    asked: list[tuple[str, float, float]] = []
+
+    def measure(config: DictConfig) -> dict[str, float]:
+        asked.append((config.model._target_, config.optim.lr, config.model.dropout_rate))
+        return {"val/accuracy": 0.9}
+
+    measured_by(measure)
+    command = ("-m", "--config-dir", "conf", "experiment=tune", "name=tuned")
+    ended = train_here(tmp_path, *command, *TINY, "model.dropout_rate=0.3")
+    assert ended.code == 0, ended.stderr
+    assert len(asked) == 2
+    assert all(target.endswith("DropoutClassifier") for target, _, _ in asked)
+    assert all(1e-3 <= lr < 1e-2 for _, lr, _ in asked)
+    assert {rate for _, _, rate in asked} == {0.3}
+
+
+def test_a_sweep_is_not_gone_on_with_as_a_search(
+    measured_by: Callable[[Measure], None], tmp_path: Path
+) -> None:
+    measured_by(lambda _: {"val/accuracy": 0.9})
+    folder = tmp_path / "outputs" / "sweeps" / "mixed" / "0_seed-0" / ".hydra"
+    folder.mkdir(parents=True)
+    ended = train_here(tmp_path, *SEARCH, *TINY, LR, "name=mixed")
+    assert ended.code == 1
+    assert "holds a sweep that is no search; try another name" in ended.stderr
+
+
+def test_a_killed_search_ends_with_the_trials_asked_for_in_one_study(tmp_path: Path) -> None:
+    sweep = tmp_path / "outputs" / "sweeps" / "killed"
+    # Trial 1 is a long one, which is killed in the middle.
+    asked = (*SEARCH, *TINY, "trainer.max_epochs=1,40", "hydra.sweeper.sampler=grid")
+    process = subprocess.Popen(
+        [sys.executable, str(REPO / "train.py"), *asked, "name=killed"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not any(sweep.glob("1_*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [trial.state for trial in trials_of(sweep)] == [TrialState.COMPLETE, TrialState.RUNNING]
+    (rows,) = (path.read_text().splitlines() for path in sweep.glob("1_*/metrics.csv"))
+
+    ended = train_here(tmp_path, *asked, "name=killed")
+
+    assert ended.code == 0, ended.stderr
+    assert [trial.state for trial in trials_of(sweep)] == 2 * [TrialState.COMPLETE]
+    assert len([path for path in sweep.iterdir() if path.is_dir()]) == 2
+    (path,) = sweep.glob("1_*/metrics.csv")
+    assert path.read_text().splitlines()[: len(rows) - 1] == rows[:-1]  # it was not begun again
+    assert path.read_text().count("\n") == 1 + 40
+
+
+def test_trials_run_side_by_side_through_a_launcher(tmp_path: Path) -> None:
+    launcher = ("hydra/launcher=parallel", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_trials=2")
+    ended = train_here(tmp_path, *SEARCH, *TINY, *launcher, LR)  # without a name of its own
+    assert ended.code == 0, ended.stderr
+    assert "2 at a time" in ended.stdout
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    first, second = trials_of(sweep)
+    assert (first.state, second.state) == (TrialState.COMPLETE, TrialState.COMPLETE)
+    assert list(first.intermediate_values) == [1]  # told by the other process
+    started = [json.loads(path.read_text())["started"] for path in sweep.glob("*/status.json")]
+    ended_at = [path.stat().st_mtime for path in sweep.glob("*/metrics.json")]
+    assert len(started) == 2 and max(started) < min(ended_at)
