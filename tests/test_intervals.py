@@ -1,5 +1,5 @@
 import pytest
-from scipy.stats import binomtest, norm  # type: ignore[import-untyped]
+from scipy.stats import binomtest, norm
 
 from digits.intervals import Z_95, wilson_interval
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from digits.comparison.bootstrap import bootstrap
 from digits.comparison.mcnemar import mcnemar

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from made_runs import make_run
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from digits.comparison.groups import group_runs, student_interval
 from digits.comparison.names import DEFAULT_CHOICES

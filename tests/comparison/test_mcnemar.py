@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from digits.comparison.mcnemar import mcnemar
 

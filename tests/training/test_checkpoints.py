@@ -58,7 +58,9 @@ def test_no_code_in_a_checkpoint_is_run_whatever_is_asked_for(
     torch.save({"bomb": Bomb(tmp_path / "exploded")}, tmp_path / "a.ckpt")
     (tmp_path / "b.ckpt").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     for name in ("a.ckpt", "b.ckpt"):
-        with pytest.raises(DigitsError, match=f"{name} is no model.pt or checkpoint, is damaged, or holds more"):
+        with pytest.raises(
+            DigitsError, match=f"{name} is no model.pt or checkpoint, is damaged, or holds more"
+        ):
             AtomicCheckpointIO().load_checkpoint(tmp_path / name, weights_only=asked_for)
     assert not (tmp_path / "exploded").exists()
     # The bomb is one: torch's other way of loading sets it off.

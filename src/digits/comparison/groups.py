@@ -75,7 +75,7 @@ class Group:
 
 def student_interval(values: Sequence[float]) -> tuple[float, float]:
     """Returns the 95 % interval of the mean of two or more values (Student 1908)."""
-    from scipy.stats import t  # type: ignore[import-untyped]  # takes a second
+    from scipy.stats import t  # takes a second
 
     mean, error = statistics.fmean(values), statistics.stdev(values) / len(values) ** 0.5
     half_width = float(t.ppf(0.975, len(values) - 1)) * error

@@ -40,7 +40,7 @@ def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> McNe
         first: (n,), whether a run classified each image correctly.
         second: (n,), the same of another run on the same images.
     """
-    from scipy.stats import binomtest  # type: ignore[import-untyped]  # takes a second
+    from scipy.stats import binomtest  # takes a second
 
     num_images = len(first)
     only_first = int((first & ~second).sum())

@@ -1,0 +1,1 @@
+"""From any picture of a handwritten digit to its class."""

@@ -1,0 +1,97 @@
+"""Ink as MNIST has it: in a box of 20 x 20, centred by its mass, in strokes of MNIST's width."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from digits.prediction.planes import Plane
+
+SIDE, BOX = 28, 20
+_DETAIL = 100
+"""Pixels of the box in which strokes are made thicker or thinner."""
+_EDGE = 0.2
+"""Ink from which on a pixel counts for the box."""
+THINNEST, THICKEST = 1.7, 3.6
+"""Mean width of strokes in pixels: between them are nine in ten of MNIST's training images."""
+
+
+def mnist_form(ink: Plane) -> NDArray[np.uint8] | None:
+    """Brings ink to the form of MNIST's images.
+
+    The digit's box is scaled to 20 x 20 with its proportions kept, and the centre of mass is put at
+    the centre of 28 x 28 by whole pixels (LeCun et al., "The MNIST database"). Where the strokes
+    are thinner or thicker than most of MNIST's, they are made as thick or thin as those before.
+
+    Args:
+        ink: 0 (ground) to 1 (full ink), any shape.
+
+    Returns:
+        Bytes of shape (28, 28), light ink on a dark ground, or `None` if there is no ink.
+    """
+    boxed = _in_box(ink, BOX)
+    for _ in range(2):
+        if boxed is None:
+            return None
+        width = stroke_width(boxed)
+        wanted = min(max(width, THINNEST), THICKEST)
+        if abs(wanted - width) < 0.05:
+            break
+        detailed = _in_box(ink, _DETAIL)
+        assert detailed is not None
+        # Of each side of a stroke; thinner strokes make the digit smaller, so that scaling it to
+        # the box makes them thicker again.
+        excess = (width - wanted) / 2 / (1 - wanted / BOX) * _DETAIL / BOX
+        if abs(excess) < 0.4:
+            break
+        if excess > 0:
+            ink = ndimage.grey_erosion(np.pad(detailed, 2), footprint=_disk(excess))
+        else:
+            margin = math.ceil(-excess) + 1
+            ink = ndimage.grey_dilation(np.pad(detailed, margin), footprint=_disk(-excess))
+        boxed = _in_box(ink, BOX)
+    return None if boxed is None else _centred(boxed)
+
+
+def stroke_width(ink: Plane) -> float:
+    """Returns the mean width of strokes, in pixels: twice the area over the contour's length."""
+    padded = np.pad(ink, 1)
+    vertical, horizontal = np.diff(padded, axis=0)[:, :-1], np.diff(padded, axis=1)[:-1]
+    return 2 * float(ink.sum()) / max(float(np.hypot(vertical, horizontal).sum()), 1e-6)
+
+
+def _in_box(ink: Plane, side: int) -> Plane | None:
+    """The ink's box, enlarged or reduced so that its longer side has `side` pixels."""
+    rows, columns = (np.flatnonzero((ink > _EDGE).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    factor = side / max(cut.shape)
+    how = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.HAMMING
+    if factor < 0.5:
+        how = Image.Resampling.BOX
+    height, width = (max(1, round(length * factor)) for length in cut.shape)
+    image = Image.fromarray(np.ascontiguousarray(cut, np.float32)).resize((width, height), how)
+    boxed: Plane = np.clip(np.asarray(image), 0, 1)
+    return boxed
+
+
+def _disk(radius: float) -> NDArray[np.bool_]:
+    reach = math.ceil(radius)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disk: NDArray[np.bool_] = y * y + x * x <= radius * radius + 0.5
+    return disk
+
+
+def _centred(boxed: Plane) -> NDArray[np.uint8]:
+    image = np.zeros((SIDE, SIDE), np.float32)
+    place = []
+    for axis, length in enumerate(boxed.shape):
+        centre = boxed.sum(1 - axis) @ np.arange(length) / boxed.sum()
+        # In MNIST the centre of mass is in [13.5, 14.5), counted from the first pixel's centre.
+        start = min(max(math.ceil(13.5 - centre), 0), SIDE - length)
+        place.append(slice(start, start + length))
+    image[place[0], place[1]] = boxed
+    return (image * 255).round().astype(np.uint8)

@@ -1,0 +1,74 @@
+"""What all of this is for: pictures of digits are classified as the digits that they are."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from digits.prediction.classifying import Prediction, predict
+from digits.prediction.preparing import prepare
+from prediction.conftest import Trained
+from prediction.photographs import KINDS, photo
+
+NUM_PHOTOS, NUM_OF_A_KIND, NUM_TINY = 200, 8, 100
+
+
+def classified(trained: Trained, files: Iterable[Path]) -> list[Prediction]:
+    return list(predict(trained.model, ((str(file), None) for file in files)))
+
+
+def accuracy(trained: Trained, predictions: list[Prediction]) -> float:
+    labels: list[int] = trained.test.labels[: len(predictions)].tolist()
+    right = [
+        prediction.error is None and prediction.ranked()[0] == label
+        for prediction, label in zip(predictions, labels, strict=True)
+    ]
+    return sum(right) / len(right)
+
+
+def test_95_of_100_photos_of_test_images_are_classified_right(
+    trained: Trained, tmp_path: Path
+) -> None:
+    files = [photo(tmp_path, trained.test.images[i, 0].numpy(), i) for i in range(NUM_PHOTOS)]
+    assert accuracy(trained, classified(trained, files)) >= trained.least_accuracy
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_photos_under_hard_conditions_are_classified_right(
+    kind: str, trained: Trained, tmp_path: Path
+) -> None:
+    files = [
+        photo(tmp_path, trained.test.images[i, 0].numpy(), i, kind) for i in range(NUM_OF_A_KIND)
+    ]
+    # One of the eight may be wrong, with either network.
+    assert accuracy(trained, classified(trained, files)) >= trained.least_accuracy - 0.08
+
+
+def test_an_image_in_mnists_form_is_classified_as_it_is(trained: Trained, tmp_path: Path) -> None:
+    images = trained.test.images[:NUM_TINY]
+    files = []
+    for number, image in enumerate(images):
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray(image[0].numpy()).save(files[-1])
+    predictions = classified(trained, files)
+    with torch.inference_mode():
+        raw = trained.model(images).argmax(dim=1)
+    right = (raw == trained.test.labels[:NUM_TINY]).float().mean().item()
+    assert accuracy(trained, predictions) == pytest.approx(right, abs=0.0101)
+    seen = np.stack([each.image for each in predictions if each.image is not None])
+    # On average, of 255.
+    assert np.abs(seen.astype(int) - images[:, 0].numpy()).mean() < 3
+
+
+def test_dark_on_light_and_light_on_dark_are_the_same_digit(
+    trained: Trained, tmp_path: Path
+) -> None:
+    for number in range(10):
+        image = trained.test.images[number, 0].numpy()
+        Image.fromarray(image).save(tmp_path / "light.png")
+        Image.fromarray(255 - image).save(tmp_path / "dark.png")
+        light, dark = (prepare(tmp_path / name).astype(int) for name in ("light.png", "dark.png"))
+        assert np.abs(light - dark).mean() < 4
