@@ -101,7 +101,7 @@ def test_an_argument_that_is_no_plain_value_is_named_in_one_line(tmp_path: Path)
     model = loaded(tmp_path, Typed())
     with pytest.raises(DigitsError) as caught:
         encode(model, "floats")
-    assert "arguments of test_to_safetensors.Typed" in str(caught.value)
+    assert f"arguments of {__name__}.Typed" in str(caught.value)
     assert "dtype" in str(caught.value)
     assert "\n" not in str(caught.value)
 

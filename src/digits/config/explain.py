@@ -64,7 +64,8 @@ def _failed_jobs() -> list[str]:
     follow = sys.modules.get("digits.sweeps.follow")
     if follow is None or follow.FollowSweep.sweep_dir is None:
         return []
-    lines = [f"error: {line}" for line in follow.show_result(follow.FollowSweep.sweep_dir)]
+    sweep_dir, follow.FollowSweep.sweep_dir = follow.FollowSweep.sweep_dir, None
+    lines = [f"error: {line}" for line in follow.show_result(sweep_dir)]
     number = "1 job" if len(lines) == 1 else f"{len(lines)} jobs"
     return lines and [f"{number} failed; the train.log in each directory says more", *lines]
 

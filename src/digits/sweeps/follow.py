@@ -67,6 +67,7 @@ class FollowSweep(Callback):
         """Prints the best groups; Hydra does not come here if a job failed."""
         if FollowSweep.sweep_dir is not None:
             show_result(FollowSweep.sweep_dir)
+            FollowSweep.sweep_dir = None
 
 
 def _in_another_process() -> FollowSweep:

@@ -25,7 +25,7 @@ from digits.training.progress import TrainingProgress
 from digits.training.quiet import quieten_lightning
 from digits.training.report import read_metrics, relative, show_start, show_summary, write_metrics
 from digits.training.resume import check_resumable, locked, resume_point
-from digits.training.status import recorded
+from digits.training.status import FINISHED, read_status, recorded
 from digits.training.tensorboard import log_hyperparameters
 from digits.training.tensorboard_pictures import TensorBoardPictures
 
@@ -47,12 +47,15 @@ def run(config: DictConfig) -> dict[str, Any]:
     quieten_lightning()
     with locked(run_dir):
         check_resumable(run_dir, config)  # Hydra lets a sweep's jobs be checked only here
-        with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
-            metrics = read_metrics(run_dir)
-            if metrics and metrics["max_epochs"] == config.trainer.max_epochs:
-                place = relative(run_dir)
-                _console().print(f"{place} is a finished run: nothing to do. Another needs a name.")
+        metrics = read_metrics(run_dir)
+        if metrics and metrics["max_epochs"] == config.trainer.max_epochs:
+            place = relative(run_dir)
+            _console().print(f"{place} is a finished run: nothing to do. Another needs a name.")
+            if read_status(run_dir).get("status") == FINISHED:
                 return metrics
+            with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
+                return metrics  # its status says finished again
+        with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
             return _run(config, run_dir)
 
 
