@@ -24,7 +24,6 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     def replace(run: Callable[[Any], Any]) -> None:
         module = ModuleType("digits.training.run")
         module.__dict__["run"] = run
-        monkeypatch.setitem(sys.modules, "digits.training", ModuleType("digits.training"))
         monkeypatch.setitem(sys.modules, "digits.training.run", module)
 
     return replace
