@@ -1,7 +1,8 @@
 """Measures a finished run on the test images, in detail.
 
 Takes a run directory, its model.pt or a checkpoint, tests it on the data that its own record names,
-and writes evaluation.json, pictures and report.html into the folder evaluation/ beside it.
+and writes evaluation.json, pictures and report.html into evaluation/ in the run directory; of a
+checkpoint into a folder of its own, as evaluation-last/.
 
   digits evaluate outputs/runs/first
   digits evaluate outputs/runs/first/checkpoints/last.ckpt

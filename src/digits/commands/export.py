@@ -122,9 +122,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _in_words(
     exported: "Exported", form: Format, kinds: Sequence[str], images: "ImagesToCompare"
 ) -> str:
+    from digits.training.report import relative
+
     comparison = exported.comparison
     return (
-        f"{exported.path}: {exported.num_bytes:,} bytes; "
+        f"{relative(exported.path)}: {exported.num_bytes:,} bytes; "
         f"pixels: {' or '.join(INPUTS[kind] for kind in kinds)}\n"
         f"  by {form.runtime}, the same class for all {comparison.num_images:,} {images.name}; "
         f"largest difference of a logit {comparison.largest_difference:.2g}, of logits up to "

@@ -1,6 +1,6 @@
 """A finished run, as its directory tells of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from digits.comparison.files import read_answers, read_history, read_json, read_yaml
 from digits.errors import DigitsError
+from digits.flat import flat
 
 CANNOT_CHANGE_A_RESULT = (
     *("seed", "name", "resume", "debug", "logger", "hydra"),
@@ -124,17 +125,9 @@ def flat_options(config: Mapping[str, Any]) -> dict[str, Any]:
     ignored = tuple(f"{key}." for key in CANNOT_CHANGE_A_RESULT)
     return {
         key: value
-        for key, value in _flat(config)
+        for key, value in flat(config)
         if value is not None and not f"{key}.".startswith(ignored)
     }
-
-
-def _flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, dict):
-        for name, value in values.items():
-            yield from _flat(value, f"{key}.{name}".lstrip("."))
-    else:
-        yield key, values
 
 
 def _choices(path: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What a search is about: what is searched, what is fixed, and by which options."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.config.kinds import shown
 from digits.config.parallel import num_cores
+from digits.flat import flat
 from digits.search.options import NUM_TRIALS, SearchOptions, read_options
 from digits.search.space import Choices, Dimension, dimension, num_values
 
@@ -89,18 +90,10 @@ class Plan:
         asked = {key: str(dimension) for key, dimension in self.space.items()}
         asked["hydra.sweeper.objectives"] = shown(list(self.options.objectives))
         free = tuple(f"{name}." for name in MAY_DIFFER)
-        for key, value in _flat(shared):
+        for key, value in flat(shared):
             if key not in asked and not f"{key}.".startswith(free):
                 asked[key] = shown(value)
         return asked
-
-
-def _flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, Mapping):
-        for name, value in values.items():
-            yield from _flat(value, f"{key}.{name}".lstrip("."))
-    else:
-        yield key, values
 
 
 def is_search(hydra: Any) -> bool:

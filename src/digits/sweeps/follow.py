@@ -14,12 +14,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 
 from digits.atomic import write_atomically
 from digits.config.resolvers import register_resolvers
 from digits.config.sweep import values
 from digits.sweeps.jobs import Job, by_rank, groups
 from digits.sweeps.leaderboard import group_cells, write_leaderboard
+from digits.training.report import relative
 from digits.training.status import FINISHED
 
 STARTED = ".sweep.json"
@@ -49,7 +51,7 @@ class FollowSweep(Callback):
         started = {"num_jobs": number, "done": done, "time": time.time()}
         write_atomically(sweep_dir / STARTED, json.dumps(started).encode())
         resumed = f", {done} of them finished already" if done else ""
-        _console().print(f"[bold]{number} jobs{resumed}[/bold]: {_relative(sweep_dir)}")
+        _console().print(f"[bold]{number} jobs{resumed}[/bold]: {relative(sweep_dir)}")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """Brings the leaderboard up to date and says how the job went."""
@@ -83,7 +85,7 @@ def show_result(sweep_dir: Path) -> list[str]:
         seeds = f" ({len(group.jobs)} seeds)" if len(group.jobs) > 1 else ""
         name = group.name or sweep_dir.name
         console.print(f"{rank}. {name}{seeds}: validation {validation}, test {test}")
-    place = _relative(sweep_dir)
+    place = relative(sweep_dir)
     console.print(f"ranked by validation; all jobs: {place}/leaderboard.md (.csv, .png)")
     return [
         f"{job.path.name}: {job.reason or job.status}"
@@ -104,7 +106,7 @@ def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
     width = len(str(started["num_jobs"]))
     head = f"job {len(ended):>{width}} of {started['num_jobs']}  {job.path.name:<40}"
     if job.accuracy is None:
-        return f"{head}  [bold red]{job.status}: {job.reason}[/bold red]"
+        return f"{head}  [bold red]{job.status}: {escape(job.reason)}[/bold red]"
     best = by_rank(jobs)[0]
     number = best.path.name.partition("_")[0]
     parts = [f"val/accuracy {job.accuracy:.2%}", f"best {best.accuracy:.2%} (number {number})"]
@@ -126,7 +128,3 @@ def _console() -> Console:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
-
-
-def _relative(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
+from digits.flat import flat
 from digits.training.processes import is_first_process
 from digits.training.report import read_metrics
 from digits.training.status import read_status
@@ -70,9 +71,9 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
             f"trainer.max_epochs={max_epochs}, but {run_dir} holds {metrics['epochs']} epochs; "
             f"try trainer.max_epochs={metrics['epochs']}, or another name=RUN"
         )
-    old = dict(_flat(recorded))
+    old = dict(flat(recorded))
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    new = dict(_flat(OmegaConf.to_container(own, resolve=True)))
+    new = dict(flat(OmegaConf.to_container(own, resolve=True)))
     differing = [
         key
         for key in sorted(old.keys() | new.keys())
@@ -111,14 +112,6 @@ def locked(run_dir: Path) -> Iterator[None]:
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def _flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, dict):
-        for name, value in values.items():
-            yield from _flat(value, f"{key}.{name}".lstrip("."))
-    else:
-        yield key, values
 
 
 def _word(value: Any) -> str:

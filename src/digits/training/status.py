@@ -46,9 +46,8 @@ def recorded(run_dir: Path, config: Any) -> Iterator[None]:
         stopped = why(error) in (INTERRUPTED, TERMINATED)
         _log.info("the run did not come to its end", exc_info=error)
         _write(run_dir, status | {"status": STOPPED if stopped else FAILED, "reason": why(error)})
-        if (
-            type(error) is SystemExit and not stopped
-        ):  # Hydra's launcher would drop a sweep's other jobs
+        if type(error) is SystemExit and not stopped:
+            # Hydra's launcher would drop a sweep's other jobs in silence.
             raise DigitsError(f"{run_dir}: {why(error)}") from error
         raise
     _write(run_dir, status | {"status": FINISHED})
