@@ -17,12 +17,14 @@ from omegaconf import DictConfig
 
 from digits.config.explain import one_line_errors
 from digits.config.resolvers import register_resolvers
+from digits.heavy import import_lightning
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float:
     """Returns the validation accuracy of the best checkpoint, which is what a search optimizes."""
     # Torch and Lightning take seconds, which a wrong option need not wait for.
+    import_lightning()
     from digits.training.run import run
 
     return float(run(config)["val/accuracy"])

@@ -23,7 +23,10 @@ HYDRA_MAY_BE_IN = [
     ),
 ]
 PURE = ["digits/data/*.py", "digits/models/mlp.py", "digits/*.py"]
-LIGHTNING_MAY_BE_IN = ["digits/data/datamodule.py", "digits/artifact.py", "digits/recorded.py"]
+LIGHTNING_MAY_BE_IN = [
+    "digits/data/datamodule.py",
+    *(f"digits/{name}.py" for name in ("artifact", "heavy", "recorded")),
+]
 
 
 def imports(path: Path) -> set[str]:

@@ -42,6 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes and prints."""
     from rich.console import Console
 
+    from digits.heavy import import_lightning
+
+    import_lightning()
     from digits.evaluation.evaluate import evaluate
     from digits.evaluation.recorded_metrics import difference
     from digits.evaluation.report import show, write_report

@@ -92,6 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     with console.status("loading the model"):
+        from digits.heavy import import_lightning
+
+        import_lightning()
         from digits import artifact
         from digits.exporting.export import export
         from digits.exporting.images import images_to_compare

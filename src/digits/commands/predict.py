@@ -67,6 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
             "put --show last, or write --show=DIR"
         )
     import digits
+    from digits.heavy import import_lightning
+
+    import_lightning()
     from digits.prediction.classifying import predict
     from digits.prediction.finding import find
     from digits.prediction.printing import as_chart, as_error, as_json, as_line, file_width

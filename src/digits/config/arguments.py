@@ -11,6 +11,7 @@ from digits.config.kinds import shown
 from digits.config.nearest import nearest, suggestion
 from digits.config.rules import ELSEWHERE
 from digits.errors import DigitsError
+from digits.heavy import import_lightning
 
 
 def check_arguments(config: Mapping[str, Any]) -> None:
@@ -22,6 +23,7 @@ def check_arguments(config: Mapping[str, Any]) -> None:
     Raises:
         DigitsError: a class or function does not exist, or does not take an argument.
     """
+    import_lightning()
     for key, node in _targets(config):
         target, names = node["_target_"], [name for name in node if not str(name).startswith("_")]
         accepted = parameters(locate(key, target)) if target else set()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
@@ -59,8 +60,9 @@ class CheckBeforeRun(Callback):
                     check_values(put(composed[-1], assigned))
             check_search(config, loader)
             check_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
-            for values in composed:
-                check_arguments(values)
+            if _runs_here(config) or _adds_keys(config):
+                for values in composed:
+                    check_arguments(values)
         except Exception as error:
             raise SystemExit(1) from error
 
@@ -71,6 +73,16 @@ class CheckBeforeRun(Callback):
             error = job_return._return_value  # `return_value` would print that line and raise
             if explain(error):
                 raise SystemExit(1) from error
+
+
+def _runs_here(config: DictConfig) -> bool:
+    """Says whether this process will import torch in any case, which takes seconds."""
+    return bool(config.hydra.launcher._target_ == BasicLauncher.__module__ + ".BasicLauncher")
+
+
+def _adds_keys(config: DictConfig) -> bool:
+    """Says whether a target or an argument is the command line's, and not a file's of conf/."""
+    return any(line.startswith("+") or "_target_" in line for line in config.hydra.overrides.task)
 
 
 def check_values(values: Mapping[str, Any]) -> None:
