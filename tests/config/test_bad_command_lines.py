@@ -13,7 +13,7 @@ UNKNOWN = [
     ("model=basline", "there is no model=basline; try model=baseline"),
     ("optim=rmsprop", "valid: adam, adamw, sgd"),
     ("optim=null", "there is no optim=null"),
-    ("hydra/launcher=slurm", "valid: basic"),
+    ("hydra/launcher=slrm", "try hydra/launcher=slurm"),
     ("callbacks=[default,early_stoping]", "try callbacks=early_stopping"),
     ("experiment=improvd", "try experiment=improved"),
     ("modell=baseline", "try model=baseline"),

@@ -15,10 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from digits.config.arguments import check_arguments
 from digits.config.contradictions import contradictions
 from digits.config.explain import explain
+from digits.config.hydra_part import check_hydra
 from digits.config.kinds import shown
+from digits.config.launchers import check_launcher
 from digits.config.place import check_place
 from digits.config.rules import RULES
 from digits.config.sweep import jobs
+from digits.config.targets import check_targets
 from digits.config.unknown import check_keys
 from digits.errors import DigitsError
 from digits.search.searchable import check_search
@@ -38,6 +41,7 @@ class CheckBeforeRun(Callback):
         try:
             HydraConfig.instance().set_config(config)  # the names of runs are made from it
             values = plain(config)
+            check_targets(values)
             check_keys(values, config.hydra)
             check_values(values)
             check_common_name([*config.hydra.overrides.task, *config.hydra.overrides.hydra])
@@ -51,18 +55,29 @@ class CheckBeforeRun(Callback):
         """Checks the configurations of a sweep's jobs."""
         try:
             HydraConfig.instance().set_config(config)
+            check_launcher(config.hydra)
             loader = GlobalHydra.instance().config_loader()
             composed = []
             for job, assignments in jobs(config, loader):
                 composed.append(plain(job))
+                check_hydra(job)
+                check_targets(composed[-1])
                 check_keys(composed[-1], job.hydra)
                 for assigned in assignments:
+                    check_targets(put(composed[-1], assigned))
                     check_values(put(composed[-1], assigned))
             check_search(config, loader)
             check_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
             if _runs_here(config) or _adds_keys(config):
                 for values in composed:
                     check_arguments(values)
+        except Exception as error:
+            raise SystemExit(1) from error
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        """Checks what a job, in whatever process, is about to import, now that it is composed."""
+        try:
+            check_arguments(plain(config))
         except Exception as error:
             raise SystemExit(1) from error
 

@@ -12,6 +12,8 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from digits.config.flags import read_flags
+from digits.config.hydra_part import check_first
+from digits.config.launchers import missing_extra
 from digits.config.mistakes import CONFIG_NAME, find_mistake
 from digits.config.sweep import WrongJob
 from digits.errors import DigitsError
@@ -33,6 +35,7 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         config_dir: the folder with config.yaml and the config groups, whose names are suggested.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
+    check_first()
     try:
         read_flags(config_dir)
         yield
@@ -50,10 +53,10 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
         if error is None:
             raise
-        line = explain(error)
+        line = missing_extra(str(error)) or explain(error)
         if line is None:
             raise error from error.__cause__
-        if not isinstance(error, DigitsError):
+        if not isinstance(error, DigitsError) and not missing_extra(str(error)):
             line = _mistake(error, config_dir) or line
         print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
