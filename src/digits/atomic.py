@@ -23,7 +23,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             older file stays.
     """
     descriptor, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+        dir=path.parent, prefix=f".{path.name}.part-", suffix=path.suffix
     )
     temporary = Path(name)
     try:
@@ -43,3 +43,9 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Writes bytes to `path`, whole or not at all; see `whole_file`."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+
+
+def remove_parts(folder: Path) -> None:
+    """Deletes what processes that were killed had half written to `folder`."""
+    for part in folder.glob(".*.part-*"):
+        part.unlink(missing_ok=True)

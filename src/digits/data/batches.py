@@ -105,10 +105,14 @@ class Order(Sampler[int]):
 
 
 class Stacks(Sampler[Tensor]):
-    """Cuts an epoch's order into index tensors of `size` images; the last one may be shorter."""
+    """Cuts an epoch's order into index tensors of `size` images; the last one may be shorter.
+
+    Attributes:
+        start: the stack that the next epoch begins with, for a run that goes on within an epoch.
+    """
 
     def __init__(self, sampler: Order, size: int) -> None:
-        self.sampler, self.size = sampler, size
+        self.sampler, self.size, self.start = sampler, size, 0
 
     def __len__(self) -> int:
         """Returns the number of stacks in an epoch, which is the same in all processes."""
@@ -123,7 +127,8 @@ class Stacks(Sampler[Tensor]):
             min((stack + 1) * self.size, len(indices) - (num_stacks - 1 - stack))
             for stack in range(num_stacks)
         ]
-        for start, end in itertools.pairwise([0, *ends]):
+        first, self.start = self.start, 0
+        for start, end in list(itertools.pairwise([0, *ends]))[first:]:
             yield indices[start:end]
 
 

@@ -72,7 +72,7 @@ class Classifier(EvaluatedClassifier):
         self.seed = seed
         self.train_loss, self.train_accuracy = MeanMetric(), accuracy_metric()
         self._epoch_logged = -1
-        self._num_accumulated = 0  # minibatches since the last step
+        self.num_accumulated = 0  # minibatches since the last step
 
     def setup(self, stage: str) -> None:
         """Compiles the network only: a compiled training step would break `self.log`."""
@@ -97,21 +97,21 @@ class Classifier(EvaluatedClassifier):
         first_step = step = self.global_step
         num_minibatches = stack.num_minibatches()
         if self.trainer.max_steps >= 0:  # Lightning itself looks at this limit only between stacks
-            num_left = (self.trainer.max_steps - step) * accumulate - self._num_accumulated
+            num_left = (self.trainer.max_steps - step) * accumulate - self.num_accumulated
             num_minibatches = min(num_minibatches, num_left)
         losses, logits, steps, norm = [], [], [], None
         for images, labels in itertools.islice(stack.minibatches(), num_minibatches):
-            generator.manual_seed(draw_seed(seed, step, self._num_accumulated, rank))
+            generator.manual_seed(draw_seed(seed, step, self.num_accumulated, rank))
             output = self.forward(images)
             loss = F.cross_entropy(output, labels)
             backward(loss / accumulate if accumulate > 1 else loss)
             losses.append(loss.detach())
             logits.append(output.detach())
             steps.append(step + 1)
-            self._num_accumulated += 1
+            self.num_accumulated += 1
             if last := len(losses) == num_minibatches:
                 norm = gradient_norm(self.trainer, parameters)
-            if self._num_accumulated == accumulate or (last and self.trainer.is_last_batch):
+            if self.num_accumulated == accumulate or (last and self.trainer.is_last_batch):
                 if self.gradient_clip_val:
                     self.clip_gradients(
                         optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
@@ -122,7 +122,7 @@ class Classifier(EvaluatedClassifier):
                 if scheduler is not None:
                     scheduler.step()
                 step += 1
-                self._num_accumulated = 0
+                self.num_accumulated = 0
         count_steps(self.trainer, step - first_step, counted_by_lightning=through_lightning)
         self._log_stack(stack, torch.stack(losses), torch.cat(logits), steps, norm)
 
@@ -151,7 +151,7 @@ class Classifier(EvaluatedClassifier):
         if self._epoch_logged != self.current_epoch:
             self._epoch_logged = self.current_epoch
             metrics = {"train/loss": self.train_loss, "train/accuracy": self.train_accuracy}
-            self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=1)
+            self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=1, logger=False)
         values = {
             "train/loss_step": losses.mean(),
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],

@@ -22,7 +22,7 @@ from digits.config.sweep import values
 from digits.sweeps.jobs import Job, by_rank, groups
 from digits.sweeps.leaderboard import group_cells, write_leaderboard
 from digits.training.report import relative
-from digits.training.status import FINISHED
+from digits.training.status import FINISHED, RUNNING
 
 STARTED = ".sweep.json"
 
@@ -83,12 +83,12 @@ def show_result(sweep_dir: Path) -> list[str]:
     for rank, group in enumerate(groups(jobs)[:5], start=1):
         validation, test, _time = group_cells(group)
         seeds = f" ({len(group.jobs)} seeds)" if len(group.jobs) > 1 else ""
-        name = group.name or sweep_dir.name
+        name = escape(group.name or sweep_dir.name)
         console.print(f"{rank}. {name}{seeds}: validation {validation}, test {test}")
     place = relative(sweep_dir)
     console.print(f"ranked by validation; all jobs: {place}/leaderboard.md (.csv, .png)")
     return [
-        f"{job.path.name}: {job.reason or job.status}"
+        f"{job.path.name}: {'was killed' if job.status == RUNNING else job.reason or job.status}"
         for job in jobs
         if job.status not in (FINISHED, "")
     ]

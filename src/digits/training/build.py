@@ -9,6 +9,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
@@ -108,11 +109,14 @@ def make_trainer(
     logger = config.logger._target_ and instantiate(
         config.logger, run_dir=str(run_dir), resumed_at_step=resumed_at_step, _convert_="all"
     )
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect() and options.get("strategy", "auto") == "auto":
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # SafeStop does it, between two steps
     defaults = {
         "default_root_dir": run_dir,
         "logger": logger or False,
         "callbacks": callbacks + configured,
-        "plugins": [AtomicCheckpointIO()],
+        "plugins": plugins,
         "log_every_n_steps": 1,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, and read without running any code in them."""
 
+import errno
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from digits.atomic import whole_file
 from digits.errors import DigitsError
+
+BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -23,6 +26,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
+            file.flush()
+            with zipfile.ZipFile(temporary) as archive:
+                if archive.testzip() is not None:
+                    raise OSError(errno.EIO, "what was written is not what is read", str(path))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
@@ -32,7 +39,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Lightning's, whose state moves with the run directory."""
+    """Lightning's, with one file of that name, and a state that moves with the run directory.
+
+    Lightning's `save_last` writes only where the best checkpoint is written, so the last one is a
+    callback of its own.
+
+    Args:
+        **options: Lightning's.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # A resumed run writes best.ckpt again, not best-v1.ckpt.
+        plain_names = {"enable_version_counter": False, "auto_insert_metric_name": False}
+        super().__init__(**plain_names | options)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the state, with paths in the folder where the checkpoint lies now."""
@@ -46,13 +65,18 @@ class RunCheckpoint(ModelCheckpoint):
         super().load_state_dict({key: moved(value) for key, value in state_dict.items()})
 
 
+class DamagedError(DigitsError):
+    """A file that is no checkpoint, or not a whole one."""
+
+
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Reads a file that `torch.save` wrote, if it holds plain values and tensors only.
 
     Raises:
-        DigitsError: the file is damaged, or holds objects whose loading would run code.
+        DamagedError: the file is damaged, or holds objects whose loading would run code.
+        DigitsError: there is none.
     """
-    refusal = DigitsError(
+    refusal = DamagedError(
         f"{path} is no model.pt or checkpoint, is damaged, or holds more than plain values and "
         "tensors, whose loading could run code; try another one"
     )
@@ -70,6 +94,29 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
             f"{path} is no checkpoint: it holds a {type(content).__name__}, not a dictionary"
         )
     return content
+
+
+def read_newest(run_dir: Path, max_epochs: int) -> tuple[Path, dict[str, Any], str]:
+    """Reads the checkpoint that a training goes on from: last.ckpt, or the best one before it.
+
+    Returns:
+        The file, its content, and, if last.ckpt is damaged, a line that says so.
+
+    Raises:
+        DigitsError: neither can be used, or a training that long is not asked for.
+    """
+    last, best = (run_dir / "checkpoints" / name for name in (LAST, BEST))
+    try:
+        return last, read_training_state(last, max_epochs), ""
+    except DamagedError:
+        try:
+            checkpoint = read_training_state(best, max_epochs)
+        except DigitsError:
+            checkpoint = {}
+        if not checkpoint:
+            raise
+        epoch = checkpoint["epoch"] + 1
+        return best, checkpoint, f"{last} is damaged: going on from {BEST}, after epoch {epoch}"
 
 
 def read_training_state(path: Path, max_epochs: int) -> dict[str, Any]:

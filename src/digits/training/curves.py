@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from digits.atomic import whole_file
-from digits.training.history import read_history
+from digits.run_files import read_history
 
 COLOURS = {"train": "#1f77b4", "val": "#d95f02"}
 LABELS = {"train": "training", "val": "validation"}

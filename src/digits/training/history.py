@@ -48,12 +48,19 @@ class History(Callback):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Adds the epoch's row, before the checkpoint is written."""
+        """Adds the epoch's row, and its training metrics to the loggers.
+
+        Both before the checkpoint is written: Lightning itself logs them after that, and a run that
+        was killed in between would lack a point of its curves.
+        """
         metrics = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
             if name in COLUMNS
         }
+        trained = {name: metrics[name] for name in metrics if name.startswith("train/")}
+        for logger in trainer.loggers:
+            logger.log_metrics(trained, step=trainer.global_step - 1)
         optimizer = trainer.optimizers[0]
         self.rows.append(
             {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
@@ -68,18 +75,10 @@ class History(Callback):
             write_atomically(self.path, table.getvalue().encode())
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the rows, for the checkpoint."""
-        return {"rows": self.rows}
+        """Returns the rows and the seconds of an epoch that has begun, for the checkpoint."""
+        return {"rows": self.rows, "seconds": time.perf_counter() - self._started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the rows up to the checkpoint."""
         self.rows = list(state_dict["rows"])
-
-
-def read_history(run_dir: Path) -> list[dict[str, float]]:
-    """Reads metrics.csv of a run directory; what was not measured is left out of a row."""
-    with (run_dir / "metrics.csv").open(newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
+        self._started = time.perf_counter() - state_dict["seconds"]

@@ -16,6 +16,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # A use inside Lightning of something that torch will remove.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+    # SafeStop's checkpoints are of a step within an epoch, and it goes on from there.
+    warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before")
     # A stack is one of Lightning's batches, so an epoch has few of them.
     warnings.filterwarnings(
         "ignore", message=".*The number of training batches.*is smaller than the logging interval.*"

@@ -11,7 +11,9 @@ from rich.table import Table
 
 from digits.atomic import write_atomically
 from digits.data.files import SAMPLE
+from digits.errors import DigitsError
 from digits.intervals import wilson_interval
+from digits.run_files import read_results
 
 
 def write_metrics(run_dir: Path, metrics: dict[str, Any]) -> None:
@@ -24,10 +26,9 @@ def read_metrics(run_dir: Path) -> dict[str, Any] | None:
     if not (run_dir / "model.pt").exists():
         return None
     try:
-        metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):  # damaged: it is written anew
+        return read_results(run_dir)
+    except DigitsError:  # missing or damaged: it is written anew
         return None
-    return metrics
 
 
 def show_start(
@@ -36,7 +37,6 @@ def show_start(
     choices: Mapping[str, str],
     seed: int,
     run_dir: Path,
-    resumed_at_step: int | None,
 ) -> None:
     """Prints what is about to be trained, and where to."""
     what = ", ".join(
@@ -46,8 +46,6 @@ def show_start(
     )
     console.print(f"[bold]{what}, seed={seed}[/bold]")
     console.print(f"run directory: {relative(run_dir)}")
-    if resumed_at_step is not None:
-        console.print(f"resumed after step {resumed_at_step:,}, from checkpoints/last.ckpt")
 
 
 def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The recipe of a run: make data, model and trainer, fit, test the best checkpoint, save."""
 
+import logging
 import secrets
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
 
 from digits.artifact import save_model
+from digits.atomic import remove_parts
 from digits.data.datamodule import MNISTDataModule
 from digits.models import Classifier
 from digits.search.pruning import pruning_callbacks
 from digits.training.build import make_datamodule, make_model, make_trainer
-from digits.training.checkpoints import read_checkpoint, read_training_state
+from digits.training.checkpoints import read_checkpoint, read_newest
 from digits.training.curves import draw_loss_curves
 from digits.training.history import History
 from digits.training.predictions import write_predictions
@@ -28,6 +30,8 @@ from digits.training.resume import check_resumable, locked, resume_point
 from digits.training.status import FINISHED, read_status, recorded
 from digits.training.tensorboard import log_hyperparameters
 from digits.training.tensorboard_pictures import TensorBoardPictures
+
+_log = logging.getLogger(__name__)
 
 
 def run(config: DictConfig) -> dict[str, Any]:
@@ -46,6 +50,8 @@ def run(config: DictConfig) -> dict[str, Any]:
         return read_metrics(run_dir) or {}
     quieten_lightning()
     with locked(run_dir):
+        for folder in (run_dir, run_dir / "checkpoints"):
+            remove_parts(folder)
         check_resumable(run_dir, config)  # Hydra lets a sweep's jobs be checked only here
         metrics = read_metrics(run_dir)
         if metrics and metrics["max_epochs"] == config.trainer.max_epochs:
@@ -69,8 +75,11 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     choices = HydraConfig.get().runtime.choices
     console = _console()
 
-    last = resume_point(run_dir, config.resume)
-    checkpoint = read_training_state(last, config.trainer.max_epochs) if last else {}
+    checkpoint: dict[str, Any] = {}
+    if last := resume_point(run_dir, config.resume):
+        last, checkpoint, damage = read_newest(run_dir, config.trainer.max_epochs)
+        if damage:
+            _log.warning(damage)
     resumed_at_step = checkpoint.get("global_step")
 
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
@@ -83,7 +92,9 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     trainer = make_trainer(config, run_dir, callbacks, resumed_at_step)
     datamodule = make_datamodule(config, seed, trainer)
 
-    show_start(console, config, choices, seed, run_dir, resumed_at_step)
+    show_start(console, config, choices, seed, run_dir)
+    if last is not None:
+        console.print(f"resumed after step {resumed_at_step:,}, from checkpoints/{last.name}")
     trainer.fit(model, datamodule, ckpt_path=last)
     metrics = {"seed": seed} | _test(trainer, model, datamodule, history)
 

@@ -1,0 +1,149 @@
+"""Stopping between two steps, with a checkpoint from which the run goes on bit for bit."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torchmetrics import Metric
+
+from digits.models import Classifier
+from digits.training.checkpoints import LAST
+
+REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
+"""What a job that shall be queued again may be told by."""
+
+WITHIN_EPOCH = "within_epoch"
+"""A checkpoint's key for what it takes to go on in the middle of an epoch."""
+
+
+class SafeStop(Callback):
+    """Holds signals back until the training stands between two stacks, and saves last.ckpt there.
+
+    These are Ctrl-C, SIGTERM and those by which a SLURM cluster announces the end of a job's time:
+    SIGUSR1, or whatever submitit listens to, after which the job is queued again. A second Ctrl-C
+    ends the run at once. What Lightning itself would save on a signal is the state
+    of whatever moment it came in, within a stack or a validation, and cannot be gone on with.
+
+    Several processes that share an epoch are left to Lightning: they stop after a step, and go on
+    from the last epoch that was finished.
+
+    Args:
+        dirpath: where last.ckpt lies.
+        interval_s: last.ckpt is also written within an epoch, when the latest is that old; seconds.
+    """
+
+    def __init__(self, dirpath: str | Path, interval_s: float = 60.0) -> None:
+        self.last, self.interval_s = Path(dirpath) / LAST, interval_s
+        self._received: int | None = None
+        self._previous: dict[int, Any] = {}
+        self._saved_at = time.monotonic()
+        self._done: dict[str, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Goes to the place in the epoch that the checkpoint is of, and listens to signals."""
+        if self._done:
+            loader: Any = trainer.train_dataloader
+            loader.batch_sampler.start = self._done["stacks"]
+            for name, states in self._done["metrics"].items():
+                metric = getattr(pl_module, name)
+                for state, value in states.items():
+                    setattr(metric, state, value.to(pl_module.device))
+        if trainer.world_size > 1 or threading.current_thread() is not threading.main_thread():
+            return
+        numbers = {signal.SIGINT, signal.SIGTERM}
+        numbers |= {number for number in REQUEUE if callable(signal.getsignal(number))}
+        if "SLURM_JOB_ID" in os.environ:
+            numbers.add(signal.SIGUSR1)
+        self._previous = {number: signal.signal(number, self._receive) for number in numbers}
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT == self._received:
+            raise KeyboardInterrupt
+        if number == signal.SIGTERM and "SUBMITIT_EXECUTOR" in os.environ:
+            return  # SLURM sends it along with the signal that submitit waits for
+        self._received = number
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Saves, if it is time to, and stops, if that was asked for."""
+        pending = isinstance(pl_module, Classifier) and pl_module.num_accumulated
+        if trainer.is_last_batch or pending or trainer.world_size > 1:
+            return  # the epoch ends with a checkpoint; half a step's gradients are in none
+        if self._received or time.monotonic() - self._saved_at > self.interval_s:
+            trainer.save_checkpoint(self.last)
+            self._saved_at = time.monotonic()
+        self._stop()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops after the epoch before; its checkpoint has just been written."""
+        self._saved_at = time.monotonic()
+        self._stop()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops after the last epoch, before the test."""
+        self._restore()
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Gives the signals back."""
+        self._restore()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Adds how far the epoch has come: stacks, and what the metrics have summed up.
+
+        What was logged up to here is on the disk before the checkpoint is.
+        """
+        for logger in trainer.loggers:
+            logger.save()
+        loops: Any = trainer.fit_loop  # whose types Lightning declares too wide
+        epoch = loops.epoch_progress.current
+        if epoch.processed == epoch.started:
+            return
+        checkpoint[WITHIN_EPOCH] = {
+            "stacks": loops.epoch_loop.batch_progress.current.processed,
+            "metrics": {
+                name: dict(metric.metric_state)
+                for name, metric in pl_module.named_children()
+                if isinstance(metric, Metric) and name.startswith("train_")
+            },
+        }
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Takes how far the epoch had come."""
+        self._done = checkpoint.get(WITHIN_EPOCH, {})
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        number = self._received
+        if number is None:
+            return
+        self._restore()
+        self._received = None
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if number in REQUEUE:
+            if callable(handler := self._previous[number]):
+                try:
+                    handler(number, None)  # submitit's: queues the job again and leaves
+                except SystemExit as left:
+                    raise SIGTERMException(*left.args) from left
+            else:
+                subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
+        raise SIGTERMException
