@@ -1,6 +1,7 @@
 """Whole sweeps from the command line: failures, kills, and starting again."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -89,3 +90,39 @@ def test_a_finished_sweep_has_nothing_left_to_do(change: str, tmp_path: Path) ->
     again = train_py("-m", *options, cwd=tmp_path)
     assert "2 of them finished already" in again.stdout
     assert again.returncode == 0
+
+
+def test_a_killed_process_of_a_parallel_sweep_is_told_and_the_same_command_ends_it(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    options = ("hydra/launcher=parallel", "seed=0,1,2,3", "trainer.max_epochs=40", "name=killed")
+    command = [sys.executable, str(REPO / "train.py"), "-m", *options, *TINY]
+    environment = os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"}
+    sweep = tmp_path / "outputs" / "sweeps" / "killed"
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(sweep.glob("*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [each for each in children if "popen_loky" in cmdline(each)]
+        os.kill(int(workers[0]), signal.SIGKILL)
+        _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "was killed" in stderr and "Traceback" not in stderr
+    again = train_py("-m", *options, *TINY, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert [row["status"] for row in leaderboard(sweep)] == ["finished"] * 4
+
+
+def cmdline(pid: str) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_a_job_does_not_inherit_the_drawn_seed_of_the_job_before(tmp_path: Path) -> None:
+    train_py("-m", "norm=half,exact", "seed=null", "name=drawn", "debug=fast", *TINY, cwd=tmp_path)
+    runs = (tmp_path / "outputs" / "sweeps" / "drawn").glob("*/metrics.json")
+    seeds = [json.loads(run.read_text())["seed"] for run in runs]
+    assert len(set(seeds)) == 2

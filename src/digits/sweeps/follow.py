@@ -63,7 +63,7 @@ class FollowSweep(Callback):
         run = Path(hydra.runtime.output_dir).name
         job = next((each for each in jobs if each.path.name == run), None)
         if job:
-            _console().print(_line(job, jobs, json.loads((sweep_dir / STARTED).read_text())))
+            _console().print(_line(job, jobs, _started(sweep_dir)))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Prints the best groups; Hydra does not come here if a job failed."""
@@ -87,11 +87,21 @@ def show_result(sweep_dir: Path) -> list[str]:
         console.print(f"{rank}. {name}{seeds}: validation {validation}, test {test}")
     place = relative(sweep_dir)
     console.print(f"ranked by validation; all jobs: {place}/leaderboard.md (.csv, .png)")
-    return [
+    lines = [
         f"{job.path.name}: {'was killed' if job.status == RUNNING else job.reason or job.status}"
         for job in jobs
         if job.status not in (FINISHED, "")
     ]
+    begun = sum(job.status != "" for job in jobs)
+    if lines and (left := _started(sweep_dir)["num_jobs"] - begun) > 0:
+        # A launcher whose process was killed, as for want of memory, starts no other job.
+        lines.append(f"{left} more did not begin; the same command with name={sweep_dir.name}")
+    return lines
+
+
+def _started(sweep_dir: Path) -> dict[str, Any]:
+    started: dict[str, Any] = json.loads((sweep_dir / STARTED).read_text())
+    return started
 
 
 def _num_jobs(config: DictConfig) -> int:

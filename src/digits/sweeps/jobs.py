@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from digits.training.report import read_metrics
-from digits.training.status import FINISHED, read_status
+from digits.errors import DigitsError
+from digits.run_files import read_json, read_overrides, read_results
+from digits.training.status import FINISHED
 
 SEED = "seed"
+DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Job:
     Attributes:
         path: its directory.
         options: what was asked of it by name, e.g. {"model": "dropout", "seed": "1"}.
-        status: "finished", "failed", "stopped", "running" (or killed), or "" before it starts.
+        status: "finished", "failed", "stopped", "running" (or killed), "damaged" if a file of it
+            cannot be read, or "" before it starts.
         reason: why it failed, in one line.
         metrics: metrics.json of a finished job, else empty.
     """
@@ -50,21 +51,24 @@ def _number(folder: Path) -> tuple[int, str]:
 
 
 def _read(folder: Path) -> Job:
-    lines = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) or []
+    try:
+        return _read_files(folder)
+    except DigitsError as error:
+        return Job(folder, {}, DAMAGED, str(error), {})
+
+
+def _read_files(folder: Path) -> Job:
+    has_begun = (folder / ".hydra" / "overrides.yaml").exists()
     options = {}
-    for line in lines:
-        key, _, value = str(line).partition("=")
+    for line in read_overrides(folder) if has_begun else ():
+        key, _, value = line.partition("=")
         options[key.lstrip("+")] = value
     options.pop("name", None)
-    status = read_status(folder)
-    finished = status.get("status") == FINISHED
-    return Job(
-        folder,
-        options,
-        status.get("status", ""),
-        status.get("reason", ""),
-        (read_metrics(folder) or {}) if finished else {},
-    )
+    status = read_json(folder / "status.json") if (folder / "status.json").exists() else {}
+    word, reason = (" ".join(str(status.get(key, "")).split()) for key in ("status", "reason"))
+    is_finished = word == FINISHED and (folder / "model.pt").exists()
+    metrics = read_results(folder) if is_finished else {}
+    return Job(folder, options, word, reason, metrics)
 
 
 def varied(jobs: Sequence[Job]) -> list[str]:

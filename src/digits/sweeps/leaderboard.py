@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,7 @@ def as_markdown(name: str, jobs: Sequence[Job]) -> str:
             [
                 str(rank),
                 *(job.options.get(key, "") for key in keys),
-                f"{job.metrics['val/accuracy']:.2%}",
-                f"{job.metrics['test/accuracy']:.2%}",
-                f"{job.metrics['train_time_s']:.1f} s",
+                *group_cells(Group({}, [job])),
                 job.path.name,
             ]
             for rank, job in enumerate(finished, start=1)
@@ -87,12 +86,13 @@ def group_cells(group: Group) -> list[str]:
     cells = []
     for metric in ("val/accuracy", "test/accuracy"):
         mean, std = group.mean_std(metric)
-        cells.append(f"{mean:.2%}" + (f" ± {100 * std:.2f}" if std is not None else ""))
+        spread = f" ± {100 * std:.2f}" if std is not None else ""
+        cells.append("-" if math.isnan(mean) else f"{mean:.2%}{spread}")
     return [*cells, f"{group.mean_std('train_time_s')[0]:.1f} s"]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    safe = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    safe = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
     lines = [columns, ["---"] * len(columns), *safe]
     return [f"| {' | '.join(line)} |" for line in lines]
 
