@@ -25,8 +25,10 @@ def main(config: DictConfig) -> float:
     """Returns the validation accuracy of the best checkpoint, which is what a search optimizes."""
     # Torch and Lightning take seconds, which a wrong option need not wait for.
     import_lightning()
+    from digits.config.check import check_job
     from digits.training.run import run
 
+    check_job(config)
     return float(run(config)["val/accuracy"])
 
 

@@ -85,7 +85,12 @@ def test_the_model_knows_its_classes_normalization_and_origin(tmp_path: Path) ->
     assert loaded.classes == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     assert (loaded.mean, loaded.std) == (data.mean, data.std)
     assert loaded.record["dataset"] == "mnist-sample-5k"
-    assert loaded.record["arguments"] == {"hidden": [5], "dropout_rate": 0.25}
+    assert loaded.record["arguments"] == {
+        "hidden": [5],
+        "dropout_rate": 0.25,
+        "input_dropout_rate": 0.0,
+        "max_norm": None,
+    }
     assert loaded.record["versions"]["torch"] == torch.__version__
 
 

@@ -22,7 +22,13 @@ HYDRA_MAY_BE_IN = [
         for name in ("build", "run", "report", "resume", "processes", "tensorboard")
     ),
 ]
-PURE = ["digits/data/*.py", "digits/models/mlp.py", "digits/*.py"]
+PURE = [
+    *("digits/data/*.py", "digits/augmentation/*.py", "digits/*.py"),
+    *(
+        f"digits/models/{name}.py"
+        for name in ("convnet", "max_norm", "mlp", "noisy_mlp", "options", "weight_decay")
+    ),
+]
 LIGHTNING_MAY_BE_IN = [
     "digits/data/datamodule.py",
     *(f"digits/{name}.py" for name in ("artifact", "heavy", "recorded")),

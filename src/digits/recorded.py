@@ -7,13 +7,21 @@ from typing import Any
 
 import torch
 
+from digits.config.modules import is_own, places
 from digits.data.datamodule import SPLIT_OPTIONS, MNISTDataModule
 from digits.errors import DigitsError
 from digits.models.classifier import Classifier
+from digits.sound import check_sound
 from digits.training.checkpoints import read_checkpoint
 
 FORMAT = 2
 CLASSES = tuple("0123456789")
+PARTS = ("model", "arguments", "weights", "normalization", "classes", "split")
+REFUSALS = (
+    *(DigitsError, RuntimeError, TypeError, ValueError),
+    *(ArithmeticError, AttributeError, LookupError),
+)
+"""How Python and torch refuse arguments and weights that do not fit."""
 
 
 def describe(model: Classifier, datamodule: MNISTDataModule) -> dict[str, Any]:
@@ -87,10 +95,12 @@ def read_saved(path: Path) -> dict[str, Any]:
         raise DigitsError(
             f"{path} is no model.pt of this version of digits (format {content.get('format')})"
         )
-    missing = {"model", "arguments", "weights", "normalization", "classes"} - content.keys()
-    missing |= {"mean", "std"} - content.get("normalization", {}).keys()
+    missing = set(PARTS) - content.keys()
+    if isinstance(content.get("normalization", {}), dict):
+        missing |= {"mean", "std"} - content.get("normalization", {}).keys()
     if missing:
         raise DigitsError(f"{path} is no model of digits: it lacks {', '.join(sorted(missing))}")
+    check_sound(path, content)
     return content
 
 
@@ -103,8 +113,10 @@ def _from_checkpoint(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
         }
         arguments, data = checkpoint["hyper_parameters"], checkpoint[MNISTDataModule.__qualname__]
         content = _content(checkpoint["model"], dict(arguments), weights, data)
-        return content | {"precision": checkpoint["precision"]}
-    except (KeyError, AttributeError, TypeError) as error:
+        content |= {"precision": checkpoint["precision"]}
+        check_sound(path, content)
+        return content
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise DigitsError(
             f"{path} is no checkpoint of this version of digits: it lacks {error}"
         ) from error
@@ -120,7 +132,7 @@ def rebuild(path: Path, content: dict[str, Any]) -> Classifier:
     try:
         model = kind(**content["arguments"])
         model.network.load_state_dict(content["weights"])
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+    except REFUSALS as error:
         reason = " ".join(str(error).split())
         raise DigitsError(
             f"{path} does not fit its network {content['model']}: {reason}"
@@ -129,15 +141,18 @@ def rebuild(path: Path, content: dict[str, Any]) -> Classifier:
 
 
 def _network_class(path: Path, name: str) -> type[Classifier]:
-    module, _, attribute = name.rpartition(".")
+    module, _, attribute = str(name).rpartition(".")
+    refusal = DigitsError(
+        f"{path} names {name} as its network, which is no digits.models.Classifier"
+    )
+    if places(module) and not (is_own(module) or f"{module}.".startswith("digits.models.")):
+        raise refusal  # importing a module runs its code
     try:
         kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise DigitsError(
             f"{path} needs the network {name}, which cannot be imported; put its file on PYTHONPATH"
         ) from error
     if not (isinstance(kind, type) and issubclass(kind, Classifier)):
-        raise DigitsError(
-            f"{path} names {name} as its network, which is no digits.models.Classifier"
-        )
+        raise refusal
     return kind

@@ -52,7 +52,8 @@ def make_run(
     wrong = np.random.default_rng(seed).choice(len(labels), num_wrong, replace=False)
     predicted = labels.copy()
     predicted[wrong] = (labels[wrong] + 1) % 10
-    np.savez(path / "predictions.npz", labels=labels, predicted=predicted)
+    sure = np.ones(len(labels), np.float16)
+    np.savez(path / "predictions.npz", labels=labels, predicted=predicted, confidence=sure)
     known = {
         **{"seed": seed, "dataset": "mnist", "epochs": 2, "best_epoch": 2},
         **{"max_epochs": config["trainer"]["max_epochs"], "num_parameters": 1000},

@@ -96,6 +96,7 @@ def test_a_missing_or_damaged_file_is_named(
 
 def test_predictions_of_another_test_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", num_wrong=40)
-    np.savez(run / "predictions.npz", labels=LABELS, predicted=LABELS)
+    sure = np.ones(len(LABELS), np.float16)
+    np.savez(run / "predictions.npz", labels=LABELS, predicted=LABELS, confidence=sure)
     with pytest.raises(DigitsError, match=r"predictions.npz is of another test than metrics.json"):
         read_run(run)

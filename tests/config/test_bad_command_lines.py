@@ -33,7 +33,7 @@ UNKNOWN = [
     ("trainer.max_epoch=3", "try trainer.max_epochs=3"),
     ("trainer.max_steps=3", "or +trainer.max_steps=3 if pytorch_lightning.Trainer takes max_steps"),
     ("traner.max_epochs=3", "try trainer.max_epochs=3"),
-    ("foo=3", "valid: callbacks, data,"),
+    ("foo=3", "valid: augment, callbacks, data,"),
     ("optim.momentum=0.9", "try optim=sgd optim.momentum=0.9"),
     ("hydra.run.dirr=x", "try hydra.run.dir=x"),
     ("+norm.sdt=1", "try norm.std"),

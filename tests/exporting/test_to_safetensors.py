@@ -40,7 +40,12 @@ def test_it_holds_all_that_model_pt_does(dropout: TrainedClassifier, tmp_path: P
     assert content.pop("digits")
     assert content == dropout.record
     assert content["normalization"] == {"mean": MEAN, "std": STD}
-    assert content["arguments"] == {"hidden": [48, 24], "dropout_rate": 0.3}
+    assert content["arguments"] == {
+        "hidden": [48, 24],
+        "dropout_rate": 0.3,
+        "input_dropout_rate": 0.0,
+        "max_norm": None,
+    }
 
 
 def test_safetensors_and_torch_alone_are_enough_to_use_it(

@@ -66,3 +66,11 @@ def test_shrinking_keeps_the_mean_and_the_proportions() -> None:
     assert shrunk(plane, 100).shape == (100, 50)
     assert shrunk(plane, 100).mean() == pytest.approx(plane.mean(), rel=1e-3)
     assert shrunk(plane, 400) is plane
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1e-45), (-3e38, 3e38), (0.25, 0.75)])
+def test_floats_however_small_or_large_are_spread_over_the_range_of_bytes(
+    low: float, high: float
+) -> None:
+    found = planes(np.where(INK > 0, high, low).astype(np.float32)).grey
+    assert (found == INK).all()

@@ -53,6 +53,16 @@ def test_a_job_is_bit_identical_to_the_same_job_alone_with_as_many_threads(
         assert_same_to_the_last_bit(job, folder / "runs" / f"alone-{seed}")
 
 
+def test_jobs_side_by_side_share_the_sweeps_directory_without_a_name(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    swept = train_py(
+        *("-m", "hydra/launcher=parallel", "seed=0,1", "debug=fast", *OPTIONS[:-1]), cwd=tmp_path
+    )
+    assert (swept.returncode, swept.stderr) == (0, "")
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert len((sweep / "leaderboard.csv").read_text().splitlines()) == 3
+
+
 @pytest.mark.parametrize(
     ("launcher", "plugin", "extra"),
     [

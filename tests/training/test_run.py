@@ -15,8 +15,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2  # type: ignore[import-u
 
 import digits
 from digits.errors import DigitsError
+from digits.run_files import read_history
 from digits.training.checkpoints import read_checkpoint
-from digits.training.history import read_history
 
 DEMANDING = (
     *(*SMALL, "model=dropout", "optim=sgd", "schedule=onecycle", "norm=exact", "seed=5"),

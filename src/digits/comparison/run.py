@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digits.comparison.files import read_answers, read_history, read_json, read_yaml
 from digits.errors import DigitsError
 from digits.flat import flat
+from digits.run_files import (
+    read_history,
+    read_json,
+    read_options,
+    read_overrides,
+    read_predictions,
+    read_results,
+)
 
 CANNOT_CHANGE_A_RESULT = (
     *("seed", "name", "resume", "debug", "logger", "hydra"),
@@ -87,17 +94,19 @@ def read_run(path: Path) -> Run:
     if not (path / "metrics.json").exists():
         told = ": ".join(str(status[key]) for key in ("status", "reason") if status.get(key))
         raise DigitsError(f"not finished ({told or 'there is no metrics.json'})")
-    metrics = read_json(path / "metrics.json")
+    metrics = read_results(path)
     if missing := [key for key in REQUIRED if key not in metrics]:
         raise DigitsError(f"metrics.json does not say {missing[0]}; train the run anew")
-    written = flat_options(read_yaml(path / ".hydra" / "config.yaml"))
+    written = flat_options(read_options(path / ".hydra" / "config.yaml"))
     # Hydra writes config.yaml anew for a command that is then refused; status.json tells the truth.
-    options = flat_options(status["config"]) if status.get("config") else written
+    config = status.get("config")
+    options = flat_options(config) if config and isinstance(config, Mapping) else written
     planned, trained = options.get("trainer.max_epochs"), metrics["max_epochs"]
     if planned is not None and planned != trained:
         raise DigitsError(f"not finished (it goes on from {trained} epochs to {planned})")
 
-    labels, correct = read_answers(path / "predictions.npz")
+    predictions = read_predictions(path)
+    labels, correct = predictions.labels, predictions.labels == predictions.predicted
     if metrics["test/accuracy"] is None or len(labels) == 0:
         raise DigitsError("it was not tested")
     tested = round(metrics["test/accuracy"] * metrics["num_test"])
@@ -107,7 +116,7 @@ def read_run(path: Path) -> Run:
     overridden: Sequence[str] = ()
     if all("${" in str(value) or options.get(key) == value for key, value in written.items()):
         choices = _choices(path / ".hydra" / "hydra.yaml")
-        overridden = [_key(line) for line in read_yaml(path / ".hydra" / "overrides.yaml") or ()]
+        overridden = [_key(line) for line in read_overrides(path)]
     return Run(
         path=path,
         options=options | {DATASET: metrics["dataset"]},
@@ -116,7 +125,7 @@ def read_run(path: Path) -> Run:
         metrics=metrics,
         labels=labels,
         correct=correct,
-        history=read_history(path / "metrics.csv"),
+        history=read_history(path),
     )
 
 
@@ -131,8 +140,13 @@ def flat_options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choices(path: Path) -> dict[str, str]:
-    chosen = read_yaml(path)["hydra"]["runtime"]["choices"]
-    return {group: option for group, option in chosen.items() if option and "/" not in group}
+    chosen: Any = read_options(path)
+    for name in ("hydra", "runtime", "choices"):
+        chosen = chosen.get(name) if isinstance(chosen, Mapping) else None
+    if not isinstance(chosen, Mapping):
+        raise DigitsError(f"{path.name} is damaged")
+    items = ((str(group), str(option)) for group, option in chosen.items() if option)
+    return {group: option for group, option in items if "/" not in group}
 
 
 def _key(override: str) -> str:

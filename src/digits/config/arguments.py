@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hydra._internal.utils import _locate
@@ -10,6 +10,7 @@ from hydra._internal.utils import _locate
 from digits.config.kinds import shown
 from digits.config.nearest import nearest, suggestion
 from digits.config.rules import ELSEWHERE
+from digits.config.targets import check_found, check_targets, targets
 from digits.errors import DigitsError
 from digits.heavy import import_lightning
 
@@ -21,12 +22,18 @@ def check_arguments(config: Mapping[str, Any]) -> None:
     the checks.
 
     Raises:
-        DigitsError: a class or function does not exist, or does not take an argument.
+        DigitsError: a class or function is not allowed, does not exist, or does not take an
+            argument.
     """
+    check_targets(config)
     import_lightning()
-    for key, node in _targets(config):
+    for key, node in targets(config):
         target, names = node["_target_"], [name for name in node if not str(name).startswith("_")]
-        accepted = parameters(locate(key, target)) if target else set()
+        accepted: set[str] | None = set()
+        if target:
+            found = locate(key, target)
+            check_found(key, target, found)
+            accepted = parameters(found)
         for name in names:
             if accepted is not None and name not in accepted:
                 own = [each for each in accepted if f"{key}.{each}" not in ELSEWHERE]
@@ -77,13 +84,3 @@ def parameters(target: Any) -> set[str] | None:
         if all(each.kind != each.VAR_KEYWORD for each in found):
             return names - {"self"}
     return None
-
-
-def _targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    children: Iterable[tuple[Any, Any]] = enumerate(node) if isinstance(node, list) else ()
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield key, node
-        children = node.items()
-    for name, child in children:
-        yield from _targets(child, f"{key}.{name}".lstrip("."))

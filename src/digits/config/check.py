@@ -18,6 +18,7 @@ from digits.config.explain import explain
 from digits.config.hydra_part import check_hydra
 from digits.config.kinds import shown
 from digits.config.launchers import check_launcher
+from digits.config.names import share_start
 from digits.config.place import check_place
 from digits.config.rules import RULES
 from digits.config.sweep import jobs
@@ -53,6 +54,7 @@ class CheckBeforeRun(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks the configurations of a sweep's jobs."""
+        share_start()
         try:
             HydraConfig.instance().set_config(config)
             check_launcher(config.hydra)
@@ -74,13 +76,6 @@ class CheckBeforeRun(Callback):
         except Exception as error:
             raise SystemExit(1) from error
 
-    def on_job_start(self, config: DictConfig, **_: Any) -> None:
-        """Checks what a job, in whatever process, is about to import, now that it is composed."""
-        try:
-            check_arguments(plain(config))
-        except Exception as error:
-            raise SystemExit(1) from error
-
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Ends a run that a user's mistake made fail, before Hydra prints a line of its own."""
         job_return: JobReturn = kwargs["job_return"]
@@ -88,6 +83,18 @@ class CheckBeforeRun(Callback):
             error = job_return._return_value  # `return_value` would print that line and raise
             if explain(error):
                 raise SystemExit(1) from error
+
+
+def check_job(config: DictConfig) -> None:
+    """Checks what a job is about to import; a sweep's own process may have left it to its jobs.
+
+    Args:
+        config: the job's, without Hydra's part.
+
+    Raises:
+        DigitsError: a class or function is not allowed, or does not take an argument.
+    """
+    check_arguments(plain(config))
 
 
 def _runs_here(config: DictConfig) -> bool:

@@ -14,7 +14,7 @@ def missing_extra(message: str) -> str | None:
     """Returns what to say where Hydra says that a launcher is missing; `None` elsewhere.
 
     Args:
-        message: Hydra's, as "In 'hydra/launcher/slurm': Could not load 'hydra/launcher/submitit_slurm'".
+        message: Hydra's, "In 'hydra/launcher/slurm': Could not load 'hydra/launcher/...'".
     """
     found = re.search(r"Could not (?:load|find) 'hydra/launcher/(\w+)'", message)
     if found is None or found[1] not in EXTRAS:

@@ -1,6 +1,7 @@
 """Readable names for run directories; configurations ask for `${run_name:}` and `${job_name:}`."""
 
 import hashlib
+import os
 import re
 from datetime import datetime
 
@@ -10,7 +11,15 @@ from hydra.types import RunMode
 MAX_LENGTH = 100
 """File systems allow 255 bytes; TensorBoard and `ls` are readable up to about this many."""
 
-_STARTED = datetime.now()
+STARTED = "DIGITS_STARTED"
+"""The environment variable by which the processes of a sweep's jobs know the sweep's time."""
+
+_STARTED = os.environ.get(STARTED) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+
+
+def share_start() -> None:
+    """Makes processes that this one starts for the jobs of a sweep name it alike."""
+    os.environ[STARTED] = _STARTED
 
 
 def slug(text: str) -> str:
@@ -27,12 +36,11 @@ def slug(text: str) -> str:
 
 def run_name() -> str:
     """Returns the time to the microsecond; for a single run, model, optimizer and norm as well."""
-    time = _STARTED.strftime("%Y-%m-%d_%H-%M-%S-%f")
     hydra = HydraConfig.get()
     if hydra.mode is RunMode.MULTIRUN:
-        return time
+        return _STARTED
     choices = [hydra.runtime.choices.get(group) for group in ("model", "optim", "norm")]
-    return slug(f"{time}_{'-'.join(choice for choice in choices if choice)}")
+    return slug(f"{_STARTED}_{'-'.join(choice for choice in choices if choice)}")
 
 
 def job_name() -> str:

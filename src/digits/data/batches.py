@@ -23,19 +23,35 @@ class Batch(NamedTuple):
     """int64 (n,), 0 to 9."""
     batch_size: int
     prepare: Callable[[Tensor], Tensor] | None = None
-    """What makes normalized floats of a minibatch's images, unless they are that already."""
+    """What makes normalized floats of images, unless they are that already."""
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    """What changes training images before that, by draws of a generator."""
 
     def num_minibatches(self) -> int:
         """Returns the number of minibatches."""
         return -(-self.labels.shape[0] // self.batch_size)
 
-    def minibatches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def minibatches(
+        self, draws: Callable[[], torch.Generator] | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields normalized images and labels; the last minibatch may be smaller.
+
+        Args:
+            draws: called for each minibatch; gives the generator, on the images' device, of what
+                its images are changed by. `None` leaves all images as they are.
 
         On the CPU they are prepared some minibatches at a time, in the same memory again and again:
         few enough to stay in the processor's cache until they are used, and enough to be worth the
         start of several threads. So a minibatch's images are valid until the next one is asked for.
         """
+        if draws and self.augment and self.prepare:
+            for images, labels in zip(
+                torch.split(self.images, self.batch_size),
+                torch.split(self.labels, self.batch_size),
+                strict=True,
+            ):
+                yield self.prepare(self.augment(images, draws())), labels
+            return
         size = self.batch_size * max(1, PREPARED_TOGETHER // self.batch_size)
         for images, labels in zip(
             torch.split(self.images, size), torch.split(self.labels, size), strict=True

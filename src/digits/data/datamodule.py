@@ -1,7 +1,7 @@
 """MNIST as a LightningDataModule: download, normalization and split."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,23 @@ _log = logging.getLogger(__name__)
 class MNISTDataModule(LightningDataModule):
     """Handwritten digits, 28 x 28: the official 60,000 to train on and 10,000 to test with.
 
-    The images stay in memory (on a GPU: in its memory) as bytes. A loader hands out whole stacks of
-    minibatches by one indexing operation; they are normalized on the device.
+    The images stay in the device's memory, as bytes. A loader hands out whole stacks of minibatches
+    by one indexing operation; they are changed at random and normalized on the device.
 
     Args:
         dir: where the files are, or where they are downloaded to.
         source: "auto" (files in `dir`, else download, else the embedded sample), "local",
             "download" or "sample".
         batch_size: images in a minibatch, for one optimizer step.
-        val_size: training images kept apart for validation; 500 of the
-            sample, unless another number is asked for.
+        val_size: training images kept apart for validation; for the sample, 5,000 means 500.
         train_size: images to train on, of those that are left, the same share of each digit; `None`
             for all.
         split_seed: draws the validation images; the same ones for the same number on every machine.
         mean: subtracted from pixels in [0, 1]; `None` for the exact mean of the training images.
-        std: what pixels are then divided by; `None` for the exact standard deviation.
+        std: what pixels are then divided by; `None` for the exact one.
+        augment: changes training images, still bytes, by draws of a generator.
         seed: draws the order of the training images, together with the epoch.
-        minibatches_per_stack: minibatches that the training receives at once; `None` for about
-            2,048 images' worth.
+        minibatches_per_stack: minibatches that the training receives at once; `None`: 8,192 images.
         eval_batch_size: images in a batch of validation or test.
         mirrors: https addresses to download from, tried in turn.
     """
@@ -61,6 +60,7 @@ class MNISTDataModule(LightningDataModule):
         split_seed: int = 0,
         mean: float | None = 0.5,
         std: float | None = 0.5,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
         seed: int = 0,
         minibatches_per_stack: int | None = None,
         eval_batch_size: int = 2500,
@@ -70,9 +70,9 @@ class MNISTDataModule(LightningDataModule):
         self.dir, self.source, self.mirrors = Path(dir), source, tuple(mirrors)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.minibatches_per_stack = minibatches_per_stack or max(1, IMAGES_PER_STACK // batch_size)
-        self.val_size, self.train_size = val_size, train_size
-        self.split_seed, self.seed = split_seed, seed
-        self.mean, self.std = mean, std
+        self.val_size, self.train_size, self.split_seed = val_size, train_size, split_seed
+        self.seed = seed
+        self.mean, self.std, self.augment = mean, std, augment
         self.dataset: str = ""
         self.train: LabelledImages | None = None
         self.test: LabelledImages | None = None
@@ -107,8 +107,8 @@ class MNISTDataModule(LightningDataModule):
             mean, std = pixel_mean_std(self.train.images, self.train_indices)
             self.mean = mean if self.mean is None else self.mean
             self.std = std if self.std is None else self.std
-        num_train, num_val = len(self.train_indices), len(self.val_indices)
-        _log.info("%s: %d training, %d validation images", self.dataset, num_train, num_val)
+        sizes = len(self.train_indices), len(self.val_indices)
+        _log.info("%s: %d training, %d validation images", self.dataset, *sizes)
         _log.info("mean %s, standard deviation %s", self.mean, self.std)
 
     @property
@@ -151,7 +151,9 @@ class MNISTDataModule(LightningDataModule):
         A processor's cache holds some minibatches, but no stack; a GPU prefers few operations.
         """
         if batch.images.device.type == "cpu":
-            return batch._replace(prepare=self._normalize)
+            return batch._replace(prepare=self._normalize, augment=self.augment)
+        if self.augment and self.trainer and self.trainer.training:
+            return batch._replace(prepare=self.normalized, augment=self.augment)
         return batch._replace(images=self.normalized(batch.images))
 
     def normalized(self, images: Tensor) -> Tensor:
@@ -186,10 +188,8 @@ class MNISTDataModule(LightningDataModule):
         self.mean, self.std = state_dict["mean"], state_dict["std"]
 
     def _order(self, indices: Tensor, seed: int | None) -> Order:
-        rank, world_size = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
-        return Order(indices, seed, rank, world_size)
+        trainer = self.trainer
+        return Order(indices, seed, *((trainer.global_rank, trainer.world_size) if trainer else ()))
 
     def _loader(
         self, data: LabelledImages, order: Order, batch_size: int, size: int

@@ -11,9 +11,9 @@ def difference(evaluation: Evaluation) -> str:
     Of a checkpoint it need not be: metrics.json tells of the one that validation chose.
     """
     metrics = read_metrics(run_directory(evaluation.file))
-    if metrics is None or evaluation.file.name != "model.pt":
+    recorded = metrics.get(f"{evaluation.part}/accuracy") if metrics else None
+    if recorded is None or evaluation.file.name != "model.pt":
         return "no metrics.json tells of this file: nothing to compare with"
-    recorded = metrics[f"{evaluation.part}/accuracy"]
     if recorded == evaluation.accuracy:
         return "the same accuracy as in metrics.json"
     return (

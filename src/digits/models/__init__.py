@@ -2,6 +2,14 @@
 
 from digits.models.baseline import BaselineClassifier
 from digits.models.classifier import Classifier
+from digits.models.cnn import CnnClassifier
 from digits.models.dropout import DropoutClassifier
+from digits.models.noise import NoiseClassifier
 
-__all__ = ["BaselineClassifier", "Classifier", "DropoutClassifier"]
+__all__ = [
+    "BaselineClassifier",
+    "Classifier",
+    "CnnClassifier",
+    "DropoutClassifier",
+    "NoiseClassifier",
+]

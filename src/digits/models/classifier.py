@@ -14,13 +14,16 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
 from digits.data.batches import Batch
-from digits.errors import DigitsError
+from digits.models import stepping
 from digits.models.evaluated import EvaluatedClassifier, accuracy_metric
-from digits.models.stepping import count_steps, gradient_norm, lightning_takes_part
+from digits.models.weight_decay import decay_groups
 from digits.randomness import device_generator, draw_seed
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
+
+AUGMENTATION = 1
+"""Keeps what an image is changed by apart from what the network draws in the same step."""
 
 
 class Classifier(EvaluatedClassifier):
@@ -45,6 +48,10 @@ class Classifier(EvaluatedClassifier):
         gradient_clip_val: the largest allowed norm (or absolute value) of the gradient; `None` for
             no limit.
         gradient_clip_algorithm: "norm" or "value".
+        label_smoothing: share of each label, in [0, 1), that is spread evenly over all classes
+            (Szegedy et al., "Rethinking the Inception architecture", CVPR 2016); in training only.
+        decay_biases: whether the optimizer's weight decay is for biases and normalization layers,
+            too; see `decay_groups`.
         compile: whether torch.compile makes machine code of the network; worth its minute for large
             networks and long runs. Checkpoints are the same either way.
         seed: together with the step, what the random draws of the training depend on.
@@ -58,6 +65,8 @@ class Classifier(EvaluatedClassifier):
         accumulate_grad_batches: int = 1,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str = "norm",
+        label_smoothing: float = 0.0,
+        decay_biases: bool = True,
         compile: bool = False,
         seed: int = 0,
     ) -> None:
@@ -68,6 +77,7 @@ class Classifier(EvaluatedClassifier):
         self.accumulate_grad_batches = accumulate_grad_batches
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
+        self.label_smoothing, self.decay_biases = label_smoothing, decay_biases
         self.compile_network = compile
         self.seed = seed
         self.train_loss, self.train_accuracy = MeanMetric(), accuracy_metric()
@@ -89,7 +99,7 @@ class Classifier(EvaluatedClassifier):
         assert isinstance(optimizer, LightningOptimizer) and not isinstance(scheduler, list)
         backward: Callable[[Tensor], None] = Tensor.backward
         take_step: Callable[[], Any] = optimizer.optimizer.step
-        if through_lightning := lightning_takes_part(self):
+        if through_lightning := stepping.lightning_takes_part(self):
             backward, take_step = self.manual_backward, optimizer.step
         parameters = list(self.parameters())
         generator, seed, rank = device_generator(self.device), self.seed, self.global_rank
@@ -100,17 +110,24 @@ class Classifier(EvaluatedClassifier):
             num_left = (self.trainer.max_steps - step) * accumulate - self.num_accumulated
             num_minibatches = min(num_minibatches, num_left)
         losses, logits, steps, norm = [], [], [], None
-        for images, labels in itertools.islice(stack.minibatches(), num_minibatches):
-            generator.manual_seed(draw_seed(seed, step, self.num_accumulated, rank))
+
+        def draws(*purpose: int) -> torch.Generator:
+            return generator.manual_seed(
+                draw_seed(seed, step, self.num_accumulated, rank, *purpose)
+            )
+
+        minibatches = stack.minibatches(lambda: draws(AUGMENTATION))
+        for images, labels in itertools.islice(minibatches, num_minibatches):
+            draws()
             output = self.forward(images)
-            loss = F.cross_entropy(output, labels)
+            loss = F.cross_entropy(output, labels, label_smoothing=self.label_smoothing)
             backward(loss / accumulate if accumulate > 1 else loss)
             losses.append(loss.detach())
             logits.append(output.detach())
             steps.append(step + 1)
             self.num_accumulated += 1
             if last := len(losses) == num_minibatches:
-                norm = gradient_norm(self.trainer, parameters)
+                norm = stepping.gradient_norm(self.trainer, parameters)
             if self.num_accumulated == accumulate or (last and self.trainer.is_last_batch):
                 if self.gradient_clip_val:
                     self.clip_gradients(
@@ -123,7 +140,7 @@ class Classifier(EvaluatedClassifier):
                     scheduler.step()
                 step += 1
                 self.num_accumulated = 0
-        count_steps(self.trainer, step - first_step, counted_by_lightning=through_lightning)
+        stepping.count_steps(self.trainer, step - first_step, through_lightning)
         self._log_stack(stack, torch.stack(losses), torch.cat(logits), steps, norm)
 
     def _log_stack(
@@ -134,30 +151,24 @@ class Classifier(EvaluatedClassifier):
         steps: list[int],
         grad_norm: Tensor | None,
     ) -> None:
-        finite = losses.isfinite()
-        if not finite.all():
-            index = int((~finite).nonzero()[0])
-            raise DigitsError(
-                f"the training loss became {losses[index].item()} at step {steps[index]} "
-                f"(epoch {self.current_epoch + 1}): "
-                "the training has diverged; try a smaller optim.lr, or trainer.gradient_clip_val=1"
-            )
+        stepping.check_finite(losses, steps, self.current_epoch)
         sizes = torch.full_like(losses, stack.batch_size)
         sizes[-1] = len(logits) - stack.batch_size * (len(losses) - 1)
         self.train_loss.update(losses, sizes)
         self.train_accuracy.update(logits, stack.labels[: len(logits)])
         # `self.log` takes half a millisecond a value. Once an epoch is enough for metrics, which
         # Lightning computes at the epoch's end; the values of a step go to the loggers directly.
+        metrics = {"train/loss": self.train_loss, "train/accuracy": self.train_accuracy}
         if self._epoch_logged != self.current_epoch:
             self._epoch_logged = self.current_epoch
-            metrics = {"train/loss": self.train_loss, "train/accuracy": self.train_accuracy}
             self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=1, logger=False)
-        values = {
-            "train/loss_step": losses.mean(),
-            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
-        }
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        values = {"train/loss_step": losses.mean(), "lr": rate}
         if grad_norm is not None:
             values["grad_norm"] = grad_norm
+        if self.trainer.is_last_batch or self.global_step == self.trainer.max_steps:
+            # Lightning logs them after the checkpoint, between which the process may be killed.
+            values |= {name: metric.compute() for name, metric in metrics.items()}
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step - 1)
 
@@ -175,23 +186,15 @@ class Classifier(EvaluatedClassifier):
     def configure_optimizers(self) -> Any:
         """Makes the optimizer and, unless the learning rate is constant, its schedule by step."""
         assert self.optimizer_factory is not None, "this model was made without an optimizer"
-        optimizer = self.optimizer_factory(self.parameters())
+        parameters = self.parameters()
+        optimizer = self.optimizer_factory(
+            parameters if self.decay_biases else decay_groups(parameters)
+        )
         schedule = self.schedule_factory and self.schedule_factory(optimizer, self.num_steps())
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def num_steps(self) -> int:
-        """Returns the number of optimizer steps of the whole training.
-
-        Lightning's own `estimated_stepping_batches` counts its batches, which are stacks here, and
-        loads the training data anew, which drops the state of a resumed loader.
-        """
-        per_epoch: int = self.trainer.datamodule.num_minibatches()  # type: ignore[attr-defined]
-        limit = self.trainer.limit_train_batches
-        if isinstance(limit, float):
-            per_epoch = int(per_epoch * limit)
-        elif limit is not None:
-            per_epoch = min(per_epoch, limit)
-        num_steps = -(-per_epoch // self.accumulate_grad_batches) * (self.trainer.max_epochs or 1)
-        return num_steps if self.trainer.max_steps < 0 else min(num_steps, self.trainer.max_steps)
+        """Returns the number of optimizer steps of the whole training."""
+        return stepping.planned_steps(self.trainer, self.accumulate_grad_batches)

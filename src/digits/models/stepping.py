@@ -8,6 +8,8 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.nn import Parameter
 
+from digits.errors import DigitsError
+
 MODEL_HOOKS = ("backward", "optimizer_step", "configure_gradient_clipping")
 HOOKS = (
     "on_before_backward",
@@ -70,3 +72,44 @@ def count_steps(trainer: Trainer, num_steps: int, counted_by_lightning: bool) ->
         for tracker in (progress.total, progress.current):
             tracker.ready += num_steps
             tracker.completed += num_steps
+
+
+def check_finite(losses: Tensor, steps: list[int], epoch: int) -> None:
+    """Ends a training that has diverged.
+
+    Args:
+        losses: of some minibatches, float (n,).
+        steps: the optimizer step of each, for the message.
+        epoch: counted from 0.
+
+    Raises:
+        DigitsError: a loss is infinite or no number.
+    """
+    finite = losses.isfinite()
+    if not finite.all():
+        index = int((~finite).nonzero()[0])
+        raise DigitsError(
+            f"the training loss became {losses[index].item()} at step {steps[index]} "
+            f"(epoch {epoch + 1}): "
+            "the training has diverged; try a smaller optim.lr, or trainer.gradient_clip_val=1"
+        )
+
+
+def planned_steps(trainer: Trainer, accumulate: int) -> int:
+    """Returns the number of optimizer steps of a whole training.
+
+    Lightning's own `estimated_stepping_batches` counts its batches, which are stacks here, and
+    loads the training data anew, which drops the state of a resumed loader.
+
+    Args:
+        trainer: with its data module.
+        accumulate: minibatches for one optimizer step.
+    """
+    per_epoch: int = trainer.datamodule.num_minibatches()  # type: ignore[attr-defined]
+    limit = trainer.limit_train_batches
+    if isinstance(limit, float):
+        per_epoch = int(per_epoch * limit)
+    elif limit is not None:
+        per_epoch = min(per_epoch, limit)
+    num_steps = -(-per_epoch // accumulate) * (trainer.max_epochs or 1)
+    return num_steps if trainer.max_steps < 0 else min(num_steps, trainer.max_steps)

@@ -41,7 +41,8 @@ def planes_of(picture: Image.Image) -> Planes:
     """
     if picture.mode not in ("RGB", "RGBA"):
         values = np.nan_to_num(np.asarray(picture, np.float32), posinf=0, neginf=0)
-        return Planes(_to_bytes_range(shrunk(values, SIDE)))
+        # No sum of such values overflows.
+        return Planes(_to_bytes_range(shrunk(np.clip(values, -1e30, 1e30), SIDE)))
     pixels = np.asarray(picture, np.float32)
     if picture.mode == "RGB":
         return _of_colours(pixels)
@@ -73,12 +74,13 @@ def _to_bytes_range(values: Plane) -> Plane:
 
     A camera's 12 bits in a file of 16, or a scanner's middle greys, are as good as the full range.
     """
-    low, high = np.percentile(values, (0.1, 99.9))
+    exact = values.astype(np.float64)  # the difference of any two floats of 32 bits is above 0
+    low, high = np.percentile(exact, (0.1, 99.9))
     if high <= low:
-        low, high = float(values.min()), float(values.max())
+        low, high = float(exact.min()), float(exact.max())
     if high <= low:
         return np.zeros_like(values)
-    spread: Plane = np.clip((values - low) * (255 / (high - low)), 0, 255).astype(np.float32)
+    spread: Plane = np.clip((exact - low) / (high - low) * 255, 0, 255).astype(np.float32)
     return spread
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
+from digits.augmentation import Augmentation
 from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
 from digits.models import Classifier
@@ -67,7 +68,12 @@ def make_datamodule(config: DictConfig, seed: int, trainer: Trainer) -> MNISTDat
     # Several processes have to exchange gradients in each of Lightning's batches, too.
     if trainer.world_size > 1 or any(config.trainer.get(key) for key in COUNTED_IN_BATCHES):
         options["minibatches_per_stack"] = 1
-    datamodule: MNISTDataModule = instantiate(config.data, **options, _convert_="all")
+    augmentation: Augmentation = instantiate(config.augment)
+    # As an argument of `instantiate`, a dataclass would become a configuration.
+    make = instantiate(config.data, **options, _convert_="all", _partial_=True)
+    datamodule: MNISTDataModule = make(
+        augment=None if augmentation.changes_nothing else augmentation
+    )
     return datamodule
 
 

@@ -48,19 +48,12 @@ class History(Callback):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Adds the epoch's row, and its training metrics to the loggers.
-
-        Both before the checkpoint is written: Lightning itself logs them after that, and a run that
-        was killed in between would lack a point of its curves.
-        """
+        """Adds the epoch's row, before the checkpoint is written."""
         metrics = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
             if name in COLUMNS
         }
-        trained = {name: metrics[name] for name in metrics if name.startswith("train/")}
-        for logger in trainer.loggers:
-            logger.log_metrics(trained, step=trainer.global_step - 1)
         optimizer = trainer.optimizers[0]
         self.rows.append(
             {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}

@@ -74,8 +74,10 @@ def read_status(run_dir: Path) -> dict[str, Any]:
         status: dict[str, Any] = json.loads((run_dir / FILE).read_text())
     except FileNotFoundError:
         return {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DigitsError(f"{run_dir / FILE} is damaged; delete it") from error
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        status = {}
+    if not isinstance(status, dict) or not status:
+        raise DigitsError(f"{run_dir / FILE} is damaged; delete it")
     return status
 
 

@@ -45,7 +45,8 @@ class TensorBoardPictures(Callback):
     ) -> None:
         """Shows the first images of the training as the network receives them."""
         if (writer := _writer(trainer)) and trainer.global_step == 0 and batch_idx == 0:
-            images, labels = next(batch.minibatches())
+            generator = torch.Generator(batch.images.device)
+            images, labels = next(batch.minibatches(lambda: generator.manual_seed(0)))
             low, high = (float(value) for value in images.aminmax())
             title = f"What the network receives, from {low:.2f} (black) to {high:.2f}"
             _add_digits(writer, "input", images, [str(int(label)) for label in labels], title, 0)
