@@ -138,12 +138,14 @@ def test_a_wrong_command_line_ends_with_one_line(
 ARGUMENTS = [
     ("+optim.lrr=1", "torch.optim.Adam takes no lrr; try optim.lr=1"),
     ("++optim.lrr=1", "torch.optim.Adam takes no lrr; try optim.lr=1"),
-    ("+model.dropout_rate=0.2", "BaselineClassifier takes no dropout_rate; valid: compile, hidden"),
+    ("+model.dropout_rate=0.2", "BaselineClassifier takes no dropout_rate; valid: compile, "),
     ("+trainer.max_stepz=9", "try trainer.max_steps=9"),
     ("model._target_=digits.models.BaslineClassifier", "try model._target_=digits.models.Base"),
     ("model._target_=no_such_package.Network", "cannot be imported"),
     ("-m +optim.lrr=1,2", "torch.optim.Adam takes no lrr"),
     ("trainer=gpu", "try trainer=cpu or trainer=auto"),
+    ("data.source=local data.dir=nowhere", "or use data.source=download, or data=sample"),
+    ("-m data.source=local data.dir=nowhere seed=1,2", "nowhere lacks train-images"),
 ]
 
 

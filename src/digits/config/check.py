@@ -49,6 +49,7 @@ class CheckBeforeRun(Callback):
             check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_resumable(Path(config.hydra.run.dir), config)
             check_arguments(values)
+            _check_files(values)
         except Exception as error:
             raise SystemExit(1) from error
 
@@ -73,6 +74,7 @@ class CheckBeforeRun(Callback):
             if _runs_here(config) or _adds_keys(config):
                 for values in composed:
                     check_arguments(values)
+                    _check_files(values)
         except Exception as error:
             raise SystemExit(1) from error
 
@@ -95,6 +97,14 @@ def check_job(config: DictConfig) -> None:
         DigitsError: a class or function is not allowed, or does not take an argument.
     """
     check_arguments(plain(config))
+
+
+def _check_files(values: Mapping[str, Any]) -> None:
+    """Looks for the files of a run that may not download them, before its directory is made."""
+    if values["data"].get("source") == "local":
+        from digits.data.mnist import prepare  # imports torch, as `check_arguments` has
+
+        prepare(Path(values["data"]["dir"]), "local")
 
 
 def _runs_here(config: DictConfig) -> bool:
