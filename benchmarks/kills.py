@@ -33,7 +33,7 @@ COMMON = (
 )
 SETTINGS = (
     ("model=baseline", "optim=adam", "schedule=cosine"),
-    ("model=dropout", "optim=sgd", "schedule=onecycle", "data.batch_size=32"),
+    ("model=dropout", "optim=sgd", "schedule=onecycle", "data.batch_size=32", "augment=elastic"),
 )
 
 
