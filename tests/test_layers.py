@@ -24,6 +24,7 @@ HYDRA_MAY_BE_IN = [
 ]
 PURE = [
     *("digits/data/*.py", "digits/augmentation/*.py", "digits/*.py"),
+    "digits/ensembles/average.py",
     *(
         f"digits/models/{name}.py"
         for name in ("convnet", "max_norm", "mlp", "noisy_mlp", "options", "weight_decay")

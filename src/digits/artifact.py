@@ -46,8 +46,13 @@ class TrainedClassifier(nn.Module):
 
 def save_model(path: Path, model: Classifier, datamodule: MNISTDataModule) -> None:
     """Writes model.pt: a dictionary of plain values and tensors, by `torch.save`."""
+    write_model(path, describe(model, datamodule))
+
+
+def write_model(path: Path, content: dict[str, Any]) -> None:
+    """Writes what `digits.recorded.read_saved` reads."""
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        torch.save(describe(model, datamodule), file)  # by name, it would become part of the bytes
+        torch.save(content, file)  # by name, it would become part of the bytes
 
 
 def load(path: str | Path) -> TrainedClassifier:

@@ -22,6 +22,10 @@ REFUSALS = (
     *(ArithmeticError, AttributeError, LookupError),
 )
 """How Python and torch refuse arguments and weights that do not fit."""
+ENSEMBLE = "digits.ensembles.classifier.EnsembleClassifier"
+"""What model.pt of an ensemble names as its network."""
+PACKAGES = ("digits.models.", "digits.ensembles.")
+"""Where the networks of digits are."""
 
 
 def describe(model: Classifier, datamodule: MNISTDataModule) -> dict[str, Any]:
@@ -91,6 +95,16 @@ def read_saved(path: Path) -> dict[str, Any]:
     content = read_checkpoint(path)
     if "pytorch-lightning_version" in content:
         return _from_checkpoint(path, content)
+    check_content(path, content)
+    return content
+
+
+def check_content(path: Path, content: dict[str, Any]) -> None:
+    """Checks that `content` has all the parts that `describe` returns, and of which kinds.
+
+    Raises:
+        DigitsError: it has not; `path` is named.
+    """
     if content.get("format") != FORMAT:
         raise DigitsError(
             f"{path} is no model.pt of this version of digits (format {content.get('format')})"
@@ -101,7 +115,6 @@ def read_saved(path: Path) -> dict[str, Any]:
     if missing:
         raise DigitsError(f"{path} is no model of digits: it lacks {', '.join(sorted(missing))}")
     check_sound(path, content)
-    return content
 
 
 def _from_checkpoint(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +141,7 @@ def rebuild(path: Path, content: dict[str, Any]) -> Classifier:
     Raises:
         DigitsError: its class cannot be imported, or the content does not fit it.
     """
-    kind = _network_class(path, content["model"])
+    kind = network_class(path, content["model"])
     try:
         model = kind(**content["arguments"])
         model.network.load_state_dict(content["weights"])
@@ -140,18 +153,28 @@ def rebuild(path: Path, content: dict[str, Any]) -> Classifier:
     return model.eval()
 
 
-def _network_class(path: Path, name: str) -> type[Classifier]:
+def network_class(owner: object, name: str) -> type[Classifier]:
+    """Imports the class of a network, which may be of digits or the user's own.
+
+    Args:
+        owner: who names it, for the message.
+        name: its module and name, with dots between.
+
+    Raises:
+        DigitsError: it cannot be imported, or is no Classifier.
+    """
     module, _, attribute = str(name).rpartition(".")
     refusal = DigitsError(
-        f"{path} names {name} as its network, which is no digits.models.Classifier"
+        f"{owner} names {name} as its network, which is no digits.models.Classifier"
     )
-    if places(module) and not (is_own(module) or f"{module}.".startswith("digits.models.")):
+    if places(module) and not (is_own(module) or f"{module}.".startswith(PACKAGES)):
         raise refusal  # importing a module runs its code
     try:
         kind = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise DigitsError(
-            f"{path} needs the network {name}, which cannot be imported; put its file on PYTHONPATH"
+            f"{owner} needs the network {name}, which cannot be imported; "
+            "put its file on PYTHONPATH"
         ) from error
     if not (isinstance(kind, type) and issubclass(kind, Classifier)):
         raise refusal

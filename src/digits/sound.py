@@ -25,7 +25,7 @@ def check_sound(path: Path, content: Mapping[str, Any]) -> None:
     sound = {
         "arguments": _is_named(content["arguments"]),
         "weights": _is_named(content["weights"]),
-        "normalization": _is_normalization(content["normalization"]),
+        "normalization": is_normalization(content["normalization"]),
         "classes": isinstance(classes, list) and [type(each) for each in classes] == 10 * [str],
         "dataset": isinstance(content.get("dataset"), str | None),
         "split": _is_split(split),
@@ -40,7 +40,8 @@ def _is_named(values: Any) -> bool:
     return isinstance(values, dict) and all(isinstance(name, str) for name in values)
 
 
-def _is_normalization(values: Any) -> bool:
+def is_normalization(values: Any) -> bool:
+    """Says whether these are a finite `mean` and a positive, finite `std`."""
     if not isinstance(values, dict):
         return False
     mean, std = values["mean"], values["std"]

@@ -8,8 +8,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import open_dict
 
-from digits.config.names import MAX_LENGTH, job_name, run_name, slug
+from digits.config.names import job_name, run_name
 from digits.config.resolvers import register_resolvers
+from digits.slug import MAX_LENGTH, slug
 
 from .conftest import ROOT
 

@@ -18,9 +18,9 @@ from digits.config.kinds import (
     shown,
     whole,
 )
-from digits.config.names import MAX_LENGTH, slug
 from digits.config.rules import RULES
 from digits.config.targets import check_name, check_targets, targets
+from digits.slug import MAX_LENGTH, slug
 
 INTERVALS = [
     f"{left}{limits}{right}" for limits in ("0, 1", "-3, 5") for left in "([" for right in ")]"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from digits.config.names import MAX_LENGTH, slug
+from digits.slug import MAX_LENGTH, slug
 
 
 @dataclass(frozen=True)

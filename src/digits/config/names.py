@@ -1,15 +1,12 @@
 """Readable names for run directories; configurations ask for `${run_name:}` and `${job_name:}`."""
 
-import hashlib
 import os
-import re
 from datetime import datetime
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-MAX_LENGTH = 100
-"""File systems allow 255 bytes; TensorBoard and `ls` are readable up to about this many."""
+from digits.slug import slug
 
 STARTED = "DIGITS_STARTED"
 """The environment variable by which the processes of a sweep's jobs know the sweep's time."""
@@ -20,18 +17,6 @@ _STARTED = os.environ.get(STARTED) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S
 def share_start() -> None:
     """Makes processes that this one starts for the jobs of a sweep name it alike."""
     os.environ[STARTED] = _STARTED
-
-
-def slug(text: str) -> str:
-    """Makes a file name of `text`: letters, digits and `.,_+-` stay, the rest becomes `-`.
-
-    What is too long is cut, and ends with a part of the whole text's SHA-256, so that two long
-    names stay different.
-    """
-    name = re.sub(r"[^A-Za-z0-9.,_+-]+", "-", text).strip("-.")
-    if len(name) > MAX_LENGTH:
-        name = f"{name[: MAX_LENGTH - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    return name
 
 
 def run_name() -> str:

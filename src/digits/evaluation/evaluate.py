@@ -1,6 +1,6 @@
 """A saved model tested again, on the data that its own record names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from pytorch_lightning import Trainer
 from digits.data.datamodule import MNISTDataModule
 from digits.data.images import LabelledImages
 from digits.data.mnist import SAMPLE
+from digits.ensembles.members import member_contents
+from digits.ensembles.tables import NO_VALIDATION
 from digits.errors import DigitsError
 from digits.evaluation.measure import Measures, measure
 from digits.recorded import read_saved, rebuild, saved_file
@@ -29,6 +31,7 @@ class Evaluation:
         measures: everything else.
         images: what was measured on, with labels.
         record: what the file says of its model, but for the weights.
+        members: of an ensemble, each of its members by itself, in their order.
     """
 
     file: Path
@@ -38,6 +41,7 @@ class Evaluation:
     measures: Measures
     images: LabelledImages
     record: dict[str, Any]
+    members: tuple["Evaluation", ...] = ()
 
 
 def evaluate(path: Path, data_dir: Path, part: str = "test") -> Evaluation:
@@ -52,9 +56,31 @@ def evaluate(path: Path, data_dir: Path, part: str = "test") -> Evaluation:
         DigitsError: the file or the data cannot be used, or the validation images cannot be the
             ones that the training kept apart.
     """
-    assert part in PARTS
     file = saved_file(path)
-    content = read_saved(file)
+    return evaluate_content(file, read_saved(file), data_dir, part)
+
+
+def evaluate_content(
+    file: Path, content: dict[str, Any], data_dir: Path, part: str = "test"
+) -> Evaluation:
+    """Tests what a file holds, or is going to hold; of an ensemble each member as well.
+
+    Args:
+        file: its place, for messages and the report.
+        content: what `read_saved` returns.
+        data_dir: as for `evaluate`.
+        part: as for `evaluate`.
+
+    Raises:
+        DigitsError: as for `evaluate`.
+    """
+    assert part in PARTS
+    whole = _measured(file, content, data_dir, part)
+    members = [_measured(file, each, data_dir, part) for each in member_contents(file, content)]
+    return replace(whole, members=tuple(members))
+
+
+def _measured(file: Path, content: dict[str, Any], data_dir: Path, part: str) -> Evaluation:
     model = rebuild(file, content)
     datamodule = _datamodule(content, data_dir)
     quieten_lightning()
@@ -79,6 +105,8 @@ def evaluate(path: Path, data_dir: Path, part: str = "test") -> Evaluation:
 def _validation_images(
     datamodule: MNISTDataModule, content: dict[str, Any], file: Path
 ) -> LabelledImages:
+    if content["split"]["val_sha256"] is None:
+        raise DigitsError(f"{file}: {NO_VALIDATION}; try --part test")
     datamodule.setup("validate")
     if datamodule.split_sha256 != content["split"]["val_sha256"]:
         raise DigitsError(f"{file} was validated on other images than {datamodule.dir} gives")

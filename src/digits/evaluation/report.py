@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from digits.atomic import write_atomically
+from digits.ensembles.tables import NO_VALIDATION, member_rows, member_table, members_as_dicts
 from digits.evaluation.evaluate import Evaluation
 from digits.figures.confusion import confusion_matrix, reliability_diagram
 from digits.figures.grid import digit_grid, save_figure
@@ -110,6 +111,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     mistakes = [picture for picture in [pictures.get("mistakes")] if picture]
     sections = [
         Section("Summary", tables=[summary(evaluation)]),
+        *_member_sections(evaluation),
         Section("Digit by digit", tables=[class_table(evaluation)]),
         Section(
             "Confusion",
@@ -126,10 +128,21 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     return page
 
 
+def _member_sections(evaluation: Evaluation) -> list[Section]:
+    if not evaluation.members:
+        return []
+    text = "The ensemble's probabilities are the means of its members'."
+    if evaluation.record["split"]["val_sha256"] is None:
+        text += f" Note: {NO_VALIDATION}."
+    return [Section("Members", text, tables=[member_table(evaluation)])]
+
+
 def model_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
     """What the model's file says of it."""
     record = evaluation.record
     rows: list[tuple[str, Any]] = [("file", evaluation.file), ("network", record["model"])]
+    if evaluation.members:
+        return [(name, str(value)) for name, value in rows] + member_rows(evaluation)
     rows += list(record["arguments"].items())
     rows += list(record["normalization"].items()) + list(record["split"].items())
     return [(name, str(value)) for name, value in rows]
@@ -146,16 +159,24 @@ def run_name(evaluation: Evaluation) -> str:
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Returns what evaluation.json holds."""
     part = evaluation.part
-    return {
+    content = {
         "file": str(evaluation.file),
         "dataset": evaluation.record["dataset"],
         "part": part,
         f"{part}/accuracy": evaluation.accuracy,
         f"{part}/loss": evaluation.loss,
-    } | evaluation.measures.as_dict()
+    }
+    if evaluation.members:
+        content["members"] = members_as_dicts(evaluation)
+    return content | evaluation.measures.as_dict()
 
 
 def show(console: Console, evaluation: Evaluation) -> None:
     """Prints the tables."""
-    for table in (summary(evaluation), class_table(evaluation), mistake_table(evaluation, 5)):
-        show_table(console, table)
+    show_table(console, summary(evaluation))
+    if evaluation.members:
+        show_table(console, member_table(evaluation))
+        if evaluation.record["split"]["val_sha256"] is None:
+            console.print(NO_VALIDATION)
+    show_table(console, class_table(evaluation))
+    show_table(console, mistake_table(evaluation, 5))

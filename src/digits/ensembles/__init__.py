@@ -1,0 +1,1 @@
+"""Several trained networks that answer as one."""
