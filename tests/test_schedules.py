@@ -76,6 +76,13 @@ def test_onecycle_is_torchs_and_moves_momentum_the_other_way() -> None:
     assert ours.param_groups[0]["lr"] == pytest.approx(PEAK / 10 / 100)
 
 
+@pytest.mark.parametrize("num_steps", [5, 10])
+def test_a_onecycle_of_a_single_step_up_begins_at_its_peak(num_steps: int) -> None:
+    optimizer = sgd()
+    found = rates(optimizer, onecycle(optimizer, num_steps, 1 / num_steps), num_steps - 1)
+    assert found[0] == pytest.approx(PEAK) and found == sorted(found, reverse=True)
+
+
 def test_onecycle_rises_to_the_optimizers_own_learning_rate() -> None:
     optimizer = sgd()
     found = rates(optimizer, onecycle(optimizer, NUM_STEPS), NUM_STEPS - 1)

@@ -96,6 +96,8 @@ def onecycle(
             raise DigitsError(
                 f"schedule.{name} must be above 1, got {divisor}; try schedule.{name}=25"
             )
+    if warmup_rate * num_steps == 1:  # by which torch would divide by a phase of length 0
+        warmup_rate = math.nextafter(warmup_rate, 0)
     return _OneCycle(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],

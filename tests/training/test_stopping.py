@@ -69,6 +69,22 @@ def test_kills_at_random_moments_change_nothing(setting: tuple[str, ...], tmp_pa
     assert not list(runs.rglob(".*.part-*"))
 
 
+@pytest.mark.parametrize("before", ["draw_loss_curves", "log_hyperparameters", "write_metrics"])
+def test_a_power_cut_when_results_are_written_changes_nothing(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: Any) -> None:
+        raise PowerCutError
+
+    train(tmp_path / "whole", *SMALL, *ADAM, "trainer.max_epochs=2")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"digits.training.run.{before}", cut)
+        with pytest.raises(PowerCutError):
+            train(tmp_path / "cut", *SMALL, *ADAM, "trainer.max_epochs=2")
+    train(tmp_path / "cut", *SMALL, *ADAM, "trainer.max_epochs=2")
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,9 +103,9 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
         assert datamodule.test is not None
         tested = datamodule.test.labels[: len(model.test_logits)]
         write_predictions(run_dir, model.test_logits, tested)
-        write_metrics(run_dir, metrics)
         draw_loss_curves(run_dir)
-        log_hyperparameters(trainer.logger, config, choices, metrics)
+        log_hyperparameters(trainer.logger, config, choices, metrics, trainer.global_step)
+        write_metrics(run_dir, metrics)  # by which the run is finished: whatever is missing is made
         show_summary(console, run_dir, metrics)
     return metrics
 

@@ -58,9 +58,13 @@ class TensorBoard(TensorBoardLogger):
 
 
 def log_hyperparameters(
-    logger: Any, config: DictConfig, choices: Mapping[str, str], metrics: Mapping[str, Any]
+    logger: Any,
+    config: DictConfig,
+    choices: Mapping[str, str],
+    metrics: Mapping[str, Any],
+    step: int,
 ) -> None:
-    """Fills the HPARAMS tab: what was chosen, against the final metrics."""
+    """Fills the HPARAMS tab: what was chosen, against the final metrics at the last step."""
     if not isinstance(logger, TensorBoard):
         return
     groups = {
@@ -82,5 +86,5 @@ def log_hyperparameters(
         for name in FINAL
         if metrics[name] is not None
     }
-    logger.log_hyperparams(groups | values, final)
+    logger.log_hyperparams(groups | values, final, step)
     logger.experiment.close()

@@ -1,0 +1,1 @@
+"""What experiment files say that they reach: read, trained again, and judged."""
