@@ -74,12 +74,12 @@ class Group:
 
 
 def student_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the 95 % interval of the mean of two or more values (Student 1908)."""
+    """Returns the 95 % interval of the mean of two or more fractions (Student 1908), in [0, 1]."""
     from scipy.stats import t  # takes a second
 
     mean, error = statistics.fmean(values), statistics.stdev(values) / len(values) ** 0.5
     half_width = float(t.ppf(0.975, len(values) - 1)) * error
-    return mean - half_width, mean + half_width
+    return max(0.0, mean - half_width), min(1.0, mean + half_width)
 
 
 def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[LeftOut]]:

@@ -101,6 +101,8 @@ def read_run(path: Path) -> Run:
     # Hydra writes config.yaml anew for a command that is then refused; status.json tells the truth.
     config = status.get("config")
     options = flat_options(config) if config and isinstance(config, Mapping) else written
+    if lengthened := status.get("lengthened"):
+        options["trainer.lengthened_from"] = str(lengthened)
     planned, trained = options.get("trainer.max_epochs"), metrics["max_epochs"]
     if planned is not None and planned != trained:
         raise DigitsError(f"not finished (it goes on from {trained} epochs to {planned})")

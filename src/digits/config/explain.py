@@ -68,7 +68,10 @@ def _failed_jobs() -> list[str]:
     if follow is None or follow.FollowSweep.sweep_dir is None:
         return []
     sweep_dir, follow.FollowSweep.sweep_dir = follow.FollowSweep.sweep_dir, None
-    lines = [f"error: {line}" for line in follow.show_result(sweep_dir)]
+    try:
+        lines = [f"error: {line}" for line in follow.show_result(sweep_dir)]
+    except OSError as error:  # the leaderboard cannot be written
+        return [f"error: {error.filename}: {error.strerror}"]
     number = "1 job" if len(lines) == 1 else f"{len(lines)} jobs"
     return lines and [f"{number} failed; the train.log in each directory says more", *lines]
 
@@ -77,7 +80,8 @@ def _stop(code: int) -> NoReturn:
     word = "interrupted" if code == INTERRUPTED else "terminated"
     follow = sys.modules.get("digits.sweeps.follow")
     sweep = follow and follow.FollowSweep.sweep_dir
-    name = f"name={sweep.name}" if sweep else "the run's name=RUN"
+    given = [each for each in sys.argv[1:] if each.startswith("name=")]
+    name = f"name={sweep.name}" if sweep else next(iter(given), "the run's name=RUN")
     print(f"{word}; the same command with {name} goes on", file=sys.stderr)
     sys.exit(code)
 

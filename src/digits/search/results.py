@@ -9,6 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from digits.errors import DigitsError
 from digits.search.best import write_experiment
 from digits.search.draw_history import draw_history
 from digits.search.draw_importance import draw_importance
@@ -35,6 +36,9 @@ def write_results(
         sweep_dir: its directory.
         config_name: of the primary configuration file.
         loader: composes.
+
+    Raises:
+        DigitsError: a best trial's run is gone; what does not need it has been written.
     """
     best = unbeaten(study)
     if not best:
@@ -42,13 +46,22 @@ def write_results(
     for old in sweep_dir.glob("best_experiment_*.yaml"):
         old.unlink()
     names = [BEST, *(f"best_experiment_{trial.number}.yaml" for trial in best[1:])]
+    gone = [trial for trial in best if not read_metrics(sweep_dir / trial.user_attrs["run"])]
     for name, trial in zip(names, best, strict=True):
         run_dir = sweep_dir / trial.user_attrs["run"]
+        if trial in gone:
+            continue
         comments = _comments(study, trial, plan, sweep_dir)
         write_experiment(sweep_dir / name, run_dir, config_name, loader, comments)
     draw_history(sweep_dir / HISTORY, study, plan.options.objectives)
     drawn = draw_importance(sweep_dir / IMPORTANCE, study, plan.options.objectives)
     write_leaderboard(sweep_dir)
+    if gone:
+        numbers = ", ".join(f"{trial.number} ({trial.user_attrs['run']})" for trial in gone)
+        raise DigitsError(
+            f"the run of trial {numbers} is gone or damaged: no experiment file is made of it; "
+            "try another name=SEARCH"
+        )
     return [*names, HISTORY, *([IMPORTANCE] if drawn else []), "leaderboard.md"]
 
 

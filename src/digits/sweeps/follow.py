@@ -1,7 +1,12 @@
 """What the screen shows while a sweep runs: a line for each job, and the result at the end."""
 
+import functools
 import json
 import math
+import os
+import signal
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,12 +24,11 @@ from rich.markup import escape
 from digits.atomic import write_atomically
 from digits.config.resolvers import register_resolvers
 from digits.config.sweep import values
+from digits.sweeps.grid import STARTED, asked, started
 from digits.sweeps.jobs import Job, by_rank, groups
 from digits.sweeps.leaderboard import group_cells, write_leaderboard
 from digits.training.report import relative
 from digits.training.status import FINISHED, RUNNING
-
-STARTED = ".sweep.json"
 
 
 class FollowSweep(Callback):
@@ -48,7 +52,7 @@ class FollowSweep(Callback):
         sweep_dir = FollowSweep.sweep_dir = Path(config.hydra.sweep.dir).absolute()
         sweep_dir.mkdir(parents=True, exist_ok=True)
         done = sum(job.status == FINISHED for job in write_leaderboard(sweep_dir))
-        started = {"num_jobs": number, "done": done, "time": time.time()}
+        started = {"num_jobs": number, "done": done, "time": time.time(), "asked": asked(config)}
         write_atomically(sweep_dir / STARTED, json.dumps(started).encode())
         resumed = f", {done} of them finished already" if done else ""
         _console().print(f"[bold]{number} jobs{resumed}[/bold]: {relative(sweep_dir)}")
@@ -63,7 +67,7 @@ class FollowSweep(Callback):
         run = Path(hydra.runtime.output_dir).name
         job = next((each for each in jobs if each.path.name == run), None)
         if job:
-            _console().print(_line(job, jobs, _started(sweep_dir)))
+            _console().print(_line(job, jobs, started(sweep_dir)))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Prints the best groups; Hydra does not come here if a job failed."""
@@ -74,7 +78,23 @@ class FollowSweep(Callback):
 
 def _in_another_process() -> FollowSweep:
     register_resolvers()
+    end_with_parent()
     return FollowSweep()
+
+
+@functools.cache
+def end_with_parent() -> None:
+    """Has this process end when the one that started it does; joblib's would wait for ever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while True:
+            time.sleep(5)
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)  # a training first writes a checkpoint
+
+    if "joblib" in sys.modules:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def show_result(sweep_dir: Path) -> list[str]:
@@ -93,15 +113,10 @@ def show_result(sweep_dir: Path) -> list[str]:
         if job.status not in (FINISHED, "")
     ]
     begun = sum(job.status != "" for job in jobs)
-    if lines and (left := _started(sweep_dir)["num_jobs"] - begun) > 0:
+    if lines and (left := started(sweep_dir).get("num_jobs", 0) - begun) > 0:
         # A launcher whose process was killed, as for want of memory, starts no other job.
         lines.append(f"{left} more did not begin; the same command with name={sweep_dir.name}")
     return lines
-
-
-def _started(sweep_dir: Path) -> dict[str, Any]:
-    started: dict[str, Any] = json.loads((sweep_dir / STARTED).read_text())
-    return started
 
 
 def _num_jobs(config: DictConfig) -> int:

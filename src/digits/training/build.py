@@ -19,6 +19,7 @@ from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
 from digits.models import Classifier
 from digits.training.checkpoints import AtomicCheckpointIO
+from digits.training.try_network import try_network
 
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic
@@ -59,6 +60,7 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
         raise DigitsError(
             f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
         )
+    try_network(model)
     return model
 
 

@@ -23,7 +23,7 @@ MAY_DIFFER = (
     "trainer.max_epochs",
     "trainer.accelerator",
     "trainer.profiler",
-    "callbacks",
+    "callbacks.stop",
     "logger",
     "debug",
 )

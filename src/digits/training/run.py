@@ -1,7 +1,9 @@
 """The recipe of a run: make data, model and trainer, fit, test the best checkpoint, save."""
 
 import logging
+import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,9 @@ def run(config: DictConfig) -> dict[str, Any]:
         metrics = read_metrics(run_dir)
         if metrics and metrics["max_epochs"] == config.trainer.max_epochs:
             place = relative(run_dir)
-            _console().print(f"{place} is a finished run: nothing to do. Another needs a name.")
+            _console().print(
+                f"{place} is a finished run: nothing to do. A new run needs another name."
+            )
             if read_status(run_dir).get("status") == FINISHED:
                 return metrics
             with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
@@ -65,10 +69,19 @@ def run(config: DictConfig) -> dict[str, Any]:
             return _run(config, run_dir)
 
 
+class _LastingConsole(Console):
+    """A screen whose end is no reason to end a run, as of `python train.py | head`."""
+
+    def on_broken_pipe(self) -> None:
+        """Writes no more."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _console() -> Console:
     """Makes the screen's; the jobs of a sweep leave it to `digits.sweeps.follow`."""
     quiet = not is_first_process() or HydraConfig.get().mode is RunMode.MULTIRUN
-    return Console(highlight=False, soft_wrap=True, quiet=quiet)
+    return _LastingConsole(highlight=False, soft_wrap=True, quiet=quiet)
 
 
 def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:

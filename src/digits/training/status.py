@@ -36,6 +36,8 @@ def recorded(run_dir: Path, config: Any) -> Iterator[None]:
         yield
         return
     status = {"status": RUNNING, "reason": "", "started": time.time(), "config": config}
+    if lengthened := _lengthened(run_dir, config):
+        status["lengthened"] = lengthened
     _write(run_dir, status)
     try:
         yield
@@ -51,6 +53,19 @@ def recorded(run_dir: Path, config: Any) -> Iterator[None]:
             raise DigitsError(f"{run_dir}: {why(error)}") from error
         raise
     _write(run_dir, status | {"status": FINISHED})
+
+
+def _lengthened(run_dir: Path, config: Any) -> list[int]:
+    """Returns the epochs that the run was planned for before, each time it was gone on with.
+
+    A learning rate that falls along another schedule makes it another training.
+    """
+    old = read_status(run_dir)
+    planned: list[int] = old.get("lengthened", [])
+    before = (old.get("config") or {}).get("trainer", {}).get("max_epochs")
+    if before != config["trainer"]["max_epochs"] and (run_dir / "checkpoints").exists():
+        planned = [*planned, before]
+    return planned
 
 
 def why(error: BaseException) -> str:
