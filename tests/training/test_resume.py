@@ -35,6 +35,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("resume=never", "holds a run already"),
         ("resume=must name=b", "does not exist"),
         ("trainer.max_epochs=2 model.hidden=[8]", "model.hidden=[16]"),
+        ("trainer.max_epochs=2 callbacks=ema", "callbacks.ema._target_=null"),
     ],
 )
 def test_other_options_are_refused_and_nothing_is_written(

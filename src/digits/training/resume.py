@@ -1,6 +1,6 @@
 """Whether a run directory can be gone on with; asked before anything is written to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,11 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
     old = dict(flat(recorded))
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     new = dict(flat(OmegaConf.to_container(own, resolve=True)))
+    free = tuple(f"{name}." for name in (*MAY_DIFFER, *_callbacks_of_ones_own(old | new)))
     differing = [
         key
         for key in sorted(old.keys() | new.keys())
-        if not f"{key}.".startswith(tuple(f"{name}." for name in MAY_DIFFER))
-        and old.get(key) != new.get(key)
+        if not f"{key}.".startswith(free) and old.get(key) != new.get(key)
     ]
     if differing:
         shown = ", ".join(f"{key}={_word(old.get(key))}" for key in differing[:3])
@@ -88,6 +88,17 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
             f"{run_dir} holds a run with {shown}{more}, which cannot go on with {given}; "
             "try the same options again, or another name=RUN"
         )
+
+
+def _callbacks_of_ones_own(values: Mapping[str, Any]) -> list[str]:
+    """Returns the keys of callbacks that come and go as you like; Lightning's change the result."""
+    return [
+        key.removesuffix("._target_")
+        for key, target in values.items()
+        if key.startswith("callbacks.")
+        and key.endswith("._target_")
+        and not str(target).startswith(("digits.", "pytorch_lightning."))
+    ]
 
 
 @contextmanager
