@@ -11,7 +11,7 @@ FILES = sorted(SRC.rglob("*.py"))
 
 HYDRA_MAY_BE_IN = [
     "digits/config/*.py",
-    "digits/sweeps/follow.py",
+    *("digits/sweeps/follow.py", "digits/sweeps/grid.py"),
     "hydra_plugins/digits_optuna/*.py",
     *(
         f"digits/search/{name}.py"
