@@ -262,7 +262,7 @@ def test_a_sweep_is_not_gone_on_with_as_a_search(
     folder.mkdir(parents=True)
     ended = train_here(tmp_path, *SEARCH, *TINY, LR, "name=mixed")
     assert ended.code == 1
-    assert "holds a sweep that is no search; try another name" in ended.stderr
+    assert "holds a sweep that is no search, or whose study.db is gone; try another" in ended.stderr
 
 
 def test_a_killed_search_ends_with_the_trials_asked_for_in_one_study(tmp_path: Path) -> None:

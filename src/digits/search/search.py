@@ -38,7 +38,10 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
     plan = read_plan(config, loader)
     sweep_dir = Path(config.hydra.sweep.dir)
     if not (sweep_dir / STUDY_FILE).exists() and any(sweep_dir.glob("*/.hydra")):
-        raise DigitsError(f"{sweep_dir} holds a sweep that is no search; try another name=SEARCH")
+        raise DigitsError(
+            f"{sweep_dir} holds a sweep that is no search, or whose {STUDY_FILE} is gone; "
+            "try another name=SEARCH"
+        )
     sweep_dir.mkdir(parents=True, exist_ok=True)
     shared = loader.load_sweep_config(config, plan.shared(config.hydra.runtime.choices))
     max_epochs, strategy = shared.trainer.max_epochs, str(shared.trainer.get("strategy"))

@@ -54,7 +54,7 @@ def _read(folder: Path) -> Job:
     try:
         return _read_files(folder)
     except DigitsError as error:
-        return Job(folder, {}, DAMAGED, str(error), {})
+        return Job(folder, {}, DAMAGED, f"{error}; delete that file", {})
 
 
 def _read_files(folder: Path) -> Job:
