@@ -5,13 +5,16 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from runs import REPO, train, train_py
+from torch import distributed
+from torch.multiprocessing.spawn import spawn
 
 from digits.errors import DigitsError
-from digits.training.processes import check_common_name
+from digits.training.processes import check_common_name, leave_together
 
 FEW = ("data=sample", "trainer.max_epochs=2", "schedule=constant")
 
@@ -65,6 +68,21 @@ def test_two_machines_train_together_through_torchrun(tmp_path: Path) -> None:
     assert "test" in outputs[0] and "accuracy" not in outputs[1]  # one process speaks for all
     metrics = json.loads((tmp_path / "outputs/runs/two-machines/metrics.json").read_text())
     assert (metrics["num_val"], metrics["num_test"]) == (500, 1000)
+
+
+def _leave(rank: int, folder: Path) -> None:
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    if rank == 0:
+        time.sleep(1)
+        (folder / "written").touch()
+    leave_together()
+    assert (folder / "written").exists() and not distributed.is_initialized()
+
+
+def test_no_process_leaves_before_the_first_one_has_written_all(tmp_path: Path) -> None:
+    spawn(_leave, (tmp_path,), nprocs=2)  # type: ignore[no-untyped-call]
 
 
 def test_processes_of_torchrun_need_a_common_name(monkeypatch: pytest.MonkeyPatch) -> None:

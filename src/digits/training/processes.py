@@ -1,5 +1,6 @@
 """Several processes that train one network together."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -44,6 +45,20 @@ def is_first_process() -> bool:
     """
     numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in numbers)
+
+
+def leave_together() -> None:
+    """Waits until all processes of this training are done, and closes what connects them.
+
+    A process that ends with open connections may be aborted by torch's threads, and Lightning kills
+    the first process, which writes the results, as soon as it sees another one end badly.
+    """
+    from torch import distributed  # late: the command line is checked before torch is imported
+
+    if distributed.is_available() and distributed.is_initialized():
+        with contextlib.suppress(RuntimeError):  # one of the others has failed, and said why
+            distributed.barrier()
+        distributed.destroy_process_group()
 
 
 def check_common_name(overrides: Sequence[str]) -> None:

@@ -24,7 +24,12 @@ from digits.training.checkpoints import read_checkpoint, read_newest
 from digits.training.curves import draw_loss_curves
 from digits.training.history import History
 from digits.training.predictions import write_predictions
-from digits.training.processes import is_first_process, needs_own_process, run_in_own_process
+from digits.training.processes import (
+    is_first_process,
+    leave_together,
+    needs_own_process,
+    run_in_own_process,
+)
 from digits.training.progress import TrainingProgress
 from digits.training.quiet import quieten_lightning
 from digits.training.report import read_metrics, relative, show_start, show_summary, write_metrics
@@ -66,7 +71,9 @@ def run(config: DictConfig) -> dict[str, Any]:
             with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
                 return metrics  # its status says finished again
         with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
-            return _run(config, run_dir)
+            metrics = _run(config, run_dir)
+    leave_together()
+    return metrics
 
 
 class _LastingConsole(Console):
