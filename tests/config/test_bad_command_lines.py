@@ -111,6 +111,7 @@ SWEEPS = [
     ("-m optim.lrr=0.1,0.2", "try optim.lr="),
     ("-m seed=range(-1,2)", "got -1; try seed=0"),
     ("-m model=glob(x*)", "model=glob(x*) names no value"),
+    ("model.dropout_rate=0.5", "try model=dropout model.dropout_rate=0.5"),
     ("-m optim=sgd,adam optim.momentum=0.8,0.9", "no key of optim=adam, but of optim=sgd"),
     ("-m optim.lr=interval(-1,1)", "got -1.0; try optim.lr=0.001"),
     ("-m seed=range(100) optim.lr=0.1,0", "got 0; try optim.lr=0.001"),

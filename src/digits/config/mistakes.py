@@ -157,11 +157,15 @@ class _Mistakes:
         yield f"{key} is no key of {self._of(group, config)}; {advice}"
 
     def _others(self, group: str, key: str, siblings: Sequence[str]) -> list[str]:
-        """Returns the options of the group that have the key, unless it is a slip of the pen."""
+        """Returns the options of the group that have the key, unless it is a slip of the pen.
+
+        That which is most like the option chosen, by its other keys, comes first.
+        """
         if group == "hydra" or any(likeness(key, each) > 0.8 for each in siblings):
             return []
-        options = self.options.get(group, [])
-        return [each for each in options if _has(self._compose([f"{group}={each}"]), key)]
+        options = {each: self._compose([f"{group}={each}"]) for each in self.options.get(group, [])}
+        found = [each for each, config in options.items() if _has(config, key)]
+        return sorted(found, key=lambda each: -len({*siblings} & {*self._names(options[each])}))
 
     def _of(self, group: str, config: DictConfig) -> str:
         choice = config.hydra.runtime.choices.get(group)
