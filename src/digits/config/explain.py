@@ -17,6 +17,7 @@ from digits.config.launchers import missing_extra
 from digits.config.mistakes import CONFIG_NAME, find_mistake
 from digits.config.sweep import WrongJob
 from digits.errors import DigitsError
+from digits.training.processes import is_first_process
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 """Faults of a disk and its rights, which are not ours."""
@@ -77,6 +78,8 @@ def _failed_jobs() -> list[str]:
 
 
 def _stop(code: int) -> NoReturn:
+    if not is_first_process():  # which would be killed if another one ended by a code of its own
+        sys.exit(0)
     word = "interrupted" if code == INTERRUPTED else "terminated"
     follow = sys.modules.get("digits.sweeps.follow")
     sweep = follow and follow.FollowSweep.sweep_dir

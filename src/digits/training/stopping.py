@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torchmetrics import Metric
@@ -31,8 +32,9 @@ class SafeStop(Callback):
     ends the run at once. What Lightning itself would save on a signal is the state
     of whatever moment it came in, within a stack or a validation, and cannot be gone on with.
 
-    Several processes that share an epoch are left to Lightning: they stop after a step, and go on
-    from the last epoch that was finished.
+    Several processes that share an epoch agree after each step whether one of them was told to stop
+    (Lightning would do so within the signal's handler, amid the exchange of gradients, where they
+    wait for each other for ever); they go on from the last epoch that was finished.
 
     Args:
         dirpath: where last.ckpt lies.
@@ -55,12 +57,13 @@ class SafeStop(Callback):
                 metric = getattr(pl_module, name)
                 for state, value in states.items():
                     setattr(metric, state, value.to(pl_module.device))
-        if trainer.world_size > 1 or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             return
         numbers = {signal.SIGINT, signal.SIGTERM}
-        numbers |= {number for number in REQUEUE if callable(signal.getsignal(number))}
-        if "SLURM_JOB_ID" in os.environ:
-            numbers.add(signal.SIGUSR1)
+        if trainer.world_size == 1:
+            numbers |= {number for number in REQUEUE if callable(signal.getsignal(number))}
+            if "SLURM_JOB_ID" in os.environ:
+                numbers.add(signal.SIGUSR1)
         self._previous = {number: signal.signal(number, self._receive) for number in numbers}
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -75,22 +78,23 @@ class SafeStop(Callback):
     ) -> None:
         """Saves, if it is time to, and stops, if that was asked for."""
         pending = isinstance(pl_module, Classifier) and pl_module.num_accumulated
-        if trainer.is_last_batch or pending or trainer.world_size > 1:
+        if trainer.is_last_batch or pending:
             return  # the epoch ends with a checkpoint; half a step's gradients are in none
-        if self._received or time.monotonic() - self._saved_at > self.interval_s:
+        alone = trainer.world_size == 1
+        if alone and (self._received or time.monotonic() - self._saved_at > self.interval_s):
             trainer.save_checkpoint(self.last)
             self._saved_at = time.monotonic()
-        self._stop()
+        self._stop(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops after the epoch before; its checkpoint has just been written."""
         self._saved_at = time.monotonic()
-        self._stop()
+        self._stop(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops after the last epoch, before the test."""
         self._restore()
-        self._stop()
+        self._stop(trainer)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -130,8 +134,20 @@ class SafeStop(Callback):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _stop(self) -> None:
-        number = self._received
+    def _agree(self, trainer: Trainer) -> int | None:
+        """Returns the signal to stop by; of several processes the first is the last to stop."""
+        if trainer.world_size == 1:
+            return self._received
+        own = torch.tensor(self._received or 0, device=trainer.strategy.root_device)
+        number = int(trainer.strategy.reduce(own, reduce_op="max"))
+        if not number:
+            return None
+        for process in getattr(trainer.strategy.launcher, "procs", []):
+            process.wait()  # Lightning kills this one when it sees another end in another way
+        return number if trainer.is_global_zero else signal.SIGTERM
+
+    def _stop(self, trainer: Trainer) -> None:
+        number = self._agree(trainer)
         if number is None:
             return
         self._restore()
