@@ -164,19 +164,20 @@ def test_a_signal_ends_the_run_with_a_checkpoint_of_that_moment(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("sweep", [(), ("-m",)], ids=["run", "sweep"])
 def test_processes_that_train_together_stop_together(
-    number: signal.Signals, code: int, tmp_path: Path
+    number: signal.Signals, code: int, sweep: tuple[str, ...], tmp_path: Path
 ) -> None:
-    options = (*LONG, "trainer=ddp", "trainer.max_epochs=300")
+    options = (*sweep, *LONG, "trainer=ddp", "trainer.max_epochs=300")
     stopped = start_and_signal(number, tmp_path, "", *options)
     assert stopped.returncode == code, stopped.stderr
-    assert stopped.stderr.count("goes on") == 1
+    assert stopped.stderr.splitlines()[-1].endswith("the same command with name=long goes on")
     left = subprocess.run(["pgrep", "-f", "train.py"], capture_output=True, text=True).stdout
     here = [each for each in left.split() if Path(f"/proc/{each}/cwd").resolve() == tmp_path]
     assert here == []  # every process has ended
-    run = tmp_path / "outputs" / "runs" / "long"
-    assert read_status(run)["status"] == STOPPED
-    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] > 0
+    (last,) = tmp_path.rglob("last.ckpt")
+    assert read_checkpoint(last)["global_step"] > 0
+    assert read_status(last.parents[1])["status"] == STOPPED
 
 
 def test_a_job_that_a_cluster_queues_again_goes_on(tmp_path: Path) -> None:

@@ -17,13 +17,10 @@ from digits.config.launchers import missing_extra
 from digits.config.mistakes import CONFIG_NAME, find_mistake
 from digits.config.sweep import WrongJob
 from digits.errors import DigitsError
-from digits.training.processes import is_first_process
+from digits.training.processes import INTERRUPTED, TERMINATED, is_first_process
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 """Faults of a disk and its rights, which are not ours."""
-
-INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes after SIGINT and SIGTERM: 128 and the signal's number."""
 
 
 @contextmanager

@@ -2,16 +2,21 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from threading import current_thread, main_thread
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from digits.errors import DigitsError
+
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after SIGINT and SIGTERM: 128 and the signal's number."""
 
 
 def needs_own_process(config: DictConfig) -> bool:
@@ -28,12 +33,31 @@ def needs_own_process(config: DictConfig) -> bool:
 def run_in_own_process(run_dir: Path) -> None:
     """Runs this job of a sweep as a single run, in a process of its own, into the same directory.
 
+    A signal to stop is handed on, and that process waited for: it writes a checkpoint first.
+
     Raises:
         DigitsError: that process failed; it has said why.
     """
+    from pytorch_lightning.utilities.exceptions import SIGTERMException  # late: takes seconds
+
     overrides = [line for line in HydraConfig.get().overrides.task if not line.startswith("name=")]
     places = [f"hydra.run.dir={run_dir}", f"name={run_dir.name}", "hydra.output_subdir=null"]
-    code = subprocess.call([sys.executable, sys.argv[0], *overrides, *places])
+    command = [sys.executable, sys.argv[0], *overrides, *places]
+    process = subprocess.Popen(command, process_group=0)  # Ctrl-C would reach it twice in ours
+    numbers = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
+    before = {
+        number: signal.signal(number, lambda number, _frame: process.send_signal(number))
+        for number in numbers
+    }
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code == TERMINATED:
+        raise SIGTERMException
     if code:
         raise DigitsError(f"the job in {run_dir} failed with exit code {code}; see above")
 
