@@ -73,6 +73,7 @@ VALUES = [
     ("data.batch_size=1.5", "got 1.5; try data.batch_size=64"),
     ("data.val_size=60000", "got 60000; try data.val_size=5000"),
     ("seed=4294967296", "got 4294967296; try seed=0"),
+    ("test=maybe", "one of true, false, got maybe; try test=true"),
     ("resume=maybe", "one of auto, must, never, got maybe; try resume=auto"),
     ("model.hidden=[]", "got []; try model.hidden=[128,64]"),
     ("model.hidden=128", "got 128; try model.hidden=[128,64]"),

@@ -58,4 +58,5 @@ def test_a_single_run_is_named_after_its_time_and_choices() -> None:
 def test_a_job_is_named_after_its_number_and_what_was_varied() -> None:
     assert name_of("model=dropout", "optim.lr=0.01", job=3) == "3_dropout_lr-0.01"
     assert name_of("model.hidden=[128,64]", job=0) == "0_hidden--128,64"
+    assert name_of("model=dropout", "test=false", job=3) == "3_dropout"  # tested there later
     assert PORTABLE.fullmatch(name_of("+model.path=a/b c", job=0))

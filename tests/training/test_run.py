@@ -174,6 +174,23 @@ def test_a_run_interrupted_before_its_test_is_tested_when_gone_on_with(
     assert_same_weights(run_dir / "model.pt", uninterrupted / "model.pt")
 
 
+def test_a_run_that_left_the_test_out_is_tested_by_the_same_command_without_that(
+    tmp_path: Path,
+) -> None:
+    options = (*SMALL, "trainer.max_epochs=2")
+    whole = train(tmp_path / "whole", *options)
+    chosen_by = train(tmp_path / "run", *options, "test=false")
+    assert chosen_by["val/accuracy"] == whole["val/accuracy"]
+    assert (chosen_by["test/accuracy"], chosen_by["num_test"]) == (None, 0)
+    assert not (tmp_path / "run" / "predictions.npz").exists()
+    assert not any(tag.startswith("test/") for tag in events(tmp_path / "run").Tags()["scalars"])
+
+    tested = train(tmp_path / "run", *options)
+    assert {**tested, "train_time_s": 0} == {**whole, "train_time_s": 0}
+    assert (tmp_path / "run" / "predictions.npz").exists()
+    assert train(tmp_path / "run", *options, "test=false") == tested  # nothing left to do
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_a_finished_run_can_be_given_more_epochs(schedule: str, tmp_path: Path) -> None:
     options = (*SMALL, f"schedule={schedule}")

@@ -20,7 +20,7 @@ from digits.run_files import (
 )
 
 CANNOT_CHANGE_A_RESULT = (
-    *("seed", "name", "resume", "debug", "logger", "hydra"),
+    *("seed", "name", "test", "resume", "debug", "logger", "hydra"),
     *("data.dir", "data.source", "data.mirrors", "trainer.profiler"),
 )
 """Keys (and all below them) that runs of one group may have other values of.

@@ -34,7 +34,7 @@ def job_name() -> str:
     parts = []
     for override in hydra.overrides.task:
         key, _, value = override.lstrip("+").partition("=")
-        if key == "name":  # of the whole sweep
+        if key in ("name", "test"):  # of the whole sweep; a job is tested in the same directory
             continue
         group = key in hydra.runtime.choices
         parts.append(value if group else f"{key.rpartition('.')[2]}-{value}")

@@ -40,6 +40,7 @@ STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_notebook", "ddp_find_unused_param
 
 RULES = [
     Rule("seed", any_of(NULL, SEED), "0"),
+    Rule("test", FLAG, "true"),
     Rule("resume", one_of("auto", "must", "never"), "auto"),
     Rule("name", FOLDER_NAME, "my-run"),
     Rule("data.dir", TEXT, "data"),
@@ -111,7 +112,7 @@ RULES = [
 ]
 
 REQUIRED = (
-    *("seed", "resume", "name", "norm", "norm.mean", "norm.std", "callbacks"),
+    *("seed", "test", "resume", "name", "norm", "norm.mean", "norm.std", "callbacks"),
     *("data", "data._target_", "data.batch_size", "model", "model._target_"),
     *("optim", "optim._target_", "schedule", "schedule._target_", "logger", "logger._target_"),
     *("trainer", "trainer._target_", "trainer.accelerator", "trainer.max_epochs"),

@@ -17,7 +17,7 @@ from digits.search.options import NUM_TRIALS, SearchOptions, read_options
 from digits.search.space import Choices, Dimension, dimension, num_values
 
 MAY_DIFFER = (
-    *("name", "resume", "data.dir", "data.mirrors", "logger"),
+    *("name", "test", "resume", "data.dir", "data.mirrors", "logger"),
     *("trainer.accelerator", "trainer.profiler"),
 )
 """Keys (and all below them) that a search may go on with other values of: no result depends on

@@ -66,6 +66,8 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
             f"{metrics[f'{part}/loss']:.4f}",
         )
     console.print(table)
+    if metrics["test/accuracy"] is None:
+        console.print("not tested; the same command without test=false tests this model")
     epochs = "1 epoch" if metrics["epochs"] == 1 else f"{metrics['epochs']} epochs"
     time = f"{epochs} in {metrics['train_time_s']:.1f} s"
     console.print(

@@ -16,6 +16,7 @@ from digits.training.status import read_status
 
 MAY_DIFFER = (
     "name",
+    "test",
     "resume",
     "data.dir",
     "data.source",

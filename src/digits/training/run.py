@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def run(config: DictConfig) -> dict[str, Any]:
             remove_parts(folder)
         check_resumable(run_dir, config)  # Hydra lets a sweep's jobs be checked only here
         metrics = read_metrics(run_dir)
-        if metrics and metrics["max_epochs"] == config.trainer.max_epochs:
+        if metrics and _is_done(metrics, config):
             place = relative(run_dir)
             _console().print(
                 f"{place} is a finished run: nothing to do. A new run needs another name."
@@ -74,6 +75,11 @@ def run(config: DictConfig) -> dict[str, Any]:
             metrics = _run(config, run_dir)
     leave_together()
     return metrics
+
+
+def _is_done(metrics: Mapping[str, Any], config: DictConfig) -> bool:
+    tested = metrics["test/accuracy"] is not None or not config.test
+    return tested and bool(metrics["max_epochs"] == config.trainer.max_epochs)
 
 
 class _LastingConsole(Console):
@@ -116,13 +122,14 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     if last is not None:
         console.print(f"resumed after step {resumed_at_step:,}, from checkpoints/{last.name}")
     trainer.fit(model, datamodule, ckpt_path=last)
-    metrics = {"seed": seed} | _test(trainer, model, datamodule, history)
+    metrics = {"seed": seed} | _test(trainer, model, datamodule, history, config.test)
 
     if trainer.is_global_zero:
         save_model(run_dir / "model.pt", model, datamodule)
-        assert datamodule.test is not None
-        tested = datamodule.test.labels[: len(model.test_logits)]
-        write_predictions(run_dir, model.test_logits, tested)
+        if config.test:
+            assert datamodule.test is not None
+            tested = datamodule.test.labels[: len(model.test_logits)]
+            write_predictions(run_dir, model.test_logits, tested)
         draw_loss_curves(run_dir)
         log_hyperparameters(trainer.logger, config, choices, metrics, trainer.global_step)
         write_metrics(run_dir, metrics)  # by which the run is finished: whatever is missing is made
@@ -131,7 +138,11 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
 
 
 def _test(
-    trainer: Trainer, model: Classifier, datamodule: MNISTDataModule, history: History
+    trainer: Trainer,
+    model: Classifier,
+    datamodule: MNISTDataModule,
+    history: History,
+    on_test_images: bool,
 ) -> dict[str, Any]:
     """Tests the checkpoint that validation chose, once, and collects what is known of the run."""
     checkpoint = trainer.checkpoint_callback
@@ -142,7 +153,9 @@ def _test(
         model.load_state_dict(content["state_dict"])
         best_epoch = content["epoch"] + 1
     validated = next((row for row in history.rows if row["epoch"] == best_epoch), {})
-    (tested,) = trainer.test(model, datamodule, verbose=False)
+    tested: Mapping[str, float] = {}
+    if on_test_images:
+        (tested,) = trainer.test(model, datamodule, verbose=False)
     metrics = {
         "dataset": datamodule.dataset,
         "epochs": trainer.current_epoch,
