@@ -15,7 +15,6 @@ from pytorch_lightning import Callback
 from runs import REPO, SMALL, PowerCutError, train, train_py
 
 from digits.training.checkpoints import read_checkpoint
-from digits.training.status import STOPPED, read_status
 
 logging.getLogger("tensorboard").setLevel(logging.ERROR)  # tells what it purges
 
@@ -161,23 +160,6 @@ def test_a_signal_ends_the_run_with_a_checkpoint_of_that_moment(
     assert differences(run.with_name("whole"), run) == []
     if number == signal.SIGUSR1:
         assert (tmp_path / "asked").read_text() == "requeue 123\n"
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("sweep", [(), ("-m",)], ids=["run", "sweep"])
-def test_processes_that_train_together_stop_together(
-    number: signal.Signals, code: int, sweep: tuple[str, ...], tmp_path: Path
-) -> None:
-    options = (*sweep, *LONG, "trainer=ddp", "trainer.max_epochs=300")
-    stopped = start_and_signal(number, tmp_path, "", *options)
-    assert stopped.returncode == code, stopped.stderr
-    assert stopped.stderr.splitlines()[-1].endswith("the same command with name=long goes on")
-    left = subprocess.run(["pgrep", "-f", "train.py"], capture_output=True, text=True).stdout
-    here = [each for each in left.split() if Path(f"/proc/{each}/cwd").resolve() == tmp_path]
-    assert here == []  # every process has ended
-    (last,) = tmp_path.rglob("last.ckpt")
-    assert read_checkpoint(last)["global_step"] > 0
-    assert read_status(last.parents[1])["status"] == STOPPED
 
 
 def test_a_job_that_a_cluster_queues_again_goes_on(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from digits.config.launchers import missing_extra
 from digits.config.mistakes import CONFIG_NAME, find_mistake
 from digits.config.sweep import WrongJob
 from digits.errors import DigitsError
-from digits.training.processes import INTERRUPTED, TERMINATED, is_first_process
+from digits.training.processes import OF_SWEEP, is_first_process
+from digits.training.signals import INTERRUPTED, TERMINATED, Terminated, listen, wait_for_end
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 """Faults of a disk and its rights, which are not ours."""
@@ -35,13 +36,15 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
     check_first()
     try:
+        listen()
         read_flags(config_dir)
         yield
     except KeyboardInterrupt:
         _stop(INTERRUPTED)
+    except Terminated:
+        _stop(TERMINATED)
     except (Exception, SystemExit) as stopped:
-        if type(stopped).__name__ == "SIGTERMException":  # Lightning's, with exit code 0
-            _stop(TERMINATED)
+        wait_for_end()
         if isinstance(stopped.__context__, KeyboardInterrupt):
             _stop(INTERRUPTED)
         # What the check before a run finds can leave Hydra only as the cause of a SystemExit.
@@ -77,6 +80,8 @@ def _failed_jobs() -> list[str]:
 def _stop(code: int) -> NoReturn:
     if not is_first_process():  # which would be killed if another one ended by a code of its own
         sys.exit(0)
+    if OF_SWEEP in os.environ:
+        sys.exit(code)
     word = "interrupted" if code == INTERRUPTED else "terminated"
     follow = sys.modules.get("digits.sweeps.follow")
     sweep = follow and follow.FollowSweep.sweep_dir

@@ -118,7 +118,7 @@ def make_trainer(
         config.logger, run_dir=str(run_dir), resumed_at_step=resumed_at_step, _convert_="all"
     )
     plugins: list[Any] = [AtomicCheckpointIO()]
-    if SLURMEnvironment.detect() and options.get("strategy", "auto") == "auto":
+    if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # SafeStop does it, between two steps
     defaults = {
         "default_root_dir": run_dir,
@@ -131,4 +131,6 @@ def make_trainer(
         "use_distributed_sampler": False,  # the data module shares an epoch among the processes
     }
     trainer: Trainer = instantiate(defaults | options, _convert_="object")
+    # Lightning's handler of SIGTERM exchanges tensors amid whatever the processes are exchanging.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer

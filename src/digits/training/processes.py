@@ -8,15 +8,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from threading import current_thread, main_thread
+from types import FrameType
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from digits.errors import DigitsError
+from digits.training.signals import INTERRUPTED, TERMINATED, Terminated
 
-INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes after SIGINT and SIGTERM: 128 and the signal's number."""
+OF_SWEEP = "DIGITS_JOB_OF_SWEEP"
+"""An environment variable: this run is a job of a sweep, which tells of it."""
 
 
 def needs_own_process(config: DictConfig) -> bool:
@@ -38,26 +40,28 @@ def run_in_own_process(run_dir: Path) -> None:
     Raises:
         DigitsError: that process failed; it has said why.
     """
-    from pytorch_lightning.utilities.exceptions import SIGTERMException  # late: takes seconds
-
     overrides = [line for line in HydraConfig.get().overrides.task if not line.startswith("name=")]
     places = [f"hydra.run.dir={run_dir}", f"name={run_dir.name}", "hydra.output_subdir=null"]
     command = [sys.executable, sys.argv[0], *overrides, *places]
-    process = subprocess.Popen(command, process_group=0)  # Ctrl-C would reach it twice in ours
+    told: list[int] = []
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        process.send_signal(number)
+
     numbers = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
-    before = {
-        number: signal.signal(number, lambda number, _frame: process.send_signal(number))
-        for number in numbers
-    }
+    # In our process group Ctrl-C would reach it twice.
+    process = subprocess.Popen(command, process_group=0, env=os.environ | {OF_SWEEP: "1"})
+    before = {number: signal.signal(number, tell) for number in numbers}
     try:
         code = process.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if code == INTERRUPTED:
+    if signal.SIGINT in told or code == INTERRUPTED:
         raise KeyboardInterrupt
-    if code == TERMINATED:
-        raise SIGTERMException
+    if told or code == TERMINATED:
+        raise Terminated(TERMINATED)
     if code:
         raise DigitsError(f"the job in {run_dir} failed with exit code {code}; see above")
 

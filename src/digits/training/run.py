@@ -26,6 +26,7 @@ from digits.training.curves import draw_loss_curves
 from digits.training.history import History
 from digits.training.predictions import write_predictions
 from digits.training.processes import (
+    OF_SWEEP,
     is_first_process,
     leave_together,
     needs_own_process,
@@ -35,6 +36,7 @@ from digits.training.progress import TrainingProgress
 from digits.training.quiet import quieten_lightning
 from digits.training.report import read_metrics, relative, show_start, show_summary, write_metrics
 from digits.training.resume import check_resumable, locked, resume_point
+from digits.training.signals import stop_if_told
 from digits.training.status import FINISHED, read_status, recorded
 from digits.training.tensorboard import log_hyperparameters
 from digits.training.tensorboard_pictures import TensorBoardPictures
@@ -52,6 +54,7 @@ def run(config: DictConfig) -> dict[str, Any]:
         DigitsError: the data, the configuration or the checkpoint to resume from cannot be used, or
             the loss diverged.
     """
+    stop_if_told()
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     if needs_own_process(config):
         run_in_own_process(run_dir)
@@ -93,7 +96,8 @@ class _LastingConsole(Console):
 
 def _console() -> Console:
     """Makes the screen's; the jobs of a sweep leave it to `digits.sweeps.follow`."""
-    quiet = not is_first_process() or HydraConfig.get().mode is RunMode.MULTIRUN
+    is_job = HydraConfig.get().mode is RunMode.MULTIRUN or OF_SWEEP in os.environ
+    quiet = not is_first_process() or is_job
     return _LastingConsole(highlight=False, soft_wrap=True, quiet=quiet)
 
 

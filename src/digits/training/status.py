@@ -13,6 +13,7 @@ from digits.config.explain import explain, first_line
 from digits.errors import DigitsError
 from digits.search.trial import Pruned
 from digits.training.processes import is_first_process
+from digits.training.signals import Terminated
 
 FILE = "status.json"
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
@@ -72,7 +73,7 @@ def why(error: BaseException) -> str:
     """Returns one line: what a user can mend, or else the error's kind and message."""
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         return INTERRUPTED
-    if type(error).__name__ == "SIGTERMException":  # Lightning's
+    if isinstance(error, Terminated):
         return TERMINATED
     if isinstance(error, SystemExit):
         return f"the code of the run ended the process with exit code {error.code}"

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torchmetrics import Metric
 
 from digits.models import Classifier
 from digits.training.checkpoints import LAST
+from digits.training.signals import TERMINATED, Terminated
 
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
 """What a job that shall be queued again may be told by."""
@@ -32,9 +32,8 @@ class SafeStop(Callback):
     ends the run at once. What Lightning itself would save on a signal is the state
     of whatever moment it came in, within a stack or a validation, and cannot be gone on with.
 
-    Several processes that share an epoch agree after each step whether one of them was told to stop
-    (Lightning would do so within the signal's handler, amid the exchange of gradients, where they
-    wait for each other for ever); they go on from the last epoch that was finished.
+    Several processes that share an epoch agree after each step whether one of them was told to
+    stop; they go on from the last epoch that was finished.
 
     Args:
         dirpath: where last.ckpt lies.
@@ -59,11 +58,11 @@ class SafeStop(Callback):
                     setattr(metric, state, value.to(pl_module.device))
         if threading.current_thread() is not threading.main_thread():
             return
-        numbers = {signal.SIGINT, signal.SIGTERM}
-        if trainer.world_size == 1:
-            numbers |= {number for number in REQUEUE if callable(signal.getsignal(number))}
-            if "SLURM_JOB_ID" in os.environ:
-                numbers.add(signal.SIGUSR1)
+        ends = (signal.SIGINT, signal.SIGTERM)
+        numbers = {number for number in ends if signal.getsignal(number) is not signal.SIG_IGN}
+        numbers |= {number for number in REQUEUE if callable(signal.getsignal(number))}
+        if "SLURM_JOB_ID" in os.environ:
+            numbers.add(signal.SIGUSR1)
         self._previous = {number: signal.signal(number, self._receive) for number in numbers}
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -99,8 +98,13 @@ class SafeStop(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Gives the signals back."""
+        """Gives the signals back, and ends the processes that this one started to train with it."""
         self._restore()
+        children = getattr(trainer.strategy.launcher, "procs", [])
+        started, children[:] = list(children), []  # Lightning kills us if it sees one of them end
+        for child in started:
+            child.kill()  # it may wait for us amid an exchange of tensors
+            child.wait()
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -132,7 +136,8 @@ class SafeStop(Callback):
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            if number not in REQUEUE or callable(handler):  # else a late one would kill the run
+                signal.signal(number, handler)
 
     def _agree(self, trainer: Trainer) -> int | None:
         """Returns the signal to stop by; of several processes the first is the last to stop."""
@@ -159,7 +164,7 @@ class SafeStop(Callback):
                 try:
                     handler(number, None)  # submitit's: queues the job again and leaves
                 except SystemExit as left:
-                    raise SIGTERMException(*left.args) from left
+                    raise Terminated(*left.args) from left
             else:
                 subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
-        raise SIGTERMException
+        raise Terminated(TERMINATED)
