@@ -136,8 +136,9 @@ class SafeStop(Callback):
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
-            if number not in REQUEUE or callable(handler):  # else a late one would kill the run
-                signal.signal(number, handler)
+            # A late one, to one of several processes, would kill it.
+            late = number in REQUEUE and not callable(handler)
+            signal.signal(number, signal.SIG_IGN if late else handler)
 
     def _agree(self, trainer: Trainer) -> int | None:
         """Returns the signal to stop by; of several processes the first is the last to stop."""
