@@ -28,9 +28,13 @@ class SlowTest(Callback):
 
 
 def stop(
-    folder: Path, when: Callable[[], object], number: signal.Signals, everyone: bool, *options: str
+    folder: Path,
+    when: Callable[[], object],
+    number: signal.Signals | None,
+    everyone: bool,
+    *options: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Starts a run of two processes, and signals the first one, or all, when `when()` is true."""
+    """Starts a run of two processes, and signals the first one, or all, once `when()` is true."""
     command = [sys.executable, str(REPO / "train.py"), *options]
     paths = os.pathsep.join([str(REPO / "src"), str(folder)])
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
@@ -49,7 +53,8 @@ def stop(
         deadline = time.monotonic() + 120
         while not when() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
-        (os.killpg if everyone else os.kill)(process.pid, number)
+        if number is not None:
+            (os.killpg if everyone else os.kill)(process.pid, number)
         _, stderr = process.communicate(timeout=120)
         return subprocess.CompletedProcess(command, process.returncode, "", stderr)
 
@@ -103,6 +108,28 @@ def test_processes_that_train_together_stop_together(
     if phase != "start":
         last = status.parent / "checkpoints" / "last.ckpt"
         assert read_checkpoint(last)["global_step"] > 0
+
+
+def test_a_run_of_which_a_process_was_killed_says_so_in_one_line(tmp_path: Path) -> None:
+    def second_was_killed() -> bool:
+        if not list(tmp_path.rglob("last.ckpt")):
+            return False
+        (second,) = (
+            each
+            for each in processes(tmp_path)
+            if b"\0LOCAL_RANK=1\0" in Path(f"/proc/{each}/environ").read_bytes()
+        )
+        os.kill(int(second), signal.SIGKILL)
+        return True
+
+    options = (*SHARED, "trainer.max_epochs=300")
+    stopped = stop(tmp_path, second_was_killed, None, False, *options)
+    assert stopped.returncode == 1
+    assert stopped.stderr.splitlines()[-1].startswith(
+        "error: a process that shared this run was killed by signal 9; the same command"
+    )
+    assert "Traceback" not in stopped.stderr
+    assert processes(tmp_path) == []
 
 
 def test_what_shares_a_run_with_a_killed_process_ends_with_it(tmp_path: Path) -> None:

@@ -107,10 +107,10 @@ def read_run(path: Path) -> Run:
     if planned is not None and planned != trained:
         raise DigitsError(f"not finished (it goes on from {trained} epochs to {planned})")
 
+    if metrics["test/accuracy"] is None:
+        raise DigitsError("not tested; the run's own command without test=false tests it")
     predictions = read_predictions(path)
     labels, correct = predictions.labels, predictions.labels == predictions.predicted
-    if metrics["test/accuracy"] is None or len(labels) == 0:
-        raise DigitsError("it was not tested")
     tested = round(metrics["test/accuracy"] * metrics["num_test"])
     if (metrics["num_test"], tested) != (len(labels), correct.sum()):
         raise DigitsError("predictions.npz is of another test than metrics.json")

@@ -18,7 +18,7 @@ from digits.config.mistakes import CONFIG_NAME, find_mistake
 from digits.config.sweep import WrongJob
 from digits.errors import DigitsError
 from digits.training.processes import OF_SWEEP, is_first_process
-from digits.training.signals import INTERRUPTED, TERMINATED, Terminated, listen, wait_for_end
+from digits.training.signals import INTERRUPTED, TERMINATED, Terminated, listen
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 """Faults of a disk and its rights, which are not ours."""
@@ -44,7 +44,6 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
     except Terminated:
         _stop(TERMINATED)
     except (Exception, SystemExit) as stopped:
-        wait_for_end()
         if isinstance(stopped.__context__, KeyboardInterrupt):
             _stop(INTERRUPTED)
         # What the check before a run finds can leave Hydra only as the cause of a SystemExit.

@@ -12,6 +12,8 @@ def difference(evaluation: Evaluation) -> str:
     """
     metrics = read_metrics(run_directory(evaluation.file))
     recorded = metrics.get(f"{evaluation.part}/accuracy") if metrics else None
+    if metrics and recorded is None and evaluation.part == "test":
+        return "the run has left the test out: metrics.json has nothing to compare with"
     if recorded is None or evaluation.file.name != "model.pt":
         return "no metrics.json tells of this file: nothing to compare with"
     if recorded == evaluation.accuracy:

@@ -51,8 +51,9 @@ class FollowSweep(Callback):
         number = _num_jobs(config)
         sweep_dir = FollowSweep.sweep_dir = Path(config.hydra.sweep.dir).absolute()
         sweep_dir.mkdir(parents=True, exist_ok=True)
-        done = sum(job.status == FINISHED for job in write_leaderboard(sweep_dir))
+        done = sum(_is_done(job, config.test) for job in write_leaderboard(sweep_dir))
         started = {"num_jobs": number, "done": done, "time": time.time(), "asked": asked(config)}
+        started["test"] = config.test
         write_atomically(sweep_dir / STARTED, json.dumps(started).encode())
         resumed = f", {done} of them finished already" if done else ""
         _console().print(f"[bold]{number} jobs{resumed}[/bold]: {relative(sweep_dir)}")
@@ -126,8 +127,18 @@ def _num_jobs(config: DictConfig) -> int:
     return math.prod(len(values(override)) for override in parser.parse_overrides(lines))
 
 
+def _is_done(job: Job, test: bool) -> bool:
+    """Whether the sweep has nothing left to do for a job; it may still be tested."""
+    tested = job.metrics.get("test/accuracy") is not None
+    return job.status == FINISHED and (tested or not test)
+
+
 def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
-    ended = [each for each in jobs if each.status not in ("", "running")]
+    ended = [
+        each
+        for each in jobs
+        if each.status not in ("", RUNNING, FINISHED) or _is_done(each, started.get("test", True))
+    ]
     width = len(str(started["num_jobs"]))
     head = f"job {len(ended):>{width}} of {started['num_jobs']}  {job.path.name:<40}"
     if job.accuracy is None:

@@ -67,8 +67,9 @@ def run(config: DictConfig) -> dict[str, Any]:
         metrics = read_metrics(run_dir)
         if metrics and _is_done(metrics, config):
             place = relative(run_dir)
+            untested = ", not tested" if metrics["test/accuracy"] is None else ""
             _console().print(
-                f"{place} is a finished run: nothing to do. A new run needs another name."
+                f"{place} is a finished run{untested}: nothing to do. A new run needs another name."
             )
             if read_status(run_dir).get("status") == FINISHED:
                 return metrics

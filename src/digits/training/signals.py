@@ -2,10 +2,11 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after SIGINT and SIGTERM: 128 and the signal's number."""
@@ -60,6 +61,20 @@ def wait_for_end() -> None:
     """
     if is_governed():
         time.sleep(2)
+
+
+def end(child: subprocess.Popen[Any], patience_s: float) -> int | None:
+    """Kills a process that may wait for this one amid an exchange of tensors.
+
+    Returns:
+        Its exit code, if it has ended by itself or does so within `patience_s`.
+    """
+    try:
+        return child.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+        return None
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

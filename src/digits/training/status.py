@@ -13,7 +13,7 @@ from digits.config.explain import explain, first_line
 from digits.errors import DigitsError
 from digits.search.trial import Pruned
 from digits.training.processes import is_first_process
-from digits.training.signals import Terminated
+from digits.training.signals import Terminated, wait_for_end
 
 FILE = "status.json"
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
@@ -34,7 +34,11 @@ def recorded(run_dir: Path, config: Any) -> Iterator[None]:
         config: the run's configuration, as plain values; kept for whoever goes on with the run.
     """
     if not is_first_process():
-        yield
+        try:
+            yield
+        except Exception:
+            wait_for_end()
+            raise
         return
     status = {"status": RUNNING, "reason": "", "started": time.time(), "config": config}
     if lengthened := _lengthened(run_dir, config):

@@ -13,9 +13,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torchmetrics import Metric
 
+from digits.errors import DigitsError
 from digits.models import Classifier
 from digits.training.checkpoints import LAST
-from digits.training.signals import TERMINATED, Terminated
+from digits.training.signals import TERMINATED, Terminated, end
 
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
 """What a job that shall be queued again may be told by."""
@@ -98,13 +99,20 @@ class SafeStop(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Gives the signals back, and ends the processes that this one started to train with it."""
+        """Gives the signals back, and ends the processes that this one started to train with it.
+
+        Raises:
+            DigitsError: one of them had ended by itself, so that the connection to it broke.
+        """
         self._restore()
         children = getattr(trainer.strategy.launcher, "procs", [])
         started, children[:] = list(children), []  # Lightning kills us if it sees one of them end
-        for child in started:
-            child.kill()  # it may wait for us amid an exchange of tensors
-            child.wait()
+        codes = [end(child, patience_s=isinstance(exception, RuntimeError)) for child in started]
+        if lost := next(filter(None, codes), None):
+            how = f"was killed by signal {-lost}" if lost < 0 else f"failed with exit code {lost}"
+            raise DigitsError(
+                f"a process that shared this run {how}; the same command with its name goes on"
+            ) from exception
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
