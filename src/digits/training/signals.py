@@ -32,8 +32,7 @@ def listen() -> None:
         return
     if "SUBMITIT_EXECUTOR" not in os.environ:  # which listens itself
         signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of `nohup` and `&`
-        signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGINT, _stop)  # also where a script's `&` would have it ignored
 
 
 def stop_if_told() -> None:

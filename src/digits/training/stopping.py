@@ -16,7 +16,7 @@ from torchmetrics import Metric
 from digits.errors import DigitsError
 from digits.models import Classifier
 from digits.training.checkpoints import LAST
-from digits.training.signals import TERMINATED, Terminated, end
+from digits.training.signals import TERMINATED, Terminated, end, is_governed
 
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
 """What a job that shall be queued again may be told by."""
@@ -57,10 +57,9 @@ class SafeStop(Callback):
                 metric = getattr(pl_module, name)
                 for state, value in states.items():
                     setattr(metric, state, value.to(pl_module.device))
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() or is_governed():
             return
-        ends = (signal.SIGINT, signal.SIGTERM)
-        numbers = {number for number in ends if signal.getsignal(number) is not signal.SIG_IGN}
+        numbers = {signal.SIGINT, signal.SIGTERM}
         numbers |= {number for number in REQUEUE if callable(signal.getsignal(number))}
         if "SLURM_JOB_ID" in os.environ:
             numbers.add(signal.SIGUSR1)
