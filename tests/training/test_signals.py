@@ -110,7 +110,7 @@ def test_processes_that_train_together_stop_together(
         assert read_checkpoint(last)["global_step"] > 0
 
 
-def test_a_run_of_which_a_process_was_killed_says_so_in_one_line(tmp_path: Path) -> None:
+def test_a_run_of_which_a_process_was_killed_says_so_without_a_traceback(tmp_path: Path) -> None:
     def second_was_killed() -> bool:
         if not list(tmp_path.rglob("last.ckpt")):
             return False

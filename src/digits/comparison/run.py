@@ -111,6 +111,8 @@ def read_run(path: Path) -> Run:
         raise DigitsError("not tested; the run's own command without test=false tests it")
     predictions = read_predictions(path)
     labels, correct = predictions.labels, predictions.labels == predictions.predicted
+    if len(labels) == 0:
+        raise DigitsError("it was not tested")
     tested = round(metrics["test/accuracy"] * metrics["num_test"])
     if (metrics["num_test"], tested) != (len(labels), correct.sum()):
         raise DigitsError("predictions.npz is of another test than metrics.json")
