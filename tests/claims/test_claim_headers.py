@@ -55,6 +55,13 @@ def test_a_claim_over_one_seed_has_no_spread(tmp_path: Path) -> None:
     assert (claim.seeds, claim.std) == ((7,), None)
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(DigitsError, match=r"bad\.yaml is not UTF-8 text"):
+        read_claim(path)
+
+
 def test_claims_with_a_name_are_left_to_others(tmp_path: Path) -> None:
     other = ("# claim cnn_ensemble: digits evaluate a b", "# test/accuracy: as you like")
     assert read_claim(header(tmp_path, *other)) is None

@@ -1,6 +1,7 @@
 """`digits claims` on a small experiment, in a folder with train.py and conf/ of its own."""
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -134,6 +135,24 @@ def test_runs_of_another_command_are_refused(here: Path, capfd: pytest.CaptureFi
     multirun.write_text(yaml.dump({"hydra": {"overrides": {"task": task}}}))
     assert digits_claims("tiny") == 1
     assert "holds runs of another command than the claim's; try --rerun" in capfd.readouterr().out
+
+
+def test_runs_of_mnist_are_kept_where_it_cannot_be_had(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(0)
+    Path("outputs", "claims", "tiny", "0_made", "metrics.json").write_text(
+        json.dumps({"dataset": "mnist", "test/accuracy": 0.99})
+    )
+
+    def fail(*_: object) -> None:
+        raise DigitsError("no network; try later")
+
+    monkeypatch.setenv("DIGITS_DATA", str(here / "nothing"))
+    monkeypatch.setattr("digits.data.mnist.fetch", fail)
+    assert digits_claims("tiny", "--rerun") == 1
+    assert "no network; try later" in capfd.readouterr().out
+    assert Path("outputs", "claims", "tiny", "0_made", "metrics.json").exists()
 
 
 def test_long_claims_are_left_out_and_named(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,10 @@ def read_claim(path: Path) -> Claim | None:
     Raises:
         DigitsError: its lines are not as they should be.
     """
-    lines = path.read_text().splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DigitsError(f"{path} is not UTF-8 text: {error}; try to save it as such") from error
     places = [place for place, line in enumerate(lines) if line.startswith(COMMAND)]
     if not places:
         return None

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digits.claims.header import Claim
-from digits.data.files import SAMPLE
+from digits.data.files import MNIST, SAMPLE
 from digits.errors import DigitsError
+from digits.exploration.options import default_folder
 from digits.run_files import read_options
 from digits.sweeps.jobs import Job, read_jobs
 from digits.training.status import FINISHED
@@ -28,13 +29,18 @@ def rerun(claim: Claim, anew: bool) -> int:
         How many runs were finished before, and so were not trained again.
 
     Raises:
-        DigitsError: the command failed, or the runs that are there are of another one.
+        DigitsError: the command failed, the runs that are there are of another one, or MNIST cannot
+            be had; then nothing is deleted.
     """
     folder = FOLDER / claim.experiment
-    if anew and folder.exists():
-        shutil.rmtree(folder)
     # A name in the command, if there is one, would be that of the claim's first sweep.
     words = [word for word in claim.command if not word.startswith("name=")]
+    if anew and folder.exists():
+        if any(job.metrics.get("dataset") == MNIST for job in finished_jobs(folder)):
+            from digits.data.mnist import prepare  # takes seconds
+
+            prepare(default_folder(), "download")  # lest they make way for runs of the sample
+        shutil.rmtree(folder)
     words.append(f"name={claim.experiment}")
     _check_same_command(folder, words)
     num_finished = len(finished_jobs(folder))
