@@ -117,7 +117,7 @@ def digits(setting: Setting, num_epochs: int, turn: Turn) -> None:
         screen = Console(file=io.StringIO(), force_terminal=True)
         pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=False))
         callbacks = [_TakeTurns(turn), History(run_dir), pictures, TrainingProgress(screen)]
-        trainer = make_trainer(config, run_dir, callbacks, resumed_at_step=None)
+        trainer = make_trainer(config, run_dir, callbacks)
         torch.manual_seed(0)
         trainer.fit(make_model(config, 0), make_datamodule(config, 0, trainer))
 

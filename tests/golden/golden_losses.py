@@ -77,7 +77,7 @@ def compute(experiment: str, *overrides: str) -> list[float]:
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(F, "dropout", dropout_by_rand):
         seed_everything(SEED, verbose=False)
         model = make_model(config, SEED)
-        trainer = make_trainer(config, Path(folder), [], None)
+        trainer = make_trainer(config, Path(folder), [])
         trainer.loggers = [logger]
         trainer.fit(model, make_datamodule(config, SEED, trainer))
     assert trainer.global_step == NUM_STEPS

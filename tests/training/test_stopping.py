@@ -13,6 +13,7 @@ import pytest
 from kills import SETTINGS, differences, kill_and_resume
 from pytorch_lightning import Callback
 from runs import REPO, SMALL, PowerCutError, train, train_py
+from tensorboard.summary.writer import event_file_writer  # type: ignore[import-untyped]
 
 from digits.training.checkpoints import read_checkpoint
 
@@ -82,6 +83,24 @@ def test_a_power_cut_when_results_are_written_changes_nothing(
         with pytest.raises(PowerCutError):
             train(tmp_path / "cut", *SMALL, *ADAM, "trainer.max_epochs=2")
     train(tmp_path / "cut", *SMALL, *ADAM, "trainer.max_epochs=2")
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
+def test_a_power_cut_at_the_first_checkpoint_leaves_no_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: Any, **__: Any) -> None:
+        raise PowerCutError
+
+    options = (*SMALL, *ADAM, "trainer.max_epochs=2")
+    train(tmp_path / "whole", *options)
+    # The number that tells apart what one process begins in one second: 9, then 10.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(9))
+    with monkeypatch.context() as patch:
+        patch.setattr("pytorch_lightning.Trainer.save_checkpoint", cut)
+        with pytest.raises(PowerCutError):
+            train(tmp_path / "cut", *options)
+    train(tmp_path / "cut", *options)
     assert differences(tmp_path / "whole", tmp_path / "cut") == []
 
 

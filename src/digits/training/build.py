@@ -88,7 +88,7 @@ def _devices(devices: Any, accelerator: str) -> Any:
 
 
 def make_trainer(
-    config: DictConfig, run_dir: Path, callbacks: list[Callback], resumed_at_step: int | None
+    config: DictConfig, run_dir: Path, callbacks: list[Callback], resumed_at_step: int = 0
 ) -> Trainer:
     """Makes Lightning's Trainer, with all that writes into the run directory.
 

@@ -111,7 +111,7 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
         last, checkpoint, damage = read_newest(run_dir, config.trainer.max_epochs)
         if damage:
             _log.warning(damage)
-    resumed_at_step = checkpoint.get("global_step")
+    resumed_at_step = checkpoint.get("global_step", 0)
 
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
     seed_everything(seed, verbose=False)

@@ -1,6 +1,8 @@
 """The run's curves for TensorBoard."""
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -23,14 +25,14 @@ class TensorBoard(TensorBoardLogger):
 
     Args:
         run_dir: where the event files go; TensorBoard shows the run under this folder's name.
-        resumed_at_step: TensorBoard forgets what an interrupted run had logged from this step on.
+        resumed_at_step: TensorBoard forgets what an interrupted run had logged from this step on;
+            0 where training begins, which an interrupted run may have done before.
         projector: whether to add the test images' embeddings for its Projector, which takes some
             seconds.
     """
 
-    def __init__(
-        self, run_dir: str, resumed_at_step: int | None = None, projector: bool = False
-    ) -> None:
+    def __init__(self, run_dir: str, resumed_at_step: int = 0, projector: bool = False) -> None:
+        _wait_for_a_later_name(Path(run_dir))
         super().__init__(
             run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at_step
         )
@@ -88,3 +90,13 @@ def log_hyperparameters(
     }
     logger.log_hyperparams(groups | values, final, step)
     logger.experiment.close()
+
+
+def _wait_for_a_later_name(run_dir: Path) -> None:
+    """Waits for up to a second where an event file of this second lies there.
+
+    TensorBoard reads a run's files in the order of their names, which hold the second of their
+    beginning and then a number without leading zeros: 10 comes before 9.
+    """
+    seconds = [int(path.name.split(".")[3]) for path in run_dir.glob("events.out.tfevents.*")]
+    time.sleep(min(max(max(seconds, default=0) + 1 - time.time(), 0), 1))
