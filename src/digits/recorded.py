@@ -66,7 +66,8 @@ def saved_file(path: Path) -> Path:
     last = path / "checkpoints" / "last.ckpt"
     if last.exists():
         raise DigitsError(f"{path} is a run that has not come to its end; try {last}")
-    raise DigitsError(f"{path} is no run directory: it holds no model.pt; try outputs/runs/NAME")
+    inside = min(path.glob("*/model.pt"), default=Path("outputs", "runs", "NAME", "model.pt"))
+    raise DigitsError(f"{path} is no run directory: it holds no model.pt; try {inside.parent}")
 
 
 def run_directory(path: Path) -> Path:

@@ -78,6 +78,7 @@ def test_claims_with_a_name_are_left_to_others(tmp_path: Path) -> None:
         ([COMMAND, RESULT.replace("%", "percent")], "must be written as"),
         ([COMMAND, RESULT.replace("2026-11-23", "today")], "must be written as"),
         ([COMMAND, RESULT.replace("97.51", "98")], "must be written as"),
+        ([COMMAND, RESULT.replace("97.51", "197.51")], "must be at most 100 %, got 197.51"),
         ([COMMAND, RESULT.replace(" ± 0.10", "")], "± is for two seeds or more"),
         ([COMMAND, RESULT.replace("5 seeds", "3 seeds")], "over 3 seeds, and its command has 5"),
         ([COMMAND.replace("=quick", "=slow"), RESULT], "must name the file and its seeds"),

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from runs import REPO
 
-from digits.claims.header import Claim, read_claims
+from digits.claims.header import Claim, find_claim, read_claims
 from digits.claims.rerun import finished_jobs, read_runs
 from digits.commands import claims
 from digits.errors import DigitsError
@@ -59,9 +59,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def tiny() -> Claim:
-    claim = read_claims()["tiny"]
-    assert claim is not None
-    return claim
+    return find_claim(read_claims(), "tiny")
 
 
 def make_run(seed: int, source: str = "sample") -> None:
@@ -93,10 +91,27 @@ def test_a_claim_is_trained_again_and_judged(here: Path, capfd: pytest.CaptureFi
     screen = capfd.readouterr().out
     assert screen.startswith("left out: original")
     assert "2 jobs, 2 of them finished already" in screen
+    assert "job 2 of 2" not in screen
     assert "tiny holds: claimed " in screen
     assert "2 of these runs were there already" in screen
+
+
+def test_a_wrong_header_leaves_the_others_alone(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert digits_claims() == 0
-    assert f" {jobs[0].metrics['num_parameters']:,} " in capfd.readouterr().out
+    wrong = Path("conf", "experiment", "wrong.yaml")
+    wrong.write_text("# claim: python train.py\n")
+    assert digits_claims() == 1
+    screen = capfd.readouterr().out
+    assert "99.00 ± 0.01 %" in screen and "wrong header" in screen
+    assert f"error: {wrong}: the claim's command must name the file and its seeds" in screen
+    make_run(0)
+    make_run(1)
+    assert digits_claims("--all") == 1
+    assert f"error: {wrong}: " in capfd.readouterr().out
+    with pytest.raises(DigitsError, match="must name the file and its seeds"):
+        digits_claims("wrong")
 
 
 def test_a_command_that_fails_is_told(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

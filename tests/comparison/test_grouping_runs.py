@@ -65,6 +65,10 @@ def test_what_changes_a_result_makes_another_group(tmp_path: Path, other: Made) 
             ["baseline", "dropout", "baseline+sgd"],
         ),
         ([{}, {"choices": {"optim": "sgd"}}], ["adam", "sgd"]),
+        (
+            [{"choices": {"augment": "none"}}, {"choices": {"augment": "elastic"}}],
+            ["augment=none", "elastic"],
+        ),
         ([{"choices": IMPROVED}], ["dropout+sgd+exact"]),
         ([{}], ["baseline"]),
         ([{}, {"values": {"optim.lr": 0.01}}], ["baseline", "lr=0.01"]),

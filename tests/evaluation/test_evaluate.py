@@ -103,4 +103,8 @@ def test_what_is_no_run_is_told_in_one_line(
     assert main(["evaluate", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "no run directory" in error
+    (tmp_path / "0_seed-0").mkdir()
+    (tmp_path / "0_seed-0" / "model.pt").touch()
+    assert main(["evaluate", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.endswith(f"try {tmp_path / '0_seed-0'}\n")
     assert error.count("\n") == 1

@@ -59,6 +59,23 @@ def test_groups_are_means_and_sample_deviations_over_seeds(sweep: Path) -> None:
     )
 
 
+def test_a_sweep_of_seeds_alone_is_called_by_its_name(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        add_job(tmp_path / "five", seed, {"model": "wide", "seed": seed}, val=0.98)
+    write_leaderboard(tmp_path / "five")
+    assert "| 1 | five | 2 |" in (tmp_path / "five" / "leaderboard.md").read_text()
+
+
+def test_none_and_false_are_called_with_their_key(tmp_path: Path) -> None:
+    for number, (augment, test) in enumerate([("none", "false"), ("elastic", "true")]):
+        options = {"augment": augment, "test": test, "model.max_norm": number}
+        add_job(tmp_path / "s", number, options, val=0.98)
+    assert {group.name for group in groups(read_jobs(tmp_path / "s"))} == {
+        "augment none, test false, max_norm 0",
+        "elastic, test true, max_norm 1",
+    }
+
+
 def test_the_table_has_a_row_for_each_job_ranked_by_validation(sweep: Path) -> None:
     write_leaderboard(sweep)
     with (sweep / "leaderboard.csv").open(newline="") as file:

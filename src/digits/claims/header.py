@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,28 +56,40 @@ class Claim:
         return self.time_s * len(self.seeds)
 
 
-def read_claims() -> dict[str, Claim | None]:
-    """Reads the headers of all experiment files here; `None` where there is no claim yet.
+def read_claims() -> dict[str, Claim | DigitsError | None]:
+    """Reads the headers of all experiment files here.
+
+    Returns:
+        By the names of the files; `None` where there is no claim yet, and an error where a header
+        is not as it should be.
 
     Raises:
-        DigitsError: this is not the folder of train.py, or a header is not as it should be.
+        DigitsError: this is not the folder of train.py.
     """
     if not (FOLDER.is_dir() and Path("train.py").is_file()):
         raise DigitsError(
             f"there is no train.py with {FOLDER} here; try it in the folder of train.py"
         )
-    return {path.stem: read_claim(path) for path in sorted(FOLDER.glob("*.yaml"))}
+    claims: dict[str, Claim | DigitsError | None] = {}
+    for path in sorted(FOLDER.glob("*.yaml")):
+        try:
+            claims[path.stem] = read_claim(path)
+        except DigitsError as error:
+            claims[path.stem] = error
+    return claims
 
 
-def find_claim(claims: dict[str, Claim | None], name: str) -> Claim:
+def find_claim(claims: Mapping[str, Claim | DigitsError | None], name: str) -> Claim:
     """Returns the claim of an experiment.
 
     Raises:
-        DigitsError: there is no such experiment, or it has no claim yet.
+        DigitsError: there is no such experiment, it has no claim yet, or a wrong one.
     """
     if name not in claims:
         raise DigitsError(f"there is no experiment {name}; {suggestion(name, claims)}")
     claim = claims[name]
+    if isinstance(claim, DigitsError):
+        raise claim
     if claim is None:
         raise DigitsError(
             f"{FOLDER / name}.yaml has no claim yet; try two lines in its header: "
@@ -112,6 +125,11 @@ def read_claim(path: Path) -> Claim | None:
         raise DigitsError(
             f"{path}, line {places[0] + 2}: the claim's result must be written as '{EXAMPLE}', "
             f"got {line!r}"
+        )
+    if float(found["mean"]) > 100:
+        raise DigitsError(
+            f"{path}, line {places[0] + 2}: the accuracy must be at most 100 %, got "
+            f"{found['mean']}; try the one that was measured"
         )
     if int(found["num_seeds"]) != len(seeds):
         raise DigitsError(

@@ -4,24 +4,24 @@ from collections.abc import Mapping
 
 from digits.claims.header import Claim
 from digits.claims.judge import LARGE, LEVEL, UNKNOWN, Judgement
-from digits.claims.rerun import FOLDER, finished_jobs
 from digits.comparison.difference import p_text
+from digits.errors import DigitsError
 from digits.pages.page import Table
 
 NOTHING = "\u2013"
 
 
-def claim_table(claims: Mapping[str, Claim | None]) -> Table:
+def claim_table(claims: Mapping[str, Claim | DigitsError | None]) -> Table:
     """Makes the table of all experiment files; what is not known is a dash."""
     rows = []
     for name, claim in claims.items():
-        if claim is None:
-            rows.append((name, NOTHING, "no claim yet", *[NOTHING] * 3))
+        if not isinstance(claim, Claim):
+            rows.append((name, "wrong header" if claim else "no claim yet", *[NOTHING] * 3))
             continue
         accuracy = accuracy_text(claim.mean, claim.std)
         time = f"{claim.time_s:,.1f} s"
-        rows.append((name, _parameters(name), accuracy, str(len(claim.seeds)), time, claim.date))
-    columns = ("experiment", "parameters", "test accuracy", "seeds", "time of a run", "date")
+        rows.append((name, accuracy, str(len(claim.seeds)), time, claim.date))
+    columns = ("experiment", "test accuracy", "seeds", "time of a run", "date")
     return Table(columns, rows)
 
 
@@ -55,12 +55,6 @@ def sentences(judgement: Judgement) -> list[str]:
     if found.noticed > LARGE:
         lines[-1] += ": so wide an interval says little; more seeds say more"
     return lines
-
-
-def _parameters(name: str) -> str:
-    jobs = finished_jobs(FOLDER / name)
-    number = jobs[0].metrics.get("num_parameters") if jobs else None
-    return NOTHING if number is None else f"{number:,}"
 
 
 def _points(difference: float) -> str:

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Lists, or trains and judges."""
     from rich.console import Console
 
-    from digits.claims.header import find_claim, read_claims
+    from digits.claims.header import Claim, find_claim, read_claims
     from digits.claims.report import claim_table, duration
     from digits.pages.page import show_table
 
@@ -57,11 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.all and arguments.names:
         raise DigitsError("--all goes without names; try one of them")
     claims = read_claims()
+    wrong = [f"error: {each}" for each in claims.values() if isinstance(each, DigitsError)]
     if arguments.all:
-        known = {name: claim for name, claim in claims.items() if claim}
+        known = {name: claim for name, claim in claims.items() if isinstance(claim, Claim)}
         chosen = [claim for claim in known.values() if claim.total_time_s < LONGEST_S]
         left_out = [
-            f"{name} ({duration(known[name].total_time_s) if name in known else 'no claim yet'})"
+            f"{name} ({duration(known[name].total_time_s) if name in known else 'no claim'})"
             for name in claims
             if name not in {claim.experiment for claim in chosen}
         ]
@@ -69,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(f"left out: {', '.join(left_out)}")
         if not chosen:
             raise DigitsError("no claim takes less than ten minutes; try digits claims NAME")
-        return _judge(console, chosen, arguments.rerun)
+        code = _judge(console, chosen, arguments.rerun)
+        console.print("\n".join(wrong), end="\n" if wrong else "")
+        return 1 if wrong else code
     if arguments.names:
         names = list(dict.fromkeys(arguments.names))
         return _judge(console, [find_claim(claims, name) for name in names], arguments.rerun)
@@ -77,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise DigitsError("--rerun needs to know what; try digits claims NAME --rerun, or --all")
     show_table(console, claim_table(claims))
     console.print("to train one again and judge it: digits claims NAME; many: digits claims --all")
-    return 0
+    console.print("\n".join(wrong), end="\n" if wrong else "")
+    return 1 if wrong else 0
 
 
 def _judge(console: "Console", claims: "Sequence[Claim]", anew: bool) -> int:

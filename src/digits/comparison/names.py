@@ -6,7 +6,8 @@ from typing import Any
 
 DEFAULT_CHOICES = {
     **{"model": "baseline", "optim": "adam", "norm": "half", "schedule": "cosine"},
-    **{"data": "mnist", "trainer": "auto", "callbacks": "default", "debug": "none"},
+    **{"augment": "none", "data": "mnist", "trainer": "auto"},
+    **{"callbacks": "default", "debug": "none"},
 }
 """Config groups in the order of a name's parts, with the options that go without saying."""
 SAY_NOTHING = ("experiment", "logger")
@@ -74,7 +75,7 @@ def _follows(values: Sequence[str], causes: Sequence[Hashable]) -> bool:
 
 def _choice_parts(chosen: Mapping[str, str], differing: Sequence[str]) -> list[str]:
     return [
-        chosen[group]
+        f"{group}=none" if chosen[group] == "none" else chosen[group]
         for place, group in enumerate(differing)
         if group in chosen and (place == 0 or chosen[group] != DEFAULT_CHOICES.get(group))
     ]

@@ -53,7 +53,7 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
         if error is None:
             raise
-        line = missing_extra(str(error)) or explain(error)
+        line = missing_extra(str(error)) or _not_text(error, config_dir) or explain(error)
         if line is None:
             raise error from error.__cause__
         if not isinstance(error, DigitsError) and not missing_extra(str(error)):
@@ -115,6 +115,18 @@ def first_line(error: BaseException) -> str:
     """Returns a message's first line that says something; the next too if it ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def _not_text(error: BaseException, config_dir: Path) -> str | None:
+    """Names the configuration file that Hydra could not read; the error itself does not."""
+    if isinstance(error, UnicodeDecodeError):
+        own = read_flags(config_dir).config_dir
+        for path in [*config_dir.rglob("*.yaml"), *(Path(own).rglob("*.yaml") if own else ())]:
+            try:
+                path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                return f"{path} is not UTF-8 text: {error}; try to save it as such"
+    return None
 
 
 def _mistake(error: BaseException, config_dir: Path) -> str | None:

@@ -51,11 +51,12 @@ class FollowSweep(Callback):
         number = _num_jobs(config)
         sweep_dir = FollowSweep.sweep_dir = Path(config.hydra.sweep.dir).absolute()
         sweep_dir.mkdir(parents=True, exist_ok=True)
-        done = sum(_is_done(job, config.test) for job in write_leaderboard(sweep_dir))
+        jobs = write_leaderboard(sweep_dir)
+        done = [job.path.name for job in jobs if _is_done(job, config.test)]
         started = {"num_jobs": number, "done": done, "time": time.time(), "asked": asked(config)}
         started["test"] = config.test
         write_atomically(sweep_dir / STARTED, json.dumps(started).encode())
-        resumed = f", {done} of them finished already" if done else ""
+        resumed = f", {len(done)} of them finished already" if done else ""
         _console().print(f"[bold]{number} jobs{resumed}[/bold]: {relative(sweep_dir)}")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
@@ -67,8 +68,9 @@ class FollowSweep(Callback):
         jobs = write_leaderboard(sweep_dir)
         run = Path(hydra.runtime.output_dir).name
         job = next((each for each in jobs if each.path.name == run), None)
-        if job:
-            _console().print(_line(job, jobs, started(sweep_dir)))
+        plan = started(sweep_dir)
+        if job and run not in plan["done"]:
+            _console().print(_line(job, jobs, plan))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Prints the best groups; Hydra does not come here if a job failed."""
@@ -146,7 +148,7 @@ def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
     best = by_rank(jobs)[0]
     number = best.path.name.partition("_")[0]
     parts = [f"val/accuracy {job.accuracy:.2%}", f"best {best.accuracy:.2%} (number {number})"]
-    done_now = len(ended) - started["done"]
+    done_now = len(ended) - len(started["done"])
     left = started["num_jobs"] - len(ended)
     if left > 0 and done_now > 0:
         seconds = (time.time() - started["time"]) / done_now * left

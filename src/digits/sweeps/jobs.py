@@ -12,6 +12,8 @@ from digits.training.status import FINISHED
 
 SEED = "seed"
 DAMAGED = "damaged"
+SAY_LITTLE = ("none", "true", "false")
+"""Values that are not understood without their key."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,11 @@ class Group:
 
     @property
     def name(self) -> str:
-        """Returns the values of its options, e.g. "dropout, adam"."""
+        """Returns the values of its options, e.g. "dropout, adam, lr 0.1, augment none"."""
         return ", ".join(
-            value if "." not in key else f"{key.rpartition('.')[2]} {value}"
+            f"{key.rpartition('.')[2]} {value}"
+            if "." in key or value.lower() in SAY_LITTLE
+            else value
             for key, value in self.options.items()
         )
 

@@ -55,7 +55,7 @@ def as_markdown(name: str, jobs: Sequence[Job]) -> str:
         lines += _table(
             ["rank", "what", "seeds", "validation", "test", "time"],
             [
-                [str(rank), group.name, str(len(group.jobs)), *group_cells(group)]
+                [str(rank), group.name or name, str(len(group.jobs)), *group_cells(group)]
                 for rank, group in enumerate(found, start=1)
             ],
         )
