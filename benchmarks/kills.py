@@ -112,12 +112,17 @@ def _epochs(run: Path) -> Any:
 
 
 def _curves(run: Path) -> Any:
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0, "histograms": 0})
     events.Reload()
-    return {
-        tag: [(event.step, event.value) for event in events.Scalars(tag)]
-        for tag in events.Tags()["scalars"]
+    tags = events.Tags()
+    scalars = {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags["scalars"]
     }
+    histograms = {
+        tag: [(event.step, list(event.histogram_value.bucket)) for event in events.Histograms(tag)]
+        for tag in tags["histograms"]
+    }
+    return scalars | histograms
 
 
 def _equal(value: Any, other: Any) -> bool:

@@ -38,9 +38,9 @@ def test_all_experiments_have_claims_once_one_has() -> None:
 
 
 def test_a_claim_is_read_as_it_is_written(tmp_path: Path) -> None:
-    claim = read_claim(header(tmp_path, COMMAND, RESULT))
+    claim = read_claim(header(tmp_path, f"{COMMAND} model.hidden=[8,4]", RESULT))
     assert claim is not None
-    assert claim.command == ("-m", "experiment=quick", "seed=0,1,2,3,4")
+    assert claim.command == ("-m", "experiment=quick", "seed=0,1,2,3,4", "model.hidden=[8,4]")
     assert claim.seeds == (0, 1, 2, 3, 4)
     assert (claim.mean, claim.std, claim.time_s) == (97.51, 0.10, 2.1)
     assert claim.rounding == pytest.approx(0.005)
@@ -59,6 +59,10 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DigitsError, match=r"bad\.yaml is not UTF-8 text"):
+        read_claim(path)
+    path.unlink()
+    path.symlink_to(tmp_path / "nothing")
+    with pytest.raises(DigitsError, match=r"bad\.yaml cannot be read"):
         read_claim(path)
 
 
@@ -84,6 +88,8 @@ def test_claims_with_a_name_are_left_to_others(tmp_path: Path) -> None:
         ([COMMAND.replace("=quick", "=slow"), RESULT], "must name the file and its seeds"),
         ([COMMAND.replace(" -m", ""), RESULT], "must name the file and its seeds"),
         ([COMMAND.replace("0,1,2,3,4", "range(5)"), RESULT], "must name the file and its seeds"),
+        ([COMMAND + " optim=adam,sgd", RESULT], "vary the seed alone, and test, got optim=adam,"),
+        ([COMMAND + " test=false", RESULT], "vary the seed alone, and test, got test=false"),
         ([COMMAND + " 'a", RESULT], "must name the file and its seeds"),
         ([COMMAND.replace("3,4", "3,3"), RESULT], "seeds must differ"),
         ([COMMAND, RESULT, COMMAND, RESULT], "has 2 lines '# claim:'"),

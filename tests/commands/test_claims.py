@@ -3,6 +3,10 @@
 import argparse
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from digits.claims.header import Claim, find_claim, read_claims
 from digits.claims.rerun import finished_jobs, read_runs
 from digits.commands import claims
 from digits.errors import DigitsError
+from digits.sweeps.jobs import read_jobs
 
 EXPERIMENT = """# @package _global_
 # Twenty steps, to try claims with.
@@ -121,6 +126,28 @@ def test_a_command_that_fails_is_told(here: Path, capfd: pytest.CaptureFixture[s
     captured = capfd.readouterr()
     assert "error: tiny: its command failed, exit code 1; see above" in captured.out
     assert "optim.lr must be a number above 0" in captured.err
+
+
+def test_a_signal_ends_its_training_too_and_the_same_line_goes_on(here: Path) -> None:
+    write_experiment("99.00 ± 0.01")
+    path = Path("conf", "experiment", "tiny.yaml")
+    path.write_text(path.read_text().replace("max_epochs: 2", "max_epochs: 400"))
+    command = [sys.executable, "-m", "digits", "claims", "tiny"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(here.rglob("last.ckpt")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in stderr) == (143, False)
+    sweep = here / "outputs" / "claims" / "tiny"
+    (job,) = read_jobs(sweep)
+    assert job.status == "stopped"
+    assert "| stopped | terminated |" in (sweep / "leaderboard.md").read_text()
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert "job 2 of 2" in again.stdout, again.stderr
+    assert "Restored all states" in (job.path / "train.log").read_text()
+    assert len(finished_jobs(sweep)) == 2
 
 
 def test_other_runs_in_its_place_are_refused(here: Path) -> None:

@@ -56,13 +56,17 @@ def test_a_sweep_ends_with_the_mistake_of_its_job_after_all_jobs_have_run(
     assert len(jobs) == 2
 
 
-def test_a_file_that_is_no_text_is_named(train: CommandLine, tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_or_no_yaml_is_named(train: CommandLine, tmp_path: Path) -> None:
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_bytes(b"# caf\xe9\n")
     code, _, stderr = train("--config-dir", f"{tmp_path}/mine", "experiment=mine")
     assert (code, stderr.count("\n")) == (1, 1), stderr
     assert f"error: {folder}/mine.yaml is not UTF-8 text" in stderr
+    (folder / "mine.yaml").write_text("# @package _global_\noptim: [bad\n")
+    code, _, stderr = train("--config-dir", f"{tmp_path}/mine", "experiment=mine")
+    assert (code, stderr.count("\n")) == (1, 1), stderr
+    assert f"error: {folder}/mine.yaml, line 3, column 1: expected ',' or ']'" in stderr
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(train: CommandLine, recipe: Recipe) -> None:

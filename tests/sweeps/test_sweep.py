@@ -83,10 +83,11 @@ def test_a_killed_sweep_started_again_ends_as_one_never_stopped(tmp_path: Path) 
     assert before == {path: path.stat().st_mtime_ns for path in before}  # not trained again
 
 
-@pytest.mark.parametrize("change", ["seed=0,1"])
+@pytest.mark.parametrize("change", ["seed=0,1", "test=false,true"])
 def test_a_finished_sweep_has_nothing_left_to_do(change: str, tmp_path: Path) -> None:
     options: tuple[Any, ...] = (change, "trainer.max_epochs=1", "name=done", *TINY)
-    train_py("-m", *options, cwd=tmp_path)
+    first = train_py("-m", *options, cwd=tmp_path)
+    assert "job 1 of 2" in first.stdout and "job 2 of 2" in first.stdout
     again = train_py("-m", *options, cwd=tmp_path)
     assert "2 of them finished already" in again.stdout and "job 2 of 2" not in again.stdout
     assert again.returncode == 0

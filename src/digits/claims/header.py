@@ -108,6 +108,8 @@ def read_claim(path: Path) -> Claim | None:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:  # a folder, or a link to nothing
+        raise DigitsError(f"{path} cannot be read: {error.strerror}; try to remove it") from error
     except UnicodeDecodeError as error:
         raise DigitsError(f"{path} is not UTF-8 text: {error}; try to save it as such") from error
     places = [place for place, line in enumerate(lines) if line.startswith(COMMAND)]
@@ -165,7 +167,24 @@ def _read_command(path: Path, text: str) -> tuple[tuple[str, ...], tuple[int, ..
             f"{path}: the claim's command must name the file and its seeds, got {text!r}; "
             f"try python train.py -m experiment={path.stem} seed=0,1,2,3,4"
         )
+    if others := [word for word in words[3:] if not word.startswith("seed=") and _varies(word)]:
+        raise DigitsError(
+            f"{path}: the claim's command must vary the seed alone, and test, got {others[0]}; "
+            f"try python train.py -m experiment={path.stem} seed={seeds[0]}"
+        )
     numbers = tuple(int(seed) for seed in seeds[0].split(","))
     if len(set(numbers)) < len(numbers):
         raise DigitsError(f"{path}: the claim's seeds must differ, got seed={seeds[0]}")
     return tuple(words[2:]), numbers
+
+
+def _varies(word: str) -> bool:
+    """Says whether an override names several values, or has the test left out."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False  # train.py will say what is wrong
+    return override.is_sweep_override() or override.key_or_group == "test"

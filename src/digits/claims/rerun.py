@@ -1,6 +1,7 @@
 """A claim's command, run again, and what its runs reached."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ from digits.errors import DigitsError
 from digits.exploration.options import default_folder
 from digits.run_files import read_options
 from digits.sweeps.jobs import Job, read_jobs
+from digits.training.signals import INTERRUPTED, TERMINATED, Terminated
 from digits.training.status import FINISHED
 
 FOLDER = Path("outputs", "claims")
-INTERRUPTED = 130
 
 
 def rerun(claim: Claim, anew: bool) -> int:
@@ -47,6 +48,8 @@ def rerun(claim: Claim, anew: bool) -> int:
     code = _call([sys.executable, "train.py", *words, f"hydra.sweep.dir={folder}"])
     if code == INTERRUPTED:
         raise KeyboardInterrupt
+    if code == TERMINATED:
+        raise Terminated(code)
     if code:
         raise DigitsError(f"{claim.experiment}: its command failed, exit code {code}; see above")
     return num_finished
@@ -103,8 +106,11 @@ def _check_same_command(folder: Path, words: Sequence[str]) -> None:
 def _call(command: Sequence[str]) -> int:
     # subprocess.call would kill the process on Ctrl-C, which it answers by saving a checkpoint.
     process = subprocess.Popen(command)
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         return process.wait()
     except KeyboardInterrupt:
         process.wait()
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

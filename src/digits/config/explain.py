@@ -16,6 +16,7 @@ from digits.config.hydra_part import check_first
 from digits.config.launchers import missing_extra
 from digits.config.mistakes import CONFIG_NAME, find_mistake
 from digits.config.sweep import WrongJob
+from digits.config.unreadable import unreadable_file
 from digits.errors import DigitsError
 from digits.training.processes import OF_SWEEP, is_first_process
 from digits.training.signals import INTERRUPTED, TERMINATED, Terminated, listen
@@ -53,11 +54,13 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
         if error is None:
             raise
-        line = missing_extra(str(error)) or _not_text(error, config_dir) or explain(error)
+        line = missing_extra(str(error)) or unreadable_file(error, config_dir)
         if line is None:
-            raise error from error.__cause__
-        if not isinstance(error, DigitsError) and not missing_extra(str(error)):
-            line = _mistake(error, config_dir) or line
+            line = explain(error)
+            if line is None:
+                raise error from error.__cause__
+            if not isinstance(error, DigitsError):
+                line = _mistake(error, config_dir) or line
         print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
 
@@ -86,6 +89,9 @@ def _stop(code: int) -> NoReturn:
     sweep = follow and follow.FollowSweep.sweep_dir
     given = [each for each in sys.argv[1:] if each.startswith("name=")]
     name = f"name={sweep.name}" if sweep else next(iter(given), "the run's name=RUN")
+    if follow and sweep:
+        with suppress(OSError):  # what matters now is to end
+            follow.write_leaderboard(sweep)
     print(f"{word}; the same command with {name} goes on", file=sys.stderr)
     sys.exit(code)
 
@@ -115,18 +121,6 @@ def first_line(error: BaseException) -> str:
     """Returns a message's first line that says something; the next too if it ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-
-
-def _not_text(error: BaseException, config_dir: Path) -> str | None:
-    """Names the configuration file that Hydra could not read; the error itself does not."""
-    if isinstance(error, UnicodeDecodeError):
-        own = read_flags(config_dir).config_dir
-        for path in [*config_dir.rglob("*.yaml"), *(Path(own).rglob("*.yaml") if own else ())]:
-            try:
-                path.read_text(encoding="utf-8")
-            except UnicodeDecodeError:
-                return f"{path} is not UTF-8 text: {error}; try to save it as such"
-    return None
 
 
 def _mistake(error: BaseException, config_dir: Path) -> str | None:

@@ -28,6 +28,7 @@ from digits.sweeps.grid import STARTED, asked, started
 from digits.sweeps.jobs import Job, by_rank, groups
 from digits.sweeps.leaderboard import group_cells, write_leaderboard
 from digits.training.report import relative
+from digits.training.resume import in_use
 from digits.training.status import FINISHED, RUNNING
 
 
@@ -111,9 +112,7 @@ def show_result(sweep_dir: Path) -> list[str]:
     place = relative(sweep_dir)
     console.print(f"ranked by validation; all jobs: {place}/leaderboard.md (.csv, .png)")
     lines = [
-        f"{job.path.name}: {'was killed' if job.status == RUNNING else job.reason or job.status}"
-        for job in jobs
-        if job.status not in (FINISHED, "")
+        f"{job.path.name}: {_failure(job)}" for job in jobs if job.status not in (FINISHED, "")
     ]
     begun = sum(job.status != "" for job in jobs)
     if lines and (left := started(sweep_dir).get("num_jobs", 0) - begun) > 0:
@@ -132,7 +131,14 @@ def _num_jobs(config: DictConfig) -> int:
 def _is_done(job: Job, test: bool) -> bool:
     """Whether the sweep has nothing left to do for a job; it may still be tested."""
     tested = job.metrics.get("test/accuracy") is not None
+    test = job.options.get("test", str(test)).lower() != "false"  # which may be what is varied
     return job.status == FINISHED and (tested or not test)
+
+
+def _failure(job: Job) -> str:
+    if job.status == RUNNING:
+        return "in use by another process" if in_use(job.path) else "was killed"
+    return f"{job.status}: {job.reason}" if job.reason else job.status
 
 
 def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
@@ -144,7 +150,7 @@ def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
     width = len(str(started["num_jobs"]))
     head = f"job {len(ended):>{width}} of {started['num_jobs']}  {job.path.name:<40}"
     if job.accuracy is None:
-        return f"{head}  [bold red]{job.status}: {escape(job.reason)}[/bold red]"
+        return f"{head}  [bold red]{escape(_failure(job))}[/bold red]"
     best = by_rank(jobs)[0]
     number = best.path.name.partition("_")[0]
     parts = [f"val/accuracy {job.accuracy:.2%}", f"best {best.accuracy:.2%} (number {number})"]

@@ -126,5 +126,14 @@ def locked(run_dir: Path) -> Iterator[None]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def in_use(run_dir: Path) -> bool:
+    """Says whether another process trains in a run directory."""
+    try:
+        with locked(run_dir):
+            return False
+    except DigitsError:
+        return True
+
+
 def _word(value: Any) -> str:
     return "null" if value is None else str(value).replace(" ", "")

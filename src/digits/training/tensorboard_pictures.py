@@ -54,10 +54,12 @@ class TensorBoardPictures(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes histograms of the weights after 1, 2, 4, 8, ... epochs."""
         epoch = trainer.current_epoch + 1
+        # The step of the epoch's curves: at the next one, a run that goes on would purge them.
+        step = trainer.global_step - 1
         if (writer := _writer(trainer)) and epoch & (epoch - 1) == 0:
             for name, parameter in pl_module.named_parameters():
                 values = parameter.detach().float()
-                writer.add_histogram(name.replace(".", "/", 1), values, trainer.global_step)
+                writer.add_histogram(name.replace(".", "/", 1), values, step)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Shows what the tested network confuses, how surely, and at which threshold."""
