@@ -131,7 +131,7 @@ def test_a_command_that_fails_is_told(here: Path, capfd: pytest.CaptureFixture[s
 def test_a_signal_ends_its_training_too_and_the_same_line_goes_on(here: Path) -> None:
     write_experiment("99.00 ± 0.01")
     path = Path("conf", "experiment", "tiny.yaml")
-    path.write_text(path.read_text().replace("max_epochs: 2", "max_epochs: 400"))
+    path.write_text(path.read_text().replace("max_epochs: 2", "max_epochs: 100"))
     command = [sys.executable, "-m", "digits", "claims", "tiny"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
