@@ -89,6 +89,7 @@ def test_claims_with_a_name_are_left_to_others(tmp_path: Path) -> None:
         ([COMMAND.replace(" -m", ""), RESULT], "must name the file and its seeds"),
         ([COMMAND.replace("0,1,2,3,4", "range(5)"), RESULT], "must name the file and its seeds"),
         ([COMMAND + " optim=adam,sgd", RESULT], "vary the seed alone, and test, got optim=adam,"),
+        ([COMMAND + " optim.lr=range(3)", RESULT], "vary the seed alone, and test, got optim.lr="),
         ([COMMAND + " test=false", RESULT], "vary the seed alone, and test, got test=false"),
         ([COMMAND + " 'a", RESULT], "must name the file and its seeds"),
         ([COMMAND.replace("3,4", "3,3"), RESULT], "seeds must differ"),

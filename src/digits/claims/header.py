@@ -180,11 +180,5 @@ def _read_command(path: Path, text: str) -> tuple[tuple[str, ...], tuple[int, ..
 
 def _varies(word: str) -> bool:
     """Says whether an override names several values, or has the test left out."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        override = OverridesParser.create().parse_override(word)
-    except HydraException:
-        return False  # train.py will say what is wrong
-    return override.is_sweep_override() or override.key_or_group == "test"
+    without_lists = re.sub(r"\[.*\]|\{.*\}", "", word)
+    return bool(re.search(r",|=(choice|range|glob|interval)\(|^\+*test=", without_lists))

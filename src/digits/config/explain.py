@@ -90,7 +90,7 @@ def _stop(code: int) -> NoReturn:
     given = [each for each in sys.argv[1:] if each.startswith("name=")]
     name = f"name={sweep.name}" if sweep else next(iter(given), "the run's name=RUN")
     if follow and sweep:
-        with suppress(OSError):  # what matters now is to end
+        with suppress(OSError, KeyboardInterrupt):  # what matters now is to end
             follow.write_leaderboard(sweep)
     print(f"{word}; the same command with {name} goes on", file=sys.stderr)
     sys.exit(code)

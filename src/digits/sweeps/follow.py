@@ -138,7 +138,7 @@ def _is_done(job: Job, test: bool) -> bool:
 def _failure(job: Job) -> str:
     if job.status == RUNNING:
         return "in use by another process" if in_use(job.path) else "was killed"
-    return f"{job.status}: {job.reason}" if job.reason else job.status
+    return job.reason or job.status
 
 
 def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
@@ -150,7 +150,8 @@ def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
     width = len(str(started["num_jobs"]))
     head = f"job {len(ended):>{width}} of {started['num_jobs']}  {job.path.name:<40}"
     if job.accuracy is None:
-        return f"{head}  [bold red]{escape(_failure(job))}[/bold red]"
+        status = "" if job.status == RUNNING else f"{job.status}: "
+        return f"{head}  [bold red]{status}{escape(_failure(job))}[/bold red]"
     best = by_rank(jobs)[0]
     number = best.path.name.partition("_")[0]
     parts = [f"val/accuracy {job.accuracy:.2%}", f"best {best.accuracy:.2%} (number {number})"]

@@ -98,5 +98,6 @@ def _wait_for_a_later_name(run_dir: Path) -> None:
     TensorBoard reads a run's files in the order of their names, which hold the second of their
     beginning and then a number without leading zeros: 10 comes before 9.
     """
-    seconds = [int(path.name.split(".")[3]) for path in run_dir.glob("events.out.tfevents.*")]
-    time.sleep(min(max(max(seconds, default=0) + 1 - time.time(), 0), 1))
+    second = int(time.time())
+    if any(run_dir.glob(f"events.out.tfevents.{second}.*")):
+        time.sleep(max(second + 1 - time.time(), 0))
