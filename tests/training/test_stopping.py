@@ -22,7 +22,10 @@ logging.getLogger("tensorboard").setLevel(logging.ERROR)  # tells what it purges
 ADAM = ("model=baseline", "optim=adam", "schedule=constant")
 ONECYCLE = ("model=dropout", "optim=sgd", "schedule=onecycle", "data.batch_size=32")
 STACKS = ("trainer.max_epochs=3", "+data.minibatches_per_stack=2", "callbacks.stop.interval_s=0")
-LONG = ("data=sample", "trainer=cpu", "model.hidden=[16]", "name=long")
+LONG = (
+    *("data=sample", "trainer=cpu", "model.hidden=[16]", "name=long"),
+    *("trainer.max_epochs=30", "+data.minibatches_per_stack=2"),
+)
 
 
 class PowerCutAfterStacks(Callback):
@@ -117,6 +120,15 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     assert differences(tmp_path / "whole", tmp_path / "cut") == []
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a long run that nothing has stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    ended = train_py(*LONG, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    return folder / "outputs" / "runs" / "long"
+
+
 def start_and_signal(
     number: signal.Signals, folder: Path, pattern: str, *arguments: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -154,7 +166,7 @@ def start_and_signal(
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_a_signal_ends_the_run_with_a_checkpoint_of_that_moment(
-    number: signal.Signals, code: int, tmp_path: Path
+    number: signal.Signals, code: int, whole: Path, tmp_path: Path
 ) -> None:
     variables = {}
     if number == signal.SIGUSR1:  # what a SLURM cluster is asked to send before the time is over
@@ -165,33 +177,29 @@ def test_a_signal_ends_the_run_with_a_checkpoint_of_that_moment(
         variables["PATH"] = os.pathsep.join([str(scontrol.parent), os.environ["PATH"]])
         variables |= {"SLURM_JOB_ID": "123", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "digits"}
         variables |= {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
-    options = (*LONG, "trainer.max_epochs=60", "+data.minibatches_per_stack=2")
-    stopped = start_and_signal(number, tmp_path, "", *options, **variables)
+    stopped = start_and_signal(number, tmp_path, "", *LONG, **variables)
     assert stopped.returncode == code, stopped.stderr
     (line,) = stopped.stderr.splitlines()
     assert "goes on" in line
     run = tmp_path / "outputs" / "runs" / "long"
     step = read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"]
-    resumed = train_py(*options, cwd=tmp_path)
+    resumed = train_py(*LONG, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert f"resumed after step {step:,}" in resumed.stdout
-    train_py(*options, "name=whole", cwd=tmp_path)
-    assert differences(run.with_name("whole"), run) == []
+    assert differences(whole, run) == []
     if number == signal.SIGUSR1:
         assert (tmp_path / "asked").read_text() == "requeue 123\n"
 
 
-def test_a_job_that_a_cluster_queues_again_goes_on(tmp_path: Path) -> None:
+def test_a_job_that_a_cluster_queues_again_goes_on(whole: Path, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    options = (*LONG, "trainer.max_epochs=60", "+data.minibatches_per_stack=2", "seed=0")
     ended = start_and_signal(
         *(signal.SIGUSR2, tmp_path, "submitit.core._submit"),
-        *("-m", "hydra/launcher=submitit_local", *options),
+        *("-m", "hydra/launcher=submitit_local", "seed=0", *LONG),
         MARKED_BY=str(tmp_path),
     )
     assert ended.returncode == 0, ended.stderr
     (run,) = (tmp_path / "outputs" / "sweeps" / "long").glob("0_*")
     (log,) = (tmp_path / "outputs" / "sweeps" / "long").glob(".submitit/*/*.out")
     assert "Requeued job" in log.read_text()
-    train_py(*options, "name=whole", cwd=tmp_path)
-    assert differences(tmp_path / "outputs" / "runs" / "whole", run) == []
+    assert differences(whole, run) == []
