@@ -4,7 +4,7 @@
 
 Each run trains on the embedded sample, writes a checkpoint all the time, is killed by SIGKILL again
 and again, and goes on by the same command. It survives if weights, optimizer, metrics, the table of
-epochs and TensorBoard's curves are those of the uninterrupted run, bit for bit.
+epochs and TensorBoard's curves and histograms are those of the uninterrupted run, bit for bit.
 """
 
 import argparse

@@ -16,6 +16,7 @@ from runs import REPO, SMALL, PowerCutError, train, train_py
 from tensorboard.summary.writer import event_file_writer  # type: ignore[import-untyped]
 
 from digits.training.checkpoints import read_checkpoint
+from digits.training.tensorboard import TensorBoard
 
 logging.getLogger("tensorboard").setLevel(logging.ERROR)  # tells what it purges
 
@@ -105,6 +106,16 @@ def test_a_power_cut_at_the_first_checkpoint_leaves_no_curves(
             train(tmp_path / "cut", *options)
     train(tmp_path / "cut", *options)
     assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
+def test_an_event_file_never_shares_its_second_with_an_earlier_one(tmp_path: Path) -> None:
+    second = int(time.time())
+    earlier = tmp_path / f"events.out.tfevents.{second}.host.1.9"
+    earlier.touch()
+    logger = TensorBoard(str(tmp_path))
+    logger.experiment.close()
+    (later,) = set(tmp_path.iterdir()) - {earlier}
+    assert int(later.name.split(".")[3]) > second
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
