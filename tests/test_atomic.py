@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from digits.atomic import whole_file, write_atomically
+from digits.files import whole_file, write_atomically
 
 
 def test_bytes_arrive_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
 from digits.models import BaselineClassifier
 from digits.recorded import FORMAT
-from digits.run_files import read_predictions
+from digits.runs import read_predictions
 
 
 class Bomb:

@@ -1,7 +1,7 @@
 import pytest
 from scipy.stats import binomtest, norm
 
-from digits.intervals import Z_95, wilson_interval
+from digits.statistics import Z_95, wilson_interval
 
 
 @pytest.mark.parametrize(

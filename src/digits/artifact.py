@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from digits.atomic import whole_file
 from digits.data.datamodule import MNISTDataModule
 from digits.data.normalization import normalize
+from digits.files import whole_file
 from digits.models.classifier import Classifier
 from digits.recorded import describe, read_saved, rebuild
 

@@ -12,7 +12,7 @@ from runs import SMALL, train_py
 
 from digits.__main__ import main
 from digits.comparison.run import read_run
-from digits.run_files import read_history, read_predictions
+from digits.runs import read_history, read_predictions
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,10 @@ import pytest
 from made_runs import LABELS, make_run
 
 from digits.comparison.compare import compare
-from digits.comparison.markdown import as_markdown
 from digits.comparison.report import notes, verdicts, warnings
 from digits.comparison.tables import NOTHING, as_csv, group_table, option_table, run_table
 from digits.errors import DigitsError
-from digits.pages.page import Section
+from digits.page import Section, as_markdown
 
 DROPOUT = {"model": "dropout"}
 

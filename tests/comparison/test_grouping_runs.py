@@ -8,9 +8,10 @@ import yaml
 from made_runs import make_run
 from scipy import stats
 
-from digits.comparison.groups import group_runs, student_interval
+from digits.comparison.groups import group_runs
 from digits.comparison.names import DEFAULT_CHOICES
 from digits.comparison.run import read_run
+from digits.statistics import student_interval
 
 REPO = Path(__file__).parents[2]
 IMPROVED = {"model": "dropout", "optim": "sgd", "norm": "exact"}

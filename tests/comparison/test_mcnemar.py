@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from digits.comparison.mcnemar import mcnemar
+from digits.statistics import mcnemar
 
 
 def answers(
@@ -61,7 +61,6 @@ def test_difference_and_error_are_those_of_paired_proportions() -> None:
     apart = first.astype(float) - second
     assert found.difference == pytest.approx(0.015)
     assert found.error == pytest.approx(stats.sem(apart, ddof=0))
-    assert (found.only_first, found.only_second) == (40, 25)
 
 
 def test_two_runs_that_agree_on_every_image_do_not_differ() -> None:

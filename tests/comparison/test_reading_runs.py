@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 from made_runs import LABELS, make_run
 
-from digits.comparison.finding import find_run_dirs
 from digits.comparison.run import read_run
 from digits.errors import DigitsError
+from digits.runs import find_runs
 
 
 def test_runs_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     names = ["0_adam", "2_sgd", "10_adam"]
     for name in reversed(names):
         make_run(tmp_path / "sweeps" / "lr" / name)
-    found = find_run_dirs([tmp_path])
+    found = find_runs([tmp_path])
     assert [path.name for path in found] == names
 
 
 def test_the_same_run_twice_counts_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
     (tmp_path / "link").symlink_to(run)
-    assert find_run_dirs([run, tmp_path, tmp_path / "link", run / ".." / "a"]) == [run]
+    assert find_runs([run, tmp_path, tmp_path / "link", run / ".." / "a"]) == [run]
 
 
 def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
     make_run(tmp_path / "b" / ".hidden" / "run")
     for folder in ("b", "c"):
         with pytest.raises(DigitsError, match=rf"{folder}.*; try a run or sweep directory"):
-            find_run_dirs([tmp_path / "a", tmp_path / folder])
+            find_runs([tmp_path / "a", tmp_path / folder])
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:

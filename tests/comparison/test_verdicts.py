@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from made_runs import make_run
 
-from digits.comparison.difference import difference, holm, p_text, verdict
+from digits.comparison.difference import difference, p_text, verdict
 from digits.comparison.groups import group_runs
-from digits.comparison.mcnemar import mcnemar
 from digits.comparison.run import read_run
+from digits.statistics import holm, mcnemar
 
 
 def test_holms_correction_on_a_published_case() -> None:

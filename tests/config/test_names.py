@@ -10,7 +10,7 @@ from omegaconf import open_dict
 
 from digits.config.names import job_name, run_name
 from digits.config.resolvers import register_resolvers
-from digits.slug import MAX_LENGTH, slug
+from digits.files import MAX_NAME_LENGTH, slug
 
 from .conftest import ROOT
 
@@ -40,7 +40,7 @@ def test_a_name_holds_only_what_every_file_system_and_shell_takes(text: str) -> 
 def test_a_long_name_is_cut_and_stays_different() -> None:
     first, second = (slug(200 * "x" + end) for end in "12")
 
-    assert len(first) == len(second) == MAX_LENGTH
+    assert len(first) == len(second) == MAX_NAME_LENGTH
     assert first != second
     assert slug(first) == first
 

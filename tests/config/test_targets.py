@@ -20,7 +20,7 @@ HOSTILE = [
     *("torch.optim.os.system", "torch.optim.adam.cast", "torch.nn.modules.module.warnings.warn"),
     *("pytorch_lightning.os.system", "pytorch_lightning.utilities.cloud_io._load"),
     *("hydra.utils.get_method", "hydra.utils.call", "hydra._internal.utils._locate"),
-    *("digits.models.os.system", "digits.atomic.write_atomically", "digits.schedules.math.exp"),
+    *("digits.models.os.system", "digits.files.write_atomically", "digits.schedules.math.exp"),
     *("importlib.import_module", "runpy.run_path", "functools.partial", "numpy.load", "pip.main"),
     *("yaml.unsafe_load", "joblib.load", "pickle.loads", "shutil.rmtree", "__builtin__.eval"),
 ]

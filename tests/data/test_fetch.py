@@ -16,7 +16,7 @@ import requests
 from mirror_server import Mirrors
 from small_mnist import SmallMnist
 
-from digits import atomic
+from digits import files as atomic
 from digits.data import fetch
 from digits.data.download import Limits
 from digits.data.fetch import fetch as fetch_file

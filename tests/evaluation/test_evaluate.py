@@ -13,7 +13,7 @@ from digits.__main__ import main
 from digits.errors import DigitsError
 from digits.evaluation.evaluate import evaluate
 from digits.recorded import read_saved
-from digits.run_files import read_predictions
+from digits.runs import read_predictions
 
 KINDS = {
     "baseline": ("norm=half",),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn import metrics as sklearn_metrics  # type: ignore[import-untyped]
 
-from digits.evaluation.measure import NUM_BINS, measure
+from digits.models.measure import NUM_BINS, measure
 
 GENERATOR = torch.Generator().manual_seed(7)
 LABELS = torch.randint(0, 10, (700,), generator=GENERATOR)

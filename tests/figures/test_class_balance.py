@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from digits.figures.class_balance import draw_class_balance
+from digits.figures import draw_class_balance
 
 
 def test_a_bar_is_as_high_as_its_digits_share() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from digits.data.sample import load_sample
-from digits.figures.grid import DPI, digit_grid, save_figure
+from digits.figures import DPI, digit_grid, save_figure
 
 
 def drawn(figure: Figure) -> Tensor:

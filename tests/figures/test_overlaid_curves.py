@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from digits.figures.overlaid_curves import History, draw_overlaid_curves
+from digits.figures import History, draw_overlaid_curves
 
 
 def history(*losses: float) -> History:

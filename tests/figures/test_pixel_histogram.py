@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from digits.figures.pixel_histogram import draw_pixel_histogram
+from digits.figures import draw_pixel_histogram
 
 
 def test_each_split_is_drawn_with_its_shares() -> None:

@@ -20,7 +20,7 @@ from digits.config.kinds import (
 )
 from digits.config.rules import RULES
 from digits.config.targets import check_name, check_targets, targets
-from digits.slug import MAX_LENGTH, slug
+from digits.files import MAX_NAME_LENGTH, slug
 
 INTERVALS = [
     f"{left}{limits}{right}" for limits in ("0, 1", "-3, 5") for left in "([" for right in ")]"
@@ -63,7 +63,7 @@ def test_one_of_some_values_is_accepted_and_no_other(options: list[Any], value: 
 @examples(200)
 def test_a_slug_is_a_folder_name_or_nothing(text: str) -> None:
     name = slug(text)
-    assert len(name) <= MAX_LENGTH
+    assert len(name) <= MAX_NAME_LENGTH
     assert slug(name) == name
     assert not name or FOLDER_NAME.accepts(name)
 

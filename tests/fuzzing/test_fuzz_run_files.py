@@ -14,7 +14,7 @@ from made_up import SCALARS, VALUES, examples, or_refused
 
 from digits.comparison.groups import group_runs
 from digits.comparison.run import REQUIRED, Run, read_run
-from digits.run_files import read_history, read_overrides, read_predictions, read_results
+from digits.runs import read_history, read_metrics, read_overrides, read_predictions
 from digits.sweeps.jobs import Job, groups, read_jobs
 from digits.sweeps.leaderboard import as_csv, as_markdown
 
@@ -107,7 +107,7 @@ def test_any_document_in_a_file(run_dir: Path, name: str, content: Any) -> None:
 def test_any_value_of_a_figure(run_dir: Path, key: str, value: Any) -> None:
     with changed(run_dir / "metrics.json", lambda _: as_text("", METRICS | {key: value})):
         check(run_dir)
-        or_refused(read_results, run_dir)
+        or_refused(read_metrics, run_dir)
 
 
 @given(st.sampled_from(["status", "reason", "config"]), VALUES)

@@ -25,8 +25,8 @@ from pytorch_lightning import seed_everything
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor
 
-from digits.atomic import write_atomically
 from digits.config.resolvers import register_resolvers
+from digits.files import write_atomically
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.quiet import quieten_lightning
 

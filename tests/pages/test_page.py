@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from digits.pages.page import Picture, Section, Table, show_table, write_page
+from digits.page import Picture, Section, Table, show_table, write_page
 
 TABLE = Table(
     ("run", "accuracy", "95 % interval", "note"),

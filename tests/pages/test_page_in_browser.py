@@ -6,7 +6,7 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from digits.pages.page import Picture, Section, Table, write_page
+from digits.page import Picture, Section, Table, write_page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 OPTIONS = (

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from digits.runs import FAILED, FINISHED, RUNNING
 from digits.sweeps.jobs import groups, read_jobs, varied
 from digits.sweeps.leaderboard import write_leaderboard
-from digits.training.status import FAILED, FINISHED, RUNNING
 
 ACCURACIES = {
     ("baseline", 0): 0.96,

@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2  # type: ignore[import-u
 
 import digits
 from digits.errors import DigitsError
-from digits.run_files import read_history
+from digits.runs import read_history
 from digits.training.checkpoints import read_checkpoint
 
 DEMANDING = (

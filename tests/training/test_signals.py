@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from runs import REPO
 
+from digits.runs import STOPPED, read_status
 from digits.training.checkpoints import read_checkpoint
-from digits.training.status import STOPPED, read_status
 
 SHARED = ("data=sample", "trainer=ddp", "model.hidden=[16]", "name=shared")
 ON_SCREEN = "screen.txt"

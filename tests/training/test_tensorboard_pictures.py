@@ -9,7 +9,7 @@ from tensorboard.plugins.pr_curve import metadata  # type: ignore[import-untyped
 from torch import Tensor, nn
 
 from digits.models import Classifier
-from digits.run_files import read_history
+from digits.runs import read_history
 
 
 @pytest.fixture(scope="module")

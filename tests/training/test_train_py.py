@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from digits.data.sample import load_sample
 from digits.data.split import split_hash, stratified_split
-from digits.run_files import read_history
+from digits.runs import read_history
 from digits.training.history import COLUMNS
 
 OPTIONS = ("data=sample", "trainer=cpu", "norm=exact", "trainer.max_epochs=2", "seed=3")

@@ -6,7 +6,7 @@ from digits.claims.header import Claim
 from digits.claims.judge import LARGE, LEVEL, UNKNOWN, Judgement
 from digits.comparison.difference import p_text
 from digits.errors import DigitsError
-from digits.pages.page import Table
+from digits.page import Table
 
 NOTHING = "\u2013"
 

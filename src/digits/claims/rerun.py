@@ -11,10 +11,9 @@ from digits.claims.header import Claim
 from digits.data.files import MNIST, SAMPLE
 from digits.errors import DigitsError
 from digits.exploration.options import default_folder
-from digits.run_files import read_options
+from digits.runs import FINISHED, read_mapping
 from digits.sweeps.jobs import Job, read_jobs
 from digits.training.signals import INTERRUPTED, TERMINATED, Terminated
-from digits.training.status import FINISHED
 
 FOLDER = Path("outputs", "claims")
 
@@ -81,7 +80,7 @@ def read_runs(claim: Claim) -> list[Job]:
             f"try digits claims {claim.experiment} --rerun"
         )
     for job in jobs:
-        data = read_options(job.path / ".hydra" / "config.yaml").get("data") or {}
+        data = read_mapping(job.path / ".hydra" / "config.yaml").get("data") or {}
         if job.metrics.get("dataset") == SAMPLE and data.get("source") != "sample":
             raise DigitsError(
                 f"{claim.experiment}: MNIST was not there, so that the sample of 5,000 images was "
@@ -93,7 +92,7 @@ def read_runs(claim: Claim) -> list[Job]:
 def _check_same_command(folder: Path, words: Sequence[str]) -> None:
     if not (folder / "multirun.yaml").exists():
         return
-    options = read_options(folder / "multirun.yaml")
+    options = read_mapping(folder / "multirun.yaml")
     before = options.get("hydra", {}).get("overrides", {}).get("task", [])
     now = [word for word in words if not word.startswith(("-", "hydra"))]
     if sorted(before) != sorted(now):

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from digits.claims.header import Claim, find_claim, read_claims
     from digits.claims.report import claim_table, duration
-    from digits.pages.page import show_table
+    from digits.page import show_table
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     if not console.is_terminal:  # a file has no edge that a wide table could run into

@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from digits.comparison.compare import compare
-    from digits.comparison.groups import shown_path
     from digits.comparison.report import show, write_report
+    from digits.files import relative
 
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:  # a file has no edge that a wide table could run into
@@ -54,5 +54,5 @@ def run(arguments: argparse.Namespace) -> int:
         comparison = compare(arguments.folders, arguments.baseline)
         page = write_report(comparison, arguments.out)
     show(console, comparison)
-    console.print(f"written: {shown_path(page.parent.absolute())}; the page: {page.name}")
+    console.print(f"written: {relative(page.parent.absolute())}; the page: {page.name}")
     return 0

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     with console.status("importing torch"):
         from digits.data.mnist import SAMPLE, prepare
         from digits.exploration.files import describe_files, describe_sample
-        from digits.pages.page import show_table
+        from digits.page import show_table
 
     folder, source = arguments.data_dir, arguments.source
     with in_words_of_a_verb():

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     import_lightning()
     from digits.evaluation.recorded_metrics import difference
     from digits.evaluation.report import show, write_report
-    from digits.training.report import relative
+    from digits.files import relative
 
     console = Console(highlight=False, soft_wrap=True)
     with console.status("evaluating"):

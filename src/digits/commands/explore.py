@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         from digits.data.mnist import SAMPLE
         from digits.exploration.findings import explore, lead
         from digits.exploration.splits import read_splits
-        from digits.pages.page import show_table, write_page
+        from digits.page import show_table, write_page
 
     out: Path = arguments.out
     with in_words_of_a_verb():

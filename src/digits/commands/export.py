@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _in_words(
     exported: "Exported", form: Format, kinds: Sequence[str], images: "ImagesToCompare"
 ) -> str:
-    from digits.training.report import relative
+    from digits.files import relative
 
     comparison = exported.comparison
     return (

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits.comparison.difference import Difference, difference, holm
-from digits.comparison.finding import find_run_dirs, is_run_dir
-from digits.comparison.groups import Group, LeftOut, group_runs, shown_path
+from digits.comparison.difference import Difference, difference
+from digits.comparison.groups import Group, LeftOut, group_runs
 from digits.comparison.run import Run, read_run
 from digits.errors import DigitsError
+from digits.files import relative
+from digits.runs import find_runs, is_run_dir
+from digits.statistics import holm
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
         DigitsError: there is nothing that can be compared.
     """
     named = [Path(baseline)] if baseline and is_run_dir(Path(baseline)) else []
-    runs, left_out = read_runs(find_run_dirs([*folders, *named]))
+    runs, left_out = read_runs(find_runs([*folders, *named]))
     by_images: dict[object, list[Run]] = {}
     for run in runs:
         by_images.setdefault(run.test_images, []).append(run)
@@ -72,7 +74,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
     left_out += [_on_other_images(run, chosen) for group in others for run in group.runs]
     if len(comparable) == 1 and others:
         raise DigitsError(
-            f"nothing can be compared with {shown_path(chosen.runs[0].path)}: {left_out[-1].what} "
+            f"nothing can be compared with {relative(chosen.runs[0].path)}: {left_out[-1].what} "
             f"has {left_out[-1].reason}; try another --baseline, or each by itself"
         )
     validated = [group for group in comparable if group.val_accuracies]
@@ -103,7 +105,7 @@ def read_runs(run_dirs: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
         try:
             runs.append(read_run(path))
         except DigitsError as reason:
-            left_out.append(LeftOut(shown_path(path), str(reason)))
+            left_out.append(LeftOut(str(relative(path)), str(reason)))
     if not runs:
         first = left_out[0]
         more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
@@ -138,4 +140,4 @@ def _on_other_images(run: Run, baseline: Group) -> LeftOut:
         f"other test images ({len(run.labels):,} of {run.metrics['dataset']}) than "
         f"{baseline.name} ({len(first.labels):,} of {first.metrics['dataset']})"
     )
-    return LeftOut(shown_path(run.path), reason)
+    return LeftOut(str(relative(run.path)), reason)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from digits.comparison.bootstrap import bootstrap
 from digits.comparison.groups import Group
-from digits.comparison.mcnemar import mcnemar
+from digits.statistics import mcnemar
+from digits.text import points
 
 LEVEL = 0.05
 """A p below it is called a difference."""
@@ -44,6 +45,7 @@ def difference(group: Group, baseline: Group) -> Difference:
     numbers = (len(group.runs), len(baseline.runs))
     if numbers == (1, 1):
         exact = mcnemar(group.runs[0].correct, baseline.runs[0].correct)
+        first, second = group.runs[0].correct, baseline.runs[0].correct
         return Difference(
             group=group.name,
             baseline=baseline.name,
@@ -54,8 +56,8 @@ def difference(group: Group, baseline: Group) -> Difference:
             p=exact.p,
             test="exact McNemar",
             notes=(
-                f"{exact.only_first} images right by {group.name} only, {exact.only_second} by "
-                f"{baseline.name} only",
+                f"{(first & ~second).sum()} images right by {group.name} only, "
+                f"{(second & ~first).sum()} by {baseline.name} only",
                 "one run each: p is about these two networks; other seeds may say otherwise",
             ),
         )
@@ -72,20 +74,6 @@ def difference(group: Group, baseline: Group) -> Difference:
         test="bootstrap, seed by seed" if paired else "bootstrap",
         notes=_notes(group, baseline, paired),
     )
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Corrects for several comparisons: the chance of any false alarm stays below the level.
-
-    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 1979.
-    """
-    corrected = [0.0] * len(ps)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(ps)), key=lambda place: ps[place])):
-        largest = max(largest, min(1.0, (len(ps) - rank) * ps[place]))
-        corrected[place] = largest
-    return corrected
 
 
 def judgement(difference: Difference, corrected_p: float) -> str:
@@ -106,11 +94,6 @@ def verdict(difference: Difference, corrected_p: float) -> str:
         f"{difference.seeds}: {judgement(difference, corrected_p)} "
         f"(95% interval {points(low)} to {points(high)})"
     )
-
-
-def points(fraction: float) -> str:
-    """Returns a difference in percentage points, with its sign."""
-    return f"{100 * fraction:+.2f}".replace("-0.00", "+0.00")
 
 
 def p_text(p: float, equal: str = "") -> str:

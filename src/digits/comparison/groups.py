@@ -4,14 +4,14 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from digits.comparison.names import group_names
 from digits.comparison.run import Run
-from digits.intervals import wilson_interval
+from digits.files import relative
+from digits.statistics import student_interval, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,6 @@ class Group:
         return student_interval(self.test_accuracies)
 
 
-def student_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the 95 % interval of the mean of two or more fractions (Student 1908), in [0, 1]."""
-    from scipy.stats import t  # takes a second
-
-    mean, error = statistics.fmean(values), statistics.stdev(values) / len(values) ** 0.5
-    half_width = float(t.ppf(0.975, len(values) - 1)) * error
-    return max(0.0, mean - half_width), min(1.0, mean + half_width)
-
-
 def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[LeftOut]]:
     """Puts runs together that differ in their seeds only.
 
@@ -99,8 +90,8 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[LeftOut]]:
         key = json.dumps(run.options, sort_keys=True, default=str), run.val_images
         first = by_key.setdefault(key, {}).setdefault(run.seed, run)
         if first is not run:
-            reason = f"the same configuration and seed as {shown_path(first.path)}"
-            left_out.append(LeftOut(shown_path(run.path), reason))
+            reason = f"the same configuration and seed as {relative(first.path)!s}"
+            left_out.append(LeftOut(str(relative(run.path)), reason))
     members = [list(group.values()) for group in by_key.values()]
     names = group_names(
         [group[0].choices for group in members],
@@ -112,9 +103,3 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[LeftOut]]:
         for name, group in zip(names, members, strict=True)
     ]
     return groups, left_out
-
-
-def shown_path(path: Path) -> str:
-    """Returns the path as one would type it here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

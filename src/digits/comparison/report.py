@@ -5,10 +5,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from digits.atomic import whole_file, write_atomically
 from digits.comparison.compare import Comparison
 from digits.comparison.difference import verdict
-from digits.comparison.markdown import as_markdown
 from digits.comparison.tables import (
     as_csv,
     difference_table,
@@ -16,7 +14,8 @@ from digits.comparison.tables import (
     option_table,
     run_table,
 )
-from digits.pages.page import Picture, Section, show_table, write_page
+from digits.files import whole_file, write_atomically
+from digits.page import Picture, Section, as_markdown, show_table, write_page
 
 SHOWN_WARNINGS = 10
 SAMPLE = "mnist-sample-5k"
@@ -122,7 +121,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         comparison: what is written.
         folder: made if it does not exist.
     """
-    from digits.figures.overlaid_curves import draw_overlaid_curves  # matplotlib: half a second
+    from digits.figures import draw_overlaid_curves
 
     folder.mkdir(parents=True, exist_ok=True)
     picture = Picture(

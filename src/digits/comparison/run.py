@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from digits.errors import DigitsError
-from digits.flat import flat
-from digits.run_files import (
+from digits.files import flat
+from digits.runs import (
     read_history,
     read_json,
-    read_options,
+    read_mapping,
+    read_metrics,
     read_overrides,
     read_predictions,
-    read_results,
 )
 
 CANNOT_CHANGE_A_RESULT = (
@@ -94,10 +94,10 @@ def read_run(path: Path) -> Run:
     if not (path / "metrics.json").exists():
         told = ": ".join(str(status[key]) for key in ("status", "reason") if status.get(key))
         raise DigitsError(f"not finished ({told or 'there is no metrics.json'})")
-    metrics = read_results(path)
+    metrics = read_metrics(path)
     if missing := [key for key in REQUIRED if key not in metrics]:
         raise DigitsError(f"metrics.json does not say {missing[0]}; train the run anew")
-    written = flat_options(read_options(path / ".hydra" / "config.yaml"))
+    written = flat_options(read_mapping(path / ".hydra" / "config.yaml"))
     # Hydra writes config.yaml anew for a command that is then refused; status.json tells the truth.
     config = status.get("config")
     options = flat_options(config) if config and isinstance(config, Mapping) else written
@@ -144,7 +144,7 @@ def flat_options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choices(path: Path) -> dict[str, str]:
-    chosen: Any = read_options(path)
+    chosen: Any = read_mapping(path)
     for name in ("hydra", "runtime", "choices"):
         chosen = chosen.get(name) if isinstance(chosen, Mapping) else None
     if not isinstance(chosen, Mapping):

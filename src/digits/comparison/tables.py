@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from digits.comparison.compare import Comparison
-from digits.comparison.difference import Difference, judgement, p_text, points
-from digits.comparison.groups import Group, shown_path
+from digits.comparison.difference import Difference, judgement, p_text
+from digits.comparison.groups import Group
 from digits.comparison.names import DEFAULT_CHOICES, differing_options, text_of
-from digits.pages.page import Table
+from digits.files import relative
+from digits.page import Table
+from digits.text import points
 
 NOTHING = "\u2013"
 
@@ -80,7 +82,7 @@ def run_table(comparison: Comparison) -> Table:
             f"{run.val_accuracy:.2%}" if run.val_accuracy is not None else NOTHING,
             f"{run.correct.mean():.2%}",
             *(str(run.metrics["epochs"]), f"{run.metrics['num_parameters']:,}"),
-            *(f"{run.metrics['train_time_s']:.1f} s", shown_path(run.path)),
+            *(f"{run.metrics['train_time_s']:.1f} s", str(relative(run.path))),
         )
         for group in comparison.groups
         for run in group.runs
@@ -119,7 +121,7 @@ def as_csv(comparison: Comparison) -> str:
                 "test": found.test,
                 "verdict": judgement(found, corrected),
             }
-        rows.append(row | {"runs": " ".join(shown_path(run.path) for run in group.runs)})
+        rows.append(row | {"runs": " ".join(str(relative(run.path)) for run in group.runs)})
     table = io.StringIO()
     columns = dict.fromkeys(key for row in sorted(rows, key=len, reverse=True) for key in row)
     writer = csv.DictWriter(table, list(columns), lineterminator="\n", restval="")

@@ -18,7 +18,8 @@ from digits.config.mistakes import CONFIG_NAME, find_mistake
 from digits.config.sweep import WrongJob
 from digits.config.unreadable import unreadable_file
 from digits.errors import DigitsError
-from digits.training.processes import OF_SWEEP, is_first_process
+from digits.runs import is_first_process
+from digits.training.processes import OF_SWEEP
 from digits.training.signals import INTERRUPTED, TERMINATED, Terminated, listen
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from digits.slug import MAX_LENGTH, slug
+from digits.files import MAX_NAME_LENGTH, slug
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _is_folder_name(value: Any) -> bool:
 
 TEXT = Kind("text", lambda value: isinstance(value, str) and value.strip() != "")
 FOLDER_NAME = Kind(
-    f"1 to {MAX_LENGTH} letters, digits or any of .,_+- (neither . nor - at an end)",
+    f"1 to {MAX_NAME_LENGTH} letters, digits or any of .,_+- (neither . nor - at an end)",
     _is_folder_name,
 )
 TARGET = Kind(

@@ -6,7 +6,7 @@ from datetime import datetime
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from digits.slug import slug
+from digits.files import slug
 
 STARTED = "DIGITS_STARTED"
 """The environment variable by which the processes of a sweep's jobs know the sweep's time."""

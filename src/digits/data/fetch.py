@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from digits.atomic import write_atomically
 from digits.data.download import Limits, TryError, download
 from digits.data.files import MIRRORS, DataFile
 from digits.data.unpack import DamagedError, unpack
 from digits.errors import DigitsError
+from digits.files import write_atomically
 
 REMEDIES = (
     "set HTTPS_PROXY if you are behind a proxy, "

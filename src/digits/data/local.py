@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.atomic import write_atomically
 from digits.data.files import DataFile
 from digits.data.unpack import DamagedError, unpack
 from digits.errors import DigitsError
+from digits.files import write_atomically
 
 RAW_FOLDER = Path("MNIST", "raw")
 """Where torchvision keeps MNIST inside a data folder."""

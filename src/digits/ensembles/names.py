@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from digits.comparison.finding import is_run_dir
 from digits.errors import DigitsError
+from digits.files import slug
 from digits.recorded import ENSEMBLE, read_saved, run_directory, saved_file
-from digits.slug import slug
+from digits.runs import is_run_dir
 
 
 def member_name(path: Path) -> str:

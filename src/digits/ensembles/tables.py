@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from digits.pages.page import Table
+from digits.page import Table
 
 if TYPE_CHECKING:
     from digits.evaluation.evaluate import Evaluation

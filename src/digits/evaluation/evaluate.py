@@ -12,7 +12,7 @@ from digits.data.mnist import SAMPLE
 from digits.ensembles.members import member_contents
 from digits.ensembles.tables import NO_VALIDATION
 from digits.errors import DigitsError
-from digits.evaluation.measure import Measures, measure
+from digits.models.measure import Measures, measure
 from digits.recorded import read_saved, rebuild, saved_file
 from digits.training.quiet import quieten_lightning
 

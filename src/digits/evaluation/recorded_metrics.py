@@ -2,7 +2,7 @@
 
 from digits.evaluation.evaluate import Evaluation
 from digits.recorded import run_directory
-from digits.training.report import read_metrics
+from digits.runs import finished_metrics
 
 
 def difference(evaluation: Evaluation) -> str:
@@ -10,7 +10,7 @@ def difference(evaluation: Evaluation) -> str:
 
     Of a checkpoint it need not be: metrics.json tells of the one that validation chose.
     """
-    metrics = read_metrics(run_directory(evaluation.file))
+    metrics = finished_metrics(run_directory(evaluation.file))
     recorded = metrics.get(f"{evaluation.part}/accuracy") if metrics else None
     if metrics and recorded is None and evaluation.part == "test":
         return "the run has left the test out: metrics.json has nothing to compare with"

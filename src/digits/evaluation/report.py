@@ -6,12 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
-from digits.atomic import write_atomically
 from digits.ensembles.tables import NO_VALIDATION, member_rows, member_table, members_as_dicts
 from digits.evaluation.evaluate import Evaluation
-from digits.figures.confusion import confusion_matrix, reliability_diagram
-from digits.figures.grid import digit_grid, save_figure
-from digits.pages.page import Picture, Section, Table, show_table, write_page
+from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
+from digits.files import write_atomically
+from digits.page import Picture, Section, Table, show_table, write_page
 
 SHOWN_MISTAKES = 60
 PART_NAMES = {"test": "test", "val": "validation"}

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from digits.data.images import NUM_CLASSES
 from digits.exploration.splits import Split
-from digits.figures.class_balance import draw_class_balance
-from digits.figures.grid import save_figure
-from digits.pages.page import Picture, Section, Table
+from digits.figures import draw_class_balance, save_figure
+from digits.page import Picture, Section, Table
 
 
 def class_counts(labels: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from digits.exploration.splits import Split
-from digits.figures.grid import digit_grid, save_figure
-from digits.pages.page import Picture, Section, Table
+from digits.figures import digit_grid, save_figure
+from digits.page import Picture, Section, Table
 
 MAX_SHOWN = 36
 """Images on duplicates.png."""

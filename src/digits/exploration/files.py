@@ -6,7 +6,7 @@ from pathlib import Path
 from digits.data.files import FILES, DataFile, Part, PartFiles
 from digits.data.local import cache_folder, find_good
 from digits.data.sample import CSV_NAME, load_sample
-from digits.pages.page import Table
+from digits.page import Table
 
 COLUMNS = ("file", "bytes", "SHA-256", "number", "shape")
 

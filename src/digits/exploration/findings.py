@@ -11,7 +11,7 @@ from digits.exploration.near_empty import describe_near_empty
 from digits.exploration.pixels import describe_pixels
 from digits.exploration.shapes import describe_shapes
 from digits.exploration.splits import Split
-from digits.pages.page import Section
+from digits.page import Section
 
 
 def explore(splits: Sequence[Split], folder: Path) -> list[Section]:

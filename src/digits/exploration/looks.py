@@ -7,8 +7,8 @@ from torch import Tensor
 
 from digits.data.images import NUM_CLASSES
 from digits.exploration.splits import Split
-from digits.figures.grid import digit_grid, save_figure
-from digits.pages.page import Picture, Section
+from digits.figures import digit_grid, save_figure
+from digits.page import Picture, Section
 
 NUM_SAMPLES = 10
 """Of each digit."""

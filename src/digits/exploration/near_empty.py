@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from digits.exploration.splits import Split
-from digits.figures.grid import digit_grid, save_figure
-from digits.pages.page import Picture, Section, Table
+from digits.figures import digit_grid, save_figure
+from digits.page import Picture, Section, Table
 
 HALF = 127
 """A pixel above it is nearer to full ink than to the background."""

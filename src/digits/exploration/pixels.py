@@ -8,9 +8,8 @@ from torch import Tensor
 
 from digits.data.statistics import pixel_mean_std
 from digits.exploration.splits import Split
-from digits.figures.grid import save_figure
-from digits.figures.pixel_histogram import draw_pixel_histogram
-from digits.pages.page import Picture, Section, Table
+from digits.figures import draw_pixel_histogram, save_figure
+from digits.page import Picture, Section, Table
 
 FIXED_NORMS = {"unit": (0.0, 1.0), "half": (0.5, 0.5)}
 """What norm=unit and norm=half subtract from pixels in [0, 1], and divide by; as in conf/norm."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from digits.exploration.splits import Split
-from digits.pages.page import Section, Table
+from digits.page import Section, Table
 
 
 def describe_shapes(splits: Sequence[Split]) -> Section:

@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from digits.exploration.pixels import pixel_counts
 from digits.exploration.splits import Split
-from digits.pages.page import Section, Table
+from digits.page import Section, Table
 
 
 def log_findings(folder: Path, splits: Sequence[Split], sections: Sequence[Section]) -> None:

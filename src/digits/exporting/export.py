@@ -6,12 +6,12 @@ from pathlib import Path
 from torch import Tensor
 
 from digits.artifact import TrainedClassifier
-from digits.atomic import whole_file
 from digits.errors import DigitsError
 from digits.exporting.capture import reason
 from digits.exporting.compare import Comparison, compare
 from digits.exporting.formats import Format
 from digits.exporting.images import ImagesToCompare
+from digits.files import whole_file
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits.atomic import write_atomically
 from digits.errors import DigitsError
+from digits.files import write_atomically
 
 _LONGEST_STEM = 80
 

@@ -9,7 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from digits.atomic import write_atomically
+from digits.files import write_atomically
 from digits.search.plan import MAY_DIFFER
 
 GROUPS = ("model", "optim", "norm", "schedule")

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from digits.atomic import whole_file
+from digits.files import whole_file
 
 BLUE, ORANGE, GREY = "#1f77b4", "#d95f02", "#999999"
 

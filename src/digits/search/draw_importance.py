@@ -13,7 +13,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from digits.atomic import whole_file
+from digits.files import whole_file
 
 BLUE = "#1f77b4"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from hydra.core.utils import JobReturn, JobStatus
 
 from digits.config.explain import explain, first_line
+from digits.runs import finished_metrics
 from digits.search.trial import Pruned
-from digits.training.report import read_metrics
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_outcome(job: JobReturn, objectives: Sequence[str]) -> Outcome:
         if isinstance(error, Pruned):
             return Outcome(run_dir, pruned=True, reason=str(error))
         return Outcome(run_dir, reason=explain(error) or f"{type(error).__name__}: {_line(error)}")
-    metrics = read_metrics(run_dir) or {}
+    metrics = finished_metrics(run_dir) or {}
     values = tuple(metrics.get(objective) for objective in objectives)
     measured = tuple(float(value) for value in values if value is not None)
     if len(measured) < len(values) or any(math.isnan(value) for value in measured):

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.config.kinds import shown
 from digits.config.parallel import num_cores
-from digits.flat import flat
+from digits.files import flat
 from digits.search.options import NUM_TRIALS, SearchOptions, read_options
 from digits.search.space import Choices, Dimension, dimension, num_values
 

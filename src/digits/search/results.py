@@ -10,6 +10,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from digits.errors import DigitsError
+from digits.files import relative
+from digits.runs import finished_metrics
 from digits.search.best import write_experiment
 from digits.search.draw_history import draw_history
 from digits.search.draw_importance import draw_importance
@@ -17,7 +19,6 @@ from digits.search.options import in_words
 from digits.search.plan import Plan
 from digits.search.study import STUDY_FILE, unbeaten
 from digits.sweeps.leaderboard import write_leaderboard
-from digits.training.report import read_metrics, relative
 
 BEST, HISTORY, IMPORTANCE = "best_experiment.yaml", "history.png", "importance.png"
 
@@ -46,7 +47,7 @@ def write_results(
     for old in sweep_dir.glob("best_experiment_*.yaml"):
         old.unlink()
     names = [BEST, *(f"best_experiment_{trial.number}.yaml" for trial in best[1:])]
-    gone = [trial for trial in best if not read_metrics(sweep_dir / trial.user_attrs["run"])]
+    gone = [trial for trial in best if not finished_metrics(sweep_dir / trial.user_attrs["run"])]
     for name, trial in zip(names, best, strict=True):
         run_dir = sweep_dir / trial.user_attrs["run"]
         if trial in gone:
@@ -67,7 +68,7 @@ def write_results(
 
 def _comments(study: Study, trial: FrozenTrial, plan: Plan, sweep_dir: Path) -> list[str]:
     objectives, run_dir = plan.options.objectives, sweep_dir / trial.user_attrs["run"]
-    metrics = read_metrics(run_dir) or {}
+    metrics = finished_metrics(run_dir) or {}
     values = ", ".join(
         f"{objective} {in_words(objective, value)}"
         for objective, value in zip(objectives, trial.values, strict=True)

@@ -11,14 +11,14 @@ from optuna.trial import Trial, TrialState
 
 from digits.config.check import plain
 from digits.errors import DigitsError
+from digits.files import relative
+from digits.runs import locked
 from digits.search.outcome import Outcome, read_outcome
 from digits.search.plan import read_plan
 from digits.search.proposals import batches, counted
 from digits.search.results import write_results
 from digits.search.study import STUDY_FILE, check_same_search, open_study
 from digits.search.told import SearchScreen
-from digits.training.report import relative
-from digits.training.resume import locked
 
 
 def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None:

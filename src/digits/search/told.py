@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from digits.data.mnist import SAMPLE
+from digits.runs import finished_metrics
 from digits.search.options import NUM_TRIALS, in_words
 from digits.search.outcome import Outcome
 from digits.search.plan import Plan
 from digits.search.study import STUDY_FILE, unbeaten
-from digits.training.report import read_metrics
 
 
 class SearchScreen:
@@ -110,7 +110,7 @@ class SearchScreen:
             self.console.print("  ".join(parts), markup=False, style="bold")
             run_dir = sweep_dir / trial.user_attrs["run"]
             self.console.print(f"  its run: {run_dir}", markup=False)
-            if (read_metrics(run_dir) or {}).get("dataset") == SAMPLE:
+            if (finished_metrics(run_dir) or {}).get("dataset") == SAMPLE:
                 warning = "This was the embedded sample of 5,000 images, not MNIST."
                 self.console.print(f"  {warning}", style="bold red")
         if files:

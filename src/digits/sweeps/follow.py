@@ -21,15 +21,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
-from digits.atomic import write_atomically
 from digits.config.resolvers import register_resolvers
 from digits.config.sweep import values
+from digits.files import relative, write_atomically
+from digits.runs import FINISHED, RUNNING, in_use
 from digits.sweeps.grid import STARTED, asked, started
 from digits.sweeps.jobs import Job, by_rank, groups
 from digits.sweeps.leaderboard import group_cells, write_leaderboard
-from digits.training.report import relative
-from digits.training.resume import in_use
-from digits.training.status import FINISHED, RUNNING
 
 
 class FollowSweep(Callback):

@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
+from digits.runs import NO_EFFECT
 from digits.search.plan import is_search
-from digits.training.resume import MAY_DIFFER
 
 STARTED = ".sweep.json"
 STUDY = "study.db"
@@ -18,7 +18,7 @@ def asked(config: DictConfig) -> list[str]:
     """Returns what a sweep's jobs are made of: its overrides, but for what changes no result."""
     params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     lines = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
-    free = tuple(f"{key}." for key in MAY_DIFFER if key != "trainer.max_epochs")
+    free = tuple(f"{key}." for key in NO_EFFECT)
     return [
         line for line in lines if not f"{line.lstrip('+~').partition('=')[0]}.".startswith(free)
     ]

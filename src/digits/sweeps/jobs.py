@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from digits.errors import DigitsError
-from digits.run_files import read_json, read_overrides, read_results
-from digits.training.status import FINISHED
+from digits.runs import FINISHED, read_json, read_metrics, read_overrides
 
 SEED = "seed"
 DAMAGED = "damaged"
@@ -69,7 +68,7 @@ def _read_files(folder: Path) -> Job:
     status = read_json(folder / "status.json") if (folder / "status.json").exists() else {}
     word, reason = (" ".join(str(status.get(key, "")).split()) for key in ("status", "reason"))
     is_finished = word == FINISHED and (folder / "model.pt").exists()
-    metrics = read_results(folder) if is_finished else {}
+    metrics = read_metrics(folder) if is_finished else {}
     return Job(folder, options, word, reason, metrics)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from digits.atomic import whole_file, write_atomically
+from digits.files import whole_file, write_atomically
 from digits.sweeps.jobs import Group, Job, by_rank, groups, read_jobs, varied
 
 METRICS = ("val/accuracy", "test/accuracy", "train_time_s")

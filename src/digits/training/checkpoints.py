@@ -9,8 +9,8 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from digits.atomic import whole_file
 from digits.errors import DigitsError
+from digits.files import whole_file
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 

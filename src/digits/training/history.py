@@ -8,7 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from digits.atomic import write_atomically
+from digits.files import write_atomically
 
 COLUMNS = (
     "epoch",

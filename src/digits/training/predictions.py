@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from digits.atomic import whole_file
+from digits.files import whole_file
 
 FILE = "predictions.npz"
 

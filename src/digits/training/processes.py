@@ -66,15 +66,6 @@ def run_in_own_process(run_dir: Path) -> None:
         raise DigitsError(f"the job in {run_dir} failed with exit code {code}; see above")
 
 
-def is_first_process() -> bool:
-    """Says whether this process prints and writes, of all that train together.
-
-    Lightning, torchrun and SLURM each number the processes that they start in these variables.
-    """
-    numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-    return all(os.environ.get(name, "0") == "0" for name in numbers)
-
-
 def leave_together() -> None:
     """Waits until all processes of this training are done, and closes what connects them.
 

@@ -1,6 +1,5 @@
 """What a run says about itself: on the screen, and in metrics.json."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,26 +8,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from digits.atomic import write_atomically
 from digits.data.files import SAMPLE
-from digits.errors import DigitsError
-from digits.intervals import wilson_interval
-from digits.run_files import read_results
-
-
-def write_metrics(run_dir: Path, metrics: dict[str, Any]) -> None:
-    """Writes metrics.json: one flat object, accuracies as fractions, losses in nats."""
-    write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-
-
-def read_metrics(run_dir: Path) -> dict[str, Any] | None:
-    """Returns metrics.json if the run has come to its end, else `None`."""
-    if not (run_dir / "model.pt").exists():
-        return None
-    try:
-        return read_results(run_dir)
-    except DigitsError:  # missing or damaged: it is written anew
-        return None
+from digits.files import relative
+from digits.statistics import wilson_interval
 
 
 def show_start(
@@ -83,9 +65,3 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
             "do not compare these figures with "
             "those of MNIST.[/bold red]"
         )
-
-
-def relative(path: Path) -> Path:
-    """Returns the path as one would type it here."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

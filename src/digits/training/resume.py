@@ -1,34 +1,14 @@
 """Whether a run directory can be gone on with; asked before anything is written to it."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
-from digits.flat import flat
-from digits.training.processes import is_first_process
-from digits.training.report import read_metrics
-from digits.training.status import read_status
-
-MAY_DIFFER = (
-    "name",
-    "test",
-    "resume",
-    "data.dir",
-    "data.source",
-    "data.mirrors",
-    "trainer.max_epochs",
-    "trainer.accelerator",
-    "trainer.profiler",
-    "callbacks.stop",
-    "logger",
-    "debug",
-)
-"""Keys (and all below them) that a run may be resumed with other values of."""
+from digits.files import flat
+from digits.runs import NO_EFFECT, finished_metrics, read_status
 
 
 def resume_point(run_dir: Path, resume: str) -> Path | None:
@@ -66,7 +46,7 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
     recorded = read_status(run_dir).get("config")
     if resume_point(run_dir, config.resume) is None or not recorded:
         return
-    metrics, max_epochs = read_metrics(run_dir), config.trainer.max_epochs
+    metrics, max_epochs = finished_metrics(run_dir), config.trainer.max_epochs
     if metrics and metrics["epochs"] > max_epochs:
         raise DigitsError(
             f"trainer.max_epochs={max_epochs}, but {run_dir} holds {metrics['epochs']} epochs; "
@@ -75,7 +55,10 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
     old = dict(flat(recorded))
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     new = dict(flat(OmegaConf.to_container(own, resolve=True)))
-    free = tuple(f"{name}." for name in (*MAY_DIFFER, *_callbacks_of_ones_own(old | new)))
+    free = tuple(
+        f"{name}."
+        for name in (*NO_EFFECT, "trainer.max_epochs", *_callbacks_of_ones_own(old | new))
+    )
     differing = [
         key
         for key in sorted(old.keys() | new.keys())
@@ -100,39 +83,6 @@ def _callbacks_of_ones_own(values: Mapping[str, Any]) -> list[str]:
         and key.endswith("._target_")
         and not str(target).startswith(("digits.", "pytorch_lightning."))
     ]
-
-
-@contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Keeps a run directory for this process; the others of one training share it.
-
-    Raises:
-        DigitsError: another process trains in it.
-    """
-    if not is_first_process():
-        yield
-        return
-    lock = FileLock(run_dir / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DigitsError(
-            f"{run_dir} is in use by another process; wait for it, or try another name=RUN"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def in_use(run_dir: Path) -> bool:
-    """Says whether another process trains in a run directory."""
-    try:
-        with locked(run_dir):
-            return False
-    except DigitsError:
-        return True
 
 
 def _word(value: Any) -> str:

@@ -16,28 +16,35 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
 
 from digits.artifact import save_model
-from digits.atomic import remove_parts
 from digits.data.datamodule import MNISTDataModule
+from digits.figures import draw_loss_curves
+from digits.files import relative, remove_parts
 from digits.models import Classifier
+from digits.runs import (
+    FINISHED,
+    finished_metrics,
+    is_first_process,
+    locked,
+    read_status,
+    write_metrics,
+)
 from digits.search.pruning import pruning_callbacks
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.checkpoints import read_checkpoint, read_newest
-from digits.training.curves import draw_loss_curves
 from digits.training.history import History
 from digits.training.predictions import write_predictions
 from digits.training.processes import (
     OF_SWEEP,
-    is_first_process,
     leave_together,
     needs_own_process,
     run_in_own_process,
 )
 from digits.training.progress import TrainingProgress
 from digits.training.quiet import quieten_lightning
-from digits.training.report import read_metrics, relative, show_start, show_summary, write_metrics
-from digits.training.resume import check_resumable, locked, resume_point
+from digits.training.report import show_start, show_summary
+from digits.training.resume import check_resumable, resume_point
 from digits.training.signals import stop_if_told
-from digits.training.status import FINISHED, read_status, recorded
+from digits.training.status import recorded
 from digits.training.tensorboard import log_hyperparameters
 from digits.training.tensorboard_pictures import TensorBoardPictures
 
@@ -58,13 +65,13 @@ def run(config: DictConfig) -> dict[str, Any]:
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     if needs_own_process(config):
         run_in_own_process(run_dir)
-        return read_metrics(run_dir) or {}
+        return finished_metrics(run_dir) or {}
     quieten_lightning()
     with locked(run_dir):
         for folder in (run_dir, run_dir / "checkpoints"):
             remove_parts(folder)
         check_resumable(run_dir, config)  # Hydra lets a sweep's jobs be checked only here
-        metrics = read_metrics(run_dir)
+        metrics = finished_metrics(run_dir)
         if metrics and _is_done(metrics, config):
             place = relative(run_dir)
             untested = ", not tested" if metrics["test/accuracy"] is None else ""

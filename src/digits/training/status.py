@@ -8,16 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from digits.atomic import write_atomically
 from digits.config.explain import explain, first_line
 from digits.errors import DigitsError
+from digits.files import write_atomically
+from digits.runs import FAILED, FINISHED, PRUNED, RUNNING, STOPPED, is_first_process, read_status
 from digits.search.trial import Pruned
-from digits.training.processes import is_first_process
 from digits.training.signals import Terminated, wait_for_end
 
 FILE = "status.json"
-RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
-PRUNED = "pruned"
 INTERRUPTED, TERMINATED = "interrupted", "terminated"
 
 _log = logging.getLogger(__name__)
@@ -82,23 +80,6 @@ def why(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the code of the run ended the process with exit code {error.code}"
     return explain(error) or f"{type(error).__name__}: {first_line(error)}"
-
-
-def read_status(run_dir: Path) -> dict[str, Any]:
-    """Reads status.json; an empty dictionary if it is not there.
-
-    Raises:
-        DigitsError: it is damaged.
-    """
-    try:
-        status: dict[str, Any] = json.loads((run_dir / FILE).read_text())
-    except FileNotFoundError:
-        return {}
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        status = {}
-    if not isinstance(status, dict) or not status:
-        raise DigitsError(f"{run_dir / FILE} is damaged; delete it")
-    return status
 
 
 def _write(run_dir: Path, status: Mapping[str, Any]) -> None:

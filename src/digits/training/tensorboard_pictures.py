@@ -77,8 +77,8 @@ def add_test_pictures(
     writer: Any, logits: Tensor, images: Tensor, labels: Tensor, step: int
 ) -> None:
     """Adds confusion matrix, worst mistakes and precision-recall curves of tested images."""
-    from digits.evaluation.measure import measure
-    from digits.figures.confusion import confusion_matrix
+    from digits.figures import confusion_matrix
+    from digits.models.measure import measure
 
     measures = measure(logits, labels)
     _add_figure(writer, "test/confusion matrix", confusion_matrix(measures.confusion), step)
@@ -136,7 +136,7 @@ def _add_graph(writer: Any, model: LightningModule) -> None:
 def _add_digits(
     writer: Any, tag: str, images: Tensor, titles: list[str], title: str, step: int
 ) -> None:
-    from digits.figures.grid import digit_grid
+    from digits.figures import digit_grid
 
     shown = images[:SHOWN_INPUTS]
     _add_figure(writer, tag, digit_grid(shown, titles[: len(shown)], title=title), step)

@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from digits.intervals import wilson_interval
+from digits.statistics import wilson_interval
 
 NUM_CLASSES = 10
 NUM_BINS = 15

@@ -11,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 from rich.text import Text
 
-from digits.atomic import write_atomically
+from digits.files import write_atomically
+from digits.text import escape_markdown, markdown_table
 
 # \u2212 is a minus sign, \u00b1 is plus-minus, \u2013 a dash.
 _NUMBER = r"<?[-+\u2212\u00b1]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,2}))?"
@@ -70,7 +71,7 @@ class Section:
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
-    """Writes one HTML file that holds its pictures and its style, runs nothing and loads nothing.
+    """Write one HTML file that holds its pictures and its style, runs nothing and loads nothing.
 
     Args:
         path: the file, in an existing folder.
@@ -90,8 +91,22 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -
     write_atomically(path, page.encode())
 
 
+def as_markdown(title: str, lead: str, sections: Sequence[Section]) -> str:
+    """Return what `write_page` writes, as Markdown; pictures are named by their file."""
+    blocks = [f"# {title}", escape_markdown(lead)]
+    for section in sections:
+        blocks.append(f"## {section.title}")
+        if section.text:
+            blocks.append(escape_markdown(section.text))
+        blocks += [markdown_table(each.columns, each.rows, each.numeric) for each in section.tables]
+        for picture in section.pictures:
+            caption = escape_markdown(picture.caption)
+            blocks += [f"![{caption}]({picture.path.name})", caption]
+    return "\n\n".join(blocks) + "\n"
+
+
 def show_table(console: Console, table: Table) -> None:
-    """Prints a table of a page."""
+    """Print a table of a page."""
     shown = rich.table.Table(title=table.title or None, title_justify="left", title_style="bold")
     for column, is_numeric in zip(table.columns, table.numeric, strict=True):
         shown.add_column(Text(column), justify="right" if is_numeric else "left", overflow="fold")

@@ -1,0 +1,322 @@
+"""Every picture, drawn by matplotlib without its global state."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from digits.files import whole_file
+from digits.runs import CURVES, read_history
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+COLOURS = ("#1f77b4", "#d95f02", "#1b9e77")
+"""Of training, validation and test."""
+
+
+DPI = 120
+SIDE, GAP = 28, 2
+"""Pixels of a digit along each side, and pixels between two digits."""
+INCHES_PER_PIXEL = 3 / DPI
+"""So that each pixel of a digit becomes a square of three by three, all of the same size."""
+TITLE_LINE, HEADING_LINE = 4.5, 7.0
+"""Height of a line of text, in a digit's pixels."""
+MIN_COLUMNS = 5
+"""A picture is at least as wide as so many digits, to hold its heading."""
+
+
+def digit_grid(
+    images: "Tensor",
+    titles: Sequence[str] | None = None,
+    columns: int = 10,
+    title: str = "",
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Draws images row by row.
+
+    They are put together to one picture first, since a hundred axes would take seconds.
+
+    Args:
+        images: (n, 28, 28) or (n, 1, 28, 28), uint8 or float; n above 0.
+        titles: n short texts, one over each image; each may have several lines.
+        columns: images in a row.
+        title: what is over everything.
+        limits: the values shown black and white; unless given, 0 and 255 for bytes, the least and
+            the greatest for floats.
+    """
+    assert len(images) and images.shape[-2:] == (SIDE, SIDE)
+    assert titles is None or len(titles) == len(images)
+    if limits is None:
+        is_bytes = not images.is_floating_point()
+        limits = (0, 255) if is_bytes else (float(images.min()), float(images.max()))
+    tiles = images.detach().cpu().reshape(-1, SIDE, SIDE).float().numpy()
+    columns = min(columns, len(tiles))
+    num_lines = max((text.count("\n") + 1 for text in titles or ()), default=0)
+    above = GAP + round(TITLE_LINE * num_lines)  # from one row of tiles to the next
+    canvas = _put_together(tiles, columns, above)
+
+    width = max(columns, MIN_COLUMNS) * (GAP + SIDE) + GAP
+    heading = textwrap.wrap(title, width=width * 3 // 10)
+    top = round(HEADING_LINE * len(heading)) + (GAP if heading else 0)
+    bottom = top + len(canvas)
+    figure = Figure((width * INCHES_PER_PIXEL, (bottom + GAP) * INCHES_PER_PIXEL), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, 1))  # one unit of its axes is a digit's pixel
+    axes.set_axis_off()
+    axes.imshow(
+        canvas,
+        cmap=colormaps["gray"].with_extremes(bad="white"),
+        vmin=limits[0],
+        vmax=limits[1],
+        extent=(0, canvas.shape[1], bottom, top),
+        interpolation="nearest",
+        aspect="auto",
+    )
+    axes.set(xlim=(0, width), ylim=(bottom + GAP, 0))
+    axes.text(GAP, GAP, "\n".join(heading), va="top", fontsize=9, fontweight="bold")
+    for place, text in enumerate(titles or ()):
+        row, column = divmod(place, columns)
+        x = column * (GAP + SIDE) + GAP + SIDE / 2
+        y = top + row * (above + SIDE) + above - 0.7
+        axes.text(x, y, text, ha="center", va="bottom", fontsize=6.5, linespacing=1.1)
+    return figure
+
+
+def _put_together(
+    tiles: npt.NDArray[np.float32], columns: int, above: int
+) -> npt.NDArray[np.float32]:
+    """Lays (n, 28, 28) out in rows, `GAP` to the left of each and `above` over it; NaN is empty."""
+    num_rows = -(-len(tiles) // columns)
+    filled = np.full((num_rows * columns, SIDE, SIDE), np.nan, dtype=np.float32)
+    filled[: len(tiles)] = tiles
+    canvas = np.full((num_rows, above + SIDE, columns, GAP + SIDE), np.nan, dtype=np.float32)
+    canvas[:, above:, :, GAP:] = filled.reshape(num_rows, columns, SIDE, SIDE).swapaxes(1, 2)
+    return canvas.reshape(num_rows * (above + SIDE), columns * (GAP + SIDE))
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a picture as PNG, whole or not at all."""
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)
+
+
+def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
+    """Draws the share of each digit in each split as bars.
+
+    Args:
+        counts: of each split, by its name: int64 (10,), the number of images of each digit.
+    """
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(counts)
+    for place, (name, numbers) in enumerate(counts.items()):
+        left = -0.4 + (place + 0.5) * width
+        axes.bar(
+            [digit + left for digit in range(len(numbers))],
+            (100 * numbers / numbers.sum()).tolist(),
+            width,
+            color=COLOURS[place],
+            label=f"{name} ({int(numbers.sum()):,})",
+        )
+    axes.axhline(10, color="grey", linewidth=0.8, linestyle="--", label="a tenth")
+    axes.set(xlabel="digit", ylabel="share of the images (%)", title="Class balance")
+    axes.set_xticks(range(10))
+    axes.margins(x=0.02, y=0.05)
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def draw_pixel_histogram(counts: "Mapping[str, Tensor]") -> Figure:
+    """Draws the share of each pixel value in each split, on a logarithmic scale.
+
+    Args:
+        counts: of each split, by its name: int64 (256,), the number of pixels of each value.
+    """
+    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
+    axes = figure.subplots()
+    edges = np.arange(257) - 0.5
+    for place, (name, numbers) in enumerate(counts.items()):
+        shares = 100 * numbers / numbers.sum()
+        # Lines that nearly coincide are told apart as long as one of them is an area.
+        area = place == 0
+        axes.stairs(
+            shares.tolist(),
+            edges.tolist(),
+            fill=area,
+            alpha=0.4 if area else 1,
+            linewidth=0 if area else 0.9,
+            color=COLOURS[place],
+            label=name,
+        )
+    axes.set(
+        xlabel="pixel value (0: background, 255: full ink)",
+        ylabel="share of the pixels (%)",
+        title="Pixel histogram",
+        yscale="log",
+        xlim=(-4, 259),
+    )
+    axes.set_xticks([0, 32, 64, 96, 128, 160, 192, 224, 255])
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper center", ncols=3)
+    return figure
+
+
+def confusion_matrix(counts: "Tensor") -> Figure:
+    """Draws a confusion matrix; the shade of the mistakes is that of their share of the row.
+
+    The diagonal has no shade: beside it, 20 mistakes in 1,000 images would look like none.
+
+    Args:
+        counts: int64 (10, 10), images by label (row) and predicted class (column).
+    """
+    table = counts.numpy()
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(shares, 0)
+    figure = Figure(figsize=(6, 5.6), layout="constrained")
+    axes = figure.subplots()
+    # Light enough for black figures on the darkest cell.
+    axes.imshow(shares, cmap="Oranges", vmin=0, vmax=max(float(shares.max()), 1e-3) * 1.6)
+    for row, column in np.ndindex(*table.shape):
+        if table[row, column]:
+            text = axes.text(column, row, f"{table[row, column]:,}", ha="center", va="center")
+            if row == column:
+                text.set(fontweight="bold", color="#1a5e1a")
+    digits = range(len(table))
+    axes.set_xticks(digits)
+    axes.set_yticks(digits)
+    axes.set(xlabel="classified as", ylabel="is", title="Confusion matrix")
+    axes.set_xticks(np.arange(-0.5, len(table)), minor=True)
+    axes.set_yticks(np.arange(-0.5, len(table)), minor=True)
+    axes.grid(which="minor", color="#dddddd", linewidth=0.5)
+    axes.tick_params(which="minor", length=0)
+    return figure
+
+
+def reliability_diagram(bins: "Tensor", calibration_error: float) -> Figure:
+    """Draws the accuracy of each bin of confidence, and how many images are in it.
+
+    Args:
+        bins: float64 (number of bins, 3): images, mean confidence and accuracy.
+        calibration_error: the expected calibration error, for the title.
+    """
+    counts, confidences, accuracies = bins.numpy().T
+    some = counts > 0
+    figure = Figure(figsize=(5.2, 5.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    upper.plot([0, 1], [0, 1], color="#999999", linestyle="--", label="perfectly calibrated")
+    upper.plot(
+        confidences[some], accuracies[some], "o-", color="#1f77b4", label="measured", markersize=4
+    )
+    upper.set(ylabel="accuracy", title=f"Reliability, calibration error {calibration_error:.2%}")
+    upper.legend(loc="upper left")
+    width = 1 / len(counts)
+    centres = (np.arange(len(counts)) + 0.5) * width
+    lower.bar(centres, counts, width=width * 0.9, color="#1f77b4")
+    lower.set(xlabel="confidence: probability of the chosen class", ylabel="images", xlim=(0, 1))
+    lower.set_yscale("log")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    return figure
+
+
+History = Sequence[Mapping[str, float]]
+"""What metrics.csv holds: a row an epoch."""
+NUM_DISTINCT = 10
+
+
+def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
+    """Draws the mean loss of each group by epoch, training dashed and validation solid.
+
+    The band of a group reaches from the least to the greatest validation loss of its runs. Where
+    runs ended after different numbers of epochs, an epoch is drawn if all of them reached it.
+
+    Args:
+        groups: of each group, by its name, the histories of its runs.
+    """
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    axes = figure.subplots()
+    colours = _colours(len(groups))
+    for colour, (name, histories) in zip(colours, groups.items(), strict=True):
+        epochs, train = _by_epoch(histories, "train/loss")
+        axes.plot(epochs, train.mean(axis=0), color=colour, linestyle="--", linewidth=1)
+        epochs, val = _by_epoch(histories, "val/loss")
+        axes.plot(epochs, val.mean(axis=0), "o-", color=colour, markersize=3, label=name)
+        if len(val) > 1:
+            axes.fill_between(
+                epochs, val.min(axis=0), val.max(axis=0), color=colour, alpha=0.18, linewidth=0
+            )
+    axes.set(xlabel="epoch", ylabel="cross-entropy loss (nats)", title="Loss", yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3, which="both")
+    styles = [
+        Line2D([], [], color="black", marker="o", markersize=3, label="validation"),
+        Line2D([], [], color="black", linestyle="--", linewidth=1, label="training"),
+    ]
+    axes.legend(handles=styles, loc="upper right", fontsize="small")
+    columns = 1 if max(map(len, groups)) > 50 else 2 if max(map(len, groups)) > 25 else 4
+    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
+    figure.legend(
+        handles=lines,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize="small",
+    )
+    return figure
+
+
+def _colours(number: int) -> Sequence[str | tuple[float, ...]]:
+    if number <= NUM_DISTINCT:
+        return [f"C{place}" for place in range(number)]
+    return [tuple(colormaps["turbo"](place)) for place in np.linspace(0.05, 0.95, number)]
+
+
+def _by_epoch(histories: Sequence[History], column: str) -> tuple[list[float], np.ndarray]:
+    """Returns the epochs that all runs measured, and the values: (runs, epochs)."""
+    measured = [
+        {row["epoch"]: row[column] for row in history if column in row} for history in histories
+    ]
+    epochs = sorted(set.intersection(*map(set, measured)))
+    return epochs, np.array([[each[epoch] for epoch in epochs] for each in measured])
+
+
+def draw_loss_curves(run_dir: Path) -> None:
+    """Draws training and validation loss by epoch into loss_curves.png."""
+    rows = read_history(run_dir)
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for colour, part, label in zip(
+        COLOURS, ("train", "val"), ("training", "validation"), strict=False
+    ):
+        points = [(row["epoch"], row[f"{part}/loss"]) for row in rows if f"{part}/loss" in row]
+        if points:
+            axes.plot(
+                *zip(*points, strict=True),
+                marker="o",
+                markersize=3,
+                color=colour,
+                label=label,
+            )
+    axes.set(xlabel="epoch", ylabel="cross-entropy loss (nats)", title=f"Loss: {run_dir.name}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    for row in rows[-1:]:
+        steps = axes.twiny()
+        steps.set(xlim=[epoch * row["step"] / row["epoch"] for epoch in axes.get_xlim()])
+        steps.set_xlabel("optimizer steps", fontsize="small")
+    save_figure(figure, run_dir / CURVES)

@@ -1,1 +1,0 @@
-"""Pictures, drawn by matplotlib without its global state."""

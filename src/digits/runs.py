@@ -1,0 +1,597 @@
+"""The run directory: what a run leaves behind, read and written in one place.
+
+A run is a folder with these files:
+
+    .hydra/          the configuration, the choices and the overrides that it was composed from
+    status.json      how far it has come, why it ended, and the configuration that it trains with
+    checkpoints/     best.ckpt by validation accuracy, last.ckpt to resume from
+    metrics.csv      a row an epoch
+    model.pt         the trained model
+    predictions.npz  the answer to each test image
+    metrics.json     the results: one flat object, accuracies as fractions, losses in nats
+
+Everything that reports on runs (`digits compare`, leaderboards, searches) reads them here, without
+torch.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from digits.errors import DigitsError
+from digits.files import flat, relative, whole_file, write_atomically
+from digits.statistics import mean_std
+from digits.text import typed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+STATUS, METRICS, HISTORY = "status.json", "metrics.json", "metrics.csv"
+MODEL, PREDICTIONS, CURVES = "model.pt", "predictions.npz", "loss_curves.png"
+BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
+
+RUNNING, FINISHED, FAILED, STOPPED, PRUNED = "running", "finished", "failed", "stopped", "pruned"
+"""The words of status.json. A run that is "running" though nobody holds its lock was killed."""
+
+NO_EFFECT = (
+    *("name", "test", "resume", "debug", "logger", "hydra", "data.dir", "data.source"),
+    *("data.mirrors", "trainer.accelerator", "trainer.profiler", "callbacks.stop"),
+)
+"""Options (and all below them) that change no result: a run may be resumed with other values of
+them, and runs that differ in them are compared as one. `debug` holds nothing by itself, and what
+`data.source` led to is in metrics.json as the dataset."""
+
+DEFAULT_CHOICES = {
+    **{"model": "baseline", "optim": "adam", "norm": "half", "schedule": "cosine"},
+    **{"augment": "none", "data": "mnist", "trainer": "auto"},
+    **{"callbacks": "default", "debug": "none"},
+}
+"""Config groups in the order of a name's parts, with the options that go without saying."""
+
+_COUNTS = (
+    *("seed", "epochs", "best_epoch", "max_epochs"),
+    *("num_parameters", "num_train", "num_val", "num_test"),
+)
+_FRACTIONS = tuple(f"{part}/accuracy" for part in ("train", "val", "test"))
+_TEXTS = ("dataset", "val_split_sha256")
+_MAX_DEPTH = 4  # outputs/sweeps/SWEEP/RUN is three below outputs
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C ten times as fast
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a run answered on each test image, in their order.
+
+    Attributes:
+        labels: uint8 (n,), the true classes.
+        predicted: uint8 (n,), the most probable classes.
+        confidence: float16 (n,), their probabilities.
+    """
+
+    labels: "npt.NDArray[np.uint8]"
+    predicted: "npt.NDArray[np.uint8]"
+    confidence: "npt.NDArray[np.float16]"
+
+    @property
+    def correct(self) -> "npt.NDArray[np.bool_]":
+        """Whether each image was classified correctly: bool (n,)."""
+        correct: npt.NDArray[np.bool_] = self.labels == self.predicted
+        return correct
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run, finished or not, as its directory tells of it.
+
+    Attributes:
+        dir: its directory.
+        status: one of the words of status.json; "" before it has begun, "damaged" if it cannot be
+            read.
+        reason: why it failed, was stopped or pruned, or which file is damaged, in one line.
+        config: the configuration that it trains with, as plain values.
+        choices: the option of each config group; empty if that is not known.
+        overrides: what its command line said, e.g. ["optim.lr=0.1"].
+        metrics: metrics.json of a finished run, else empty.
+    """
+
+    dir: Path
+    status: str = ""
+    reason: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it came to its end, and has a model and results."""
+        return bool(self.metrics)
+
+    @property
+    def seed(self) -> int:
+        """The number that drew weights, order of the images and dropout."""
+        return int(self.metrics["seed"])
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """A fraction; `None` if it is not finished or had no validation images."""
+        return self.metrics.get("val/accuracy")
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """A fraction; `None` if it is not finished or was not tested."""
+        return self.metrics.get("test/accuracy")
+
+    @property
+    def val_images(self) -> tuple[Any, ...]:
+        """Equal for runs that were validated on the same images."""
+        return tuple(self.metrics.get(key) for key in ("dataset", "val_split_sha256", "num_val"))
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """The options that can change a result, without the seed, and the dataset.
+
+        By dotted keys, nulls left out: runs of one group agree in all of them.
+        """
+        ignored = tuple(f"{key}." for key in (*NO_EFFECT, "seed"))
+        found = {
+            key: value
+            for key, value in flat(self.config)
+            if value is not None and not f"{key}.".startswith(ignored)
+        }
+        return found | {"dataset": self.metrics.get("dataset")}
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """What metrics.csv holds: a row an epoch, without what was not measured."""
+        return read_history(self.dir)
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """What it answered on each test image."""
+        return read_predictions(self.dir)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Finished runs that differ in their seed only.
+
+    Attributes:
+        name: what distinguishes it from the other groups, e.g. "dropout+sgd+exact".
+        runs: by their seeds.
+    """
+
+    name: str
+    runs: Sequence[Run]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of its runs, rising."""
+        return tuple(run.seed for run in self.runs)
+
+    def values(self, metric: str) -> list[float]:
+        """Return a metric of each run that has it, e.g. of "val/accuracy"."""
+        found = (run.metrics.get(metric) for run in self.runs)
+        return [value for value in found if value is not None]
+
+    def mean_std(self, metric: str) -> tuple[float, float | None]:
+        """Return the mean over the seeds and, of two or more, the sample's standard deviation."""
+        return mean_std(self.values(metric))
+
+
+def read_run(run_dir: Path) -> Run:
+    """Read a run directory; what is damaged in it becomes the reason of a "damaged" run."""
+    try:
+        return _read_run(run_dir)
+    except DigitsError as error:
+        return Run(run_dir, "damaged", f"{error}; delete that file")
+
+
+def _read_run(run_dir: Path) -> Run:
+    status = read_status(run_dir)
+    hydra = run_dir / ".hydra"
+    config = status.get("config")
+    if not isinstance(config, Mapping):
+        config = read_mapping(hydra / "config.yaml") if (hydra / "config.yaml").exists() else {}
+    if lengthened := status.get("lengthened"):  # a schedule over other epochs is other training
+        config = {**config, "lengthened_from": lengthened}
+    return Run(
+        dir=run_dir,
+        status=str(status.get("status", "")),
+        reason=" ".join(str(status.get("reason", "")).split()),
+        config=config,
+        choices=_read_choices(hydra / "hydra.yaml") if (hydra / "hydra.yaml").exists() else {},
+        overrides=read_overrides(run_dir) if (hydra / "overrides.yaml").exists() else (),
+        metrics=finished_metrics(run_dir) or {},
+    )
+
+
+def finished_metrics(run_dir: Path) -> dict[str, Any] | None:
+    """Return metrics.json if the run is finished, else `None`: the one definition of finished.
+
+    Its status says so, its model is there, and its results can be read.
+    """
+    try:
+        if read_status(run_dir).get("status") == FINISHED and (run_dir / MODEL).exists():
+            return read_metrics(run_dir)
+    except DigitsError:
+        pass
+    return None
+
+
+def is_run_dir(folder: Path) -> bool:
+    """Say whether a folder holds a run, finished or not."""
+    return any((folder / file).exists() for file in (STATUS, METRICS, ".hydra/config.yaml"))
+
+
+def find_runs(folders: Sequence[Path]) -> list[Path]:
+    """Return the run directories that are among the folders or below them, each once.
+
+    They come in the order of the folders; within one by name, where 2_sgd comes before 10_adam.
+
+    Raises:
+        DigitsError: a folder does not exist or cannot be read, or there is no run in it.
+    """
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise DigitsError(f"{folder} is not a folder; try a run or sweep directory, or outputs")
+        try:
+            below = list(_search(folder, _MAX_DEPTH))
+        except OSError as error:
+            raise DigitsError(f"{error.filename} cannot be read: {error.strerror}") from None
+        if not below:
+            raise DigitsError(f"there is no run in {folder}; try a run or sweep directory")
+        for path in below:
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _search(folder: Path, depth: int) -> Iterator[Path]:
+    if is_run_dir(folder):
+        yield folder
+    elif depth:
+        folders = [each for each in folder.iterdir() if each.is_dir() and each.name[0] != "."]
+        for each in sorted(folders, key=by_number):
+            yield from _search(each, depth - 1)
+
+
+def by_number(path: Path) -> list[tuple[int, str]]:
+    """Return what sorts 2_sgd before 10_adam."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Put finished runs together that differ in their seed only, in the order of their first runs.
+
+    Runs that were validated on other images are of another group. A run that repeats the seed of
+    an earlier one of its group stays in it: the caller knows whether it is evidence.
+    """
+    by_key: dict[tuple[str, Hashable], list[Run]] = {}
+    for run in runs:
+        key = json.dumps(run.options, sort_keys=True, default=str), run.val_images
+        by_key.setdefault(key, []).append(run)
+    members = list(by_key.values())
+    names = _group_names(
+        [group[0].choices for group in members],
+        [group[0].options for group in members],
+        [
+            {line.lstrip("+~").partition("=")[0] for run in group for line in run.overrides}
+            for group in members
+        ],
+    )
+    return [
+        Group(name, sorted(group, key=lambda run: run.seed))
+        for name, group in zip(names, members, strict=True)
+    ]
+
+
+def differing_options(options: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the dotted keys whose values are not the same in all groups."""
+    return [key for key in sorted(_union(options)) if _differs(key, options)]
+
+
+def _group_names(
+    choices: Sequence[Mapping[str, str]],
+    options: Sequence[Mapping[str, Any]],
+    overridden: Sequence[Set[str]],
+) -> list[str]:
+    """Name each group by what differs between the groups, e.g. "dropout+sgd+exact".
+
+    The first config group that differs is always named (so that there is a "baseline"), further
+    ones where they are not the default. Then come values: those that the group's own command line
+    named, and those that do not follow from the choices. A single group is named as if it differed
+    in everything.
+
+    Args:
+        choices: of each group, the option of each config group.
+        options: of each group, its configuration by dotted keys.
+        overridden: of each group, the dotted keys that its command lines named.
+    """
+    alone = len(choices) == 1
+    # An experiment stands for choices in other groups, and a logger changes no result.
+    others = sorted({*_union(choices)} - {*DEFAULT_CHOICES, "experiment", "logger"})
+    differing = [key for key in (*DEFAULT_CHOICES, *others) if alone or _differs(key, choices)]
+    causes = [tuple(each.get(group) for group in differing) for each in choices]
+    keys = [key for key in sorted(_union(options)) if alone or _differs(key, options)]
+    unexplained = {
+        key
+        for key in keys
+        if not any(key in each for each in overridden)
+        and not _follows([typed(each.get(key)) for each in options], causes)
+    }
+    names = []
+    for chosen, values, named in zip(choices, options, overridden, strict=True):
+        parts = [
+            f"{group}=none" if chosen[group] == "none" else chosen[group]
+            for place, group in enumerate(differing)
+            if group in chosen and (place == 0 or chosen[group] != DEFAULT_CHOICES.get(group))
+        ]
+        shown = [key for key in keys if key in named | unexplained]
+        last = Counter(key.rpartition(".")[2] for key in shown)
+        for key in shown:
+            short = key.rpartition(".")[2]
+            if key in values:
+                parts.append(f"{short if last[short] == 1 else key}={typed(values[key])}")
+        names.append("+".join(parts) or chosen.get("model", "default"))
+    numbers, seen = Counter(names), Counter[str]()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        if numbers[name] > 1:
+            names[place] = f"{name}#{seen[name]}"
+    return names
+
+
+def _union(mappings: Sequence[Mapping[str, Any]]) -> dict[str, None]:
+    return dict.fromkeys(key for each in mappings for key in each)
+
+
+def _differs(key: str, mappings: Sequence[Mapping[str, Any]]) -> bool:
+    return len({typed(each.get(key)) for each in mappings}) > 1
+
+
+def _follows(values: Sequence[str], causes: Sequence[Hashable]) -> bool:
+    """Say whether equal causes always come with equal values."""
+    return len(set(zip(causes, values, strict=True))) == len(set(causes))
+
+
+def read_status(run_dir: Path) -> dict[str, Any]:
+    """Read status.json; an empty dictionary if it is not there.
+
+    Raises:
+        DigitsError: it is damaged.
+    """
+    path = run_dir / STATUS
+    return read_json(path) if path.exists() else {}
+
+
+def write_status(run_dir: Path, status: Mapping[str, Any]) -> None:
+    """Write status.json."""
+    write_atomically(run_dir / STATUS, json.dumps(status, indent=1) + "\n")
+
+
+def write_metrics(run_dir: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json: one flat object, accuracies as fractions, losses in nats."""
+    write_atomically(run_dir / METRICS, json.dumps(metrics, indent=2) + "\n")
+
+
+def read_metrics(run_dir: Path) -> dict[str, Any]:
+    """Read metrics.json; what is a number there is one.
+
+    Raises:
+        DigitsError: it is missing or damaged, or a number is impossible.
+    """
+    metrics = read_json(run_dir / METRICS)
+    for key, value in metrics.items():
+        is_fraction = isinstance(value, int | float) and 0 <= value <= 1
+        possible = {
+            **dict.fromkeys(_COUNTS, type(value) is int and 0 <= value < 2**63),
+            **dict.fromkeys(_FRACTIONS, value is None or is_fraction),
+            **dict.fromkeys(_TEXTS, value is None or isinstance(value, str)),
+            "train_time_s": isinstance(value, int | float) and 0 <= value < math.inf,
+        }
+        if not possible.get(key, True):
+            raise DigitsError(f"metrics.json is damaged: its {key} is {str(value)[:40]!r}")
+    return metrics
+
+
+def write_history(
+    run_dir: Path, rows: Sequence[Mapping[str, float]], columns: Sequence[str]
+) -> None:
+    """Write metrics.csv, a row an epoch."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(run_dir / HISTORY, table.getvalue())
+
+
+def read_history(run_dir: Path) -> list[dict[str, float]]:
+    """Read metrics.csv, a row an epoch; what was not measured is left out of a row.
+
+    Raises:
+        DigitsError: it is missing or damaged.
+    """
+    path = run_dir / HISTORY
+
+    def rows() -> list[dict[str, float]]:
+        with path.open(newline="", encoding="utf-8") as file:
+            found = [
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ]
+        if not all(math.isfinite(row["epoch"]) for row in found):
+            raise ValueError
+        return found
+
+    return _read(path, rows)
+
+
+def write_predictions(run_dir: Path, predictions: Predictions) -> None:
+    """Write predictions.npz, about 20 kB for 10,000 images."""
+    import numpy as np
+
+    with whole_file(run_dir / PREDICTIONS) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            labels=predictions.labels,
+            predicted=predictions.predicted,
+            confidence=predictions.confidence,
+        )
+
+
+def read_predictions(run_dir: Path) -> Predictions:
+    """Read predictions.npz, which is written when a run is tested.
+
+    Raises:
+        DigitsError: it is missing or damaged.
+    """
+    import numpy as np  # takes a tenth of a second, which a wrong command line need not wait for
+
+    path = run_dir / PREDICTIONS
+
+    def predictions() -> Predictions:
+        # By its path, numpy would leave a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            labels, predicted = arrays["labels"], arrays["predicted"]
+            confidence = arrays["confidence"]
+        shapes = {labels.shape, predicted.shape, confidence.shape}
+        if shapes != {(len(labels),)} or {labels.dtype, predicted.dtype} != {np.dtype(np.uint8)}:
+            raise ValueError
+        return Predictions(labels, predicted, confidence)
+
+    return _read(path, predictions)
+
+
+def read_overrides(run_dir: Path) -> list[str]:
+    """Read what a run's command line said, e.g. ["optim.lr=0.1"].
+
+    Raises:
+        DigitsError: .hydra/overrides.yaml is missing or damaged.
+    """
+    path = run_dir / ".hydra" / "overrides.yaml"
+
+    def lines() -> list[str]:
+        found = read_yaml(path) or []
+        if not isinstance(found, list):
+            raise TypeError
+        return [str(line) for line in found]
+
+    return _read(path, lines)
+
+
+def _read_choices(path: Path) -> dict[str, str]:
+    chosen: Any = read_mapping(path)
+    for name in ("hydra", "runtime", "choices"):
+        chosen = chosen.get(name) if isinstance(chosen, Mapping) else None
+    if not isinstance(chosen, Mapping):
+        raise DigitsError(f"{path.name} is damaged")
+    items = ((str(group), str(option)) for group, option in chosen.items() if option)
+    return {group: option for group, option in items if "/" not in group}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object, e.g. metrics.json.
+
+    Raises:
+        DigitsError: it is missing or damaged.
+    """
+    return _read(path, lambda: _mapping(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML document; `${...}` stays as it is written.
+
+    Raises:
+        DigitsError: it is missing or damaged.
+    """
+    return _read(path, lambda: yaml.load(path.read_text(encoding="utf-8"), _Loader))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read one YAML document that has keys, e.g. .hydra/config.yaml.
+
+    Raises:
+        DigitsError: it is missing or damaged.
+    """
+    return _read(path, lambda: _mapping(read_yaml(path)))
+
+
+def _mapping(content: Any) -> dict[str, Any]:
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        raise TypeError
+    return dict(content)
+
+
+def _read(path: Path, read: Callable[[], Content]) -> Content:
+    try:
+        return read()
+    except DigitsError:
+        raise
+    except FileNotFoundError:
+        raise DigitsError(f"there is no {path.name}") from None
+    except OSError as error:
+        raise DigitsError(f"{path.name} cannot be read: {error.strerror}") from None
+    except Exception:  # each format's reader raises whatever the bytes make it stumble over
+        raise DigitsError(f"{path.name} is damaged") from None
+
+
+def is_first_process() -> bool:
+    """Say whether this process prints and writes, of all that train together.
+
+    Lightning, torchrun and SLURM each number the processes that they start in these variables.
+    """
+    numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in numbers)
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keep a run directory for this process; the others of one training share it.
+
+    Raises:
+        DigitsError: another process trains in it.
+    """
+    from filelock import FileLock, Timeout
+
+    if not is_first_process():
+        yield
+        return
+    lock = FileLock(run_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DigitsError(
+            f"{relative(run_dir)} is in use by another process; wait for it, "
+            "or try another name=RUN"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def in_use(run_dir: Path) -> bool:
+    """Say whether another process trains in a run directory."""
+    try:
+        with locked(run_dir):
+            return False
+    except DigitsError:
+        return True

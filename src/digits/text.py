@@ -1,0 +1,112 @@
+"""How values, accuracies, p-values, durations and tables are written, everywhere alike."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FILE_WIDTH = 160
+"""Characters in a line of a wide table that is not written to a terminal."""
+
+
+def typed(value: Any) -> str:
+    """Return a value as one types it on the command line: one line, cut where it is long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = f"[{','.join(map(typed, value))}]" if isinstance(value, list | tuple) else str(value)
+    text = re.sub(r"\s+", " ", text) if text.strip() else repr(text)
+    return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return e.g. "1 seed" or "5,000 seeds"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def accuracy(mean: float | None, std: float | None = None) -> str:
+    """Return an accuracy in percent with its standard deviation, e.g. "97.63% ± 0.11".
+
+    Args:
+        mean: a fraction; `None` or NaN if nothing was measured, which is written "-".
+        std: a fraction, or `None` for a single run.
+    """
+    if mean is None or math.isnan(mean):
+        return "-"
+    return f"{mean:.2%}" + (f" ± {100 * std:.2f}" if std is not None else "")
+
+
+def points(fraction: float) -> str:
+    """Return a difference of two accuracies in percentage points, with its sign."""
+    return f"{100 * fraction:+.2f}".replace("-0.00", "+0.00")
+
+
+def p_value(p: float) -> str:
+    """Return e.g. "p = 0.032", "p = 0.41" or "p < 0.001"."""
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Return e.g. "4.2 s", "95 s", "12 min" or "3.5 h"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def first_line(error: BaseException) -> str:
+    """Return a message's first line that says something; the next too if it ends in a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def similar(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
+    """Return up to `limit` names that `name` may be a slip of, the nearest first (`difflib`)."""
+    return difflib.get_close_matches(name, list(dict.fromkeys(names)), n=limit)
+
+
+def escape_markdown(text: str) -> str:
+    """Escape what Markdown would take for marks."""
+    return re.sub(r"([\\|*_<\[])", r"\\\1", text)
+
+
+def markdown_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[bool] = ()
+) -> str:
+    """Return a table in Markdown, its cells escaped and each on one line.
+
+    Args:
+        columns: headings.
+        rows: cells, as many in each row as there are columns.
+        numeric: whether each column is aligned at the right; none is if left out.
+    """
+
+    def row(cells: Iterable[str]) -> str:
+        return f"| {' | '.join(escape_markdown(' '.join(cell.split())) for cell in cells)} |"
+
+    marks = ["--:" if right else "---" for right in numeric or [False] * len(columns)]
+    return "\n".join([row(columns), f"| {' | '.join(marks)} |", *map(row, rows)])
+
+
+def screen(*, quiet: bool = False, stderr: bool = False, wide: bool = False) -> "Console":
+    """Make the console that everything is printed on: text as it is, no markup, no wrapping.
+
+    Style is an argument: `screen().print("...", style="bold")`.
+
+    Args:
+        quiet: print nothing.
+        stderr: print to stderr.
+        wide: whether a table that goes to a file may be as wide as `FILE_WIDTH`.
+    """
+    from rich.console import Console  # takes a tenth of a second
+
+    console = Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet, stderr=stderr)
+    if wide and not console.is_terminal:
+        console.width = max(console.width, FILE_WIDTH)
+    return console
