@@ -1,0 +1,47 @@
+"""Who may import whom, and what an import needs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[1]
+MODULES = sorted(
+    ".".join(path.relative_to(REPO / "src").with_suffix("").parts).removesuffix(".__init__")
+    for path in (REPO / "src").rglob("*.py")
+)
+
+
+def python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], env=os.environ, check=True)
+
+
+def test_imports_keep_the_contracts(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlinter.cli import lint_imports
+
+    code = lint_imports(str(REPO / "pyproject.toml"), no_cache=True)
+    assert code == 0, capsys.readouterr().out
+
+
+def test_importing_digits_does_not_wait_for_torch() -> None:
+    python("import sys, digits; sys.exit('torch' in sys.modules)")
+
+
+def test_every_module_can_be_imported_on_windows() -> None:
+    """Names of `signal` and `os` that are missing there are taken away first."""
+    missing = {
+        "signal": ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGKILL", "SIGCONT", "SIGSTOP"],
+        "os": ["sched_getaffinity", "sysconf", "fork", "getuid", "geteuid", "killpg", "setsid"],
+    }
+    names = [name for name in MODULES if not name.endswith("__main__")]
+    python(
+        "import importlib, os, signal\n"
+        "import hydra, optuna, pytorch_lightning, torch, torchmetrics\n"  # take what they need
+        f"for module, names in {missing!r}.items():\n"
+        "    for name in names:\n"
+        "        vars(globals()[module]).pop(name, None)\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+    )
