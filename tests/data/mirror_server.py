@@ -13,14 +13,15 @@ from typing import Any
 
 @dataclass
 class Mirrors:
-    """The server: `mirrors("hang")` is the address of a mirror with that behaviour."""
+    """The server: `mirrors("hang", "good")` makes torchvision know two with that behaviour."""
 
+    choose: Callable[[list[str]], None]
     port: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     release: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self, *behaviours: str) -> tuple[str, ...]:
-        return tuple(f"https://localhost:{self.port}/{name}/" for name in behaviours)
+    def __call__(self, *behaviours: str) -> None:
+        self.choose([f"https://localhost:{self.port}/{name}/" for name in behaviours])
 
 
 Behaviour = Callable[[BaseHTTPRequestHandler, bytes, Mirrors], None]
@@ -48,15 +49,11 @@ def _send(
     handler.wfile.write(body)
 
 
-def _redirect(target: str) -> Behaviour:
-    def answer(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-        name = handler.path.rpartition("/")[2]
-        handler.send_response(302)
-        handler.send_header("Location", target.format(port=mirrors.port) + name)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    return answer
+def _redirect_to_http(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", f"http://localhost:{mirrors.port}{handler.path}")
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
 
 
 def _slow(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
@@ -70,51 +67,33 @@ def _hang(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> 
 
 def _drip(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
     handler.send_response(200)
-    handler.send_header("Content-Length", str(len(content)))
+    handler.send_header("Content-Length", "1000000")
     handler.end_headers()
-    for byte in content:
-        handler.wfile.write(bytes([byte]))
-        if mirrors.release.wait(0.1):
-            return
-
-
-def _drip_headers(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    while not mirrors.release.wait(0.1):
-        handler.wfile.write(b"x")
-
-
-def _flood(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-    handler.send_response(200)
-    handler.end_headers()
-    while not mirrors.release.is_set():
-        handler.wfile.write(bytes(1 << 16))
+    while not mirrors.release.wait(0.01):
+        handler.wfile.write(bytes(100))
 
 
 BEHAVIOURS: dict[str, Behaviour] = {
     "good": lambda handler, content, _: _send(handler, content),
     "slow": _slow,
     "403": _status(403),
-    "503": _status(503),
     "hang": _hang,
     "drip": _drip,
-    "drip-headers": _drip_headers,
-    "flood": _flood,
     "html": lambda handler, _, __: _send(handler, b"<html>Log in!</html>", kind="text/html"),
     "cut": lambda handler, content, _: _send(
         handler, content[: len(content) // 2], length=len(content)
     ),
     "wrong": lambda handler, content, _: _send(handler, bytes(len(content))),
-    "to-http": _redirect("http://localhost:{port}/good/"),
-    "to-https": _redirect("https://localhost:{port}/good/"),
-    "to-itself": _redirect("https://localhost:{port}/to-itself/"),
+    "to-http": _redirect_to_http,
 }
 
 
 @contextmanager
-def serve(packed: dict[str, bytes], context: ssl.SSLContext) -> Iterator[Mirrors]:
+def serve(
+    packed: dict[str, bytes], context: ssl.SSLContext, choose: Callable[[list[str]], None]
+) -> Iterator[Mirrors]:
     """Serve files at `https://localhost:PORT/BEHAVIOUR/NAME` as long as the context lasts."""
-    state = Mirrors()
+    state = Mirrors(choose)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -236,7 +236,8 @@ def prepare(
                 error,
             )
             return SAMPLE
-        found |= {file: find(folder, dataset, file) for file in lacking}
+        for file in lacking:
+            found[file] = replace(find(folder, dataset, file), damaged=found[file].damaged)
     for copies in found.values():
         for message in copies.damaged:
             _warn_once(f"{message}; using {copies.path} in its place")
@@ -319,9 +320,10 @@ def parse_idx(content: bytes | np.ndarray) -> np.ndarray:
             "expected 0x00000801 (labels) or 0x00000803 (images)"
         )
     header_bytes = 4 + 4 * magic[3]
-    shape = tuple(int(size) for size in np.frombuffer(data[4:header_bytes].tobytes(), ">u4"))
+    places = range(4, header_bytes, 4)
+    shape = tuple(int.from_bytes(data[place : place + 4].tobytes(), "big") for place in places)
     num_values = len(data) - header_bytes
-    if len(shape) != magic[3] or not math.prod(shape) == num_values > 0:
+    if not math.prod(shape) == num_values > 0:
         raise DigitsError(f"IDX file has {max(0, num_values):,} values, its header says {shape}")
     return data[header_bytes:].reshape(shape)
 
@@ -460,6 +462,9 @@ def _progress(name: str) -> Any:
     deadline = time.monotonic() + TRY_S
 
     class Bar(tqdm):  # type: ignore[misc]
+        def __bool__(self) -> bool:
+            return True  # pooch asks before it knows the size
+
         def update(self, n: float = 1) -> None:
             if time.monotonic() > deadline:
                 raise Timeout
