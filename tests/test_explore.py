@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def splits() -> list[Split]:
 def test_the_splits_are_those_of_a_run(val_size: int | None, seed: int, tmp_path: Path) -> None:
     dataset, (training, validation, test) = read_splits(tmp_path, "sample", val_size, seed)
     assert dataset == "mnist-sample-5k"
-    options = {} if val_size is None else {"val_size": val_size}
+    options: dict[str, Any] = {} if val_size is None else {"val_size": val_size}
     run = MNISTDataModule(tmp_path, "sample", split_seed=seed, **options)
     run.setup("fit")
     assert training.indices.equal(run.train_indices)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 import pytest
 import torch
 import torchvision.datasets
@@ -125,15 +126,14 @@ def test_a_damaged_cache_is_mended_from_the_gz(
     assert kept.read_bytes() == small.unpacked[kept.name]
 
 
-@pytest.mark.parametrize("place", ["below a file", "relative"])
+@pytest.mark.parametrize("folder", ["file/below", ""])
 def test_a_cache_that_cannot_be_written_to_is_done_without(
-    place: str, small: SmallMnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: str, small: SmallMnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Without a home, the user's cache folder is the relative path ~/.cache.
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "file" / "x" if place == "below a file" else Path("~", ".cache")
-    monkeypatch.setenv("DIGITS_CACHE", str(folder))
+    monkeypatch.setenv("DIGITS_CACHE", folder)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: f"~/.cache/{name}")  # no home
     small.write(tmp_path, gzipped=True)
     before = state(tmp_path)
     assert_is_small(tmp_path, small)
@@ -184,13 +184,16 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(content + bytes(9))
 
 
-@pytest.mark.parametrize("how", ["flipped bit", "cut", "empty", "too long"])
-@pytest.mark.parametrize("gzipped", [True, False])
+@pytest.mark.parametrize(
+    ("how", "gzipped"),
+    [
+        *(("flipped bit", True), ("cut", True), ("empty", True)),
+        *(("flipped bit", False), ("cut", False), ("empty", False), ("too long", False)),
+    ],
+)
 def test_a_damaged_file_is_an_error_that_names_it(
     how: str, gzipped: bool, layout: Path, small: SmallMnist, tmp_path: Path
 ) -> None:
-    if gzipped and how == "too long":
-        pytest.skip("zeros behind a .gz file are padding")
     small.write(tmp_path / layout, gzipped=gzipped)
     path = tmp_path / layout / f"{small.train_images.name}{'.gz' if gzipped else ''}"
     damage(path, how)
@@ -237,13 +240,6 @@ def test_reading_verifies_every_time(small: SmallMnist, tmp_path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(DigitsError, match="damaged"):
         read(tmp_path, "train", MNIST)
-
-
-def test_a_part_is_read_without_the_other(small: SmallMnist, tmp_path: Path) -> None:
-    small.write(tmp_path, gzipped=False)
-    for kind in ("images-idx3", "labels-idx1"):
-        (tmp_path / f"t10k-{kind}-ubyte").unlink()
-    assert len(read(tmp_path, "train", MNIST).labels) == 40
 
 
 def test_images_that_are_read_may_be_written_to(small: SmallMnist, tmp_path: Path) -> None:

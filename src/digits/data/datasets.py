@@ -171,14 +171,13 @@ def default_folder() -> Path:
 
 
 def cache_folder() -> Path | None:
-    """Return where unpacked files are kept: `DIGITS_CACHE`, else the user's cache folder.
-
-    None for a user who has no home.
-    """
+    """Return where unpacked files are kept: `DIGITS_CACHE`, else the user's cache folder if any."""
     import platformdirs
 
-    folder = Path(os.environ.get("DIGITS_CACHE") or platformdirs.user_cache_dir("digits"))
-    return folder if folder.is_absolute() else None
+    if chosen := os.environ.get("DIGITS_CACHE"):
+        return Path(os.path.expanduser(chosen))
+    folder = Path(platformdirs.user_cache_dir("digits"))
+    return folder if folder.is_absolute() else None  # it starts with ~ for a user without a home
 
 
 def prepare(
@@ -300,11 +299,8 @@ def parse_idx(content: bytes | np.ndarray) -> np.ndarray:
     """Read an IDX file of unsigned bytes: labels (1 dimension) or images (3 dimensions).
 
     Two zero bytes, the type (0x08: unsigned byte), the number of dimensions, each dimension as a
-    big-endian uint32, then the values in row-major order. Source: LeCun, Cortes and Burges,
-    http://yann.lecun.com/exdb/mnist/, "The IDX file format".
-
-    Args:
-        content: The whole unpacked file.
+    big-endian uint32, then the values in row-major order. Source: "The IDX file format",
+    http://yann.lecun.com/exdb/mnist/.
 
     Returns:
         uint8 array of shape `(n,)` or `(n, rows, columns)`, which shares the memory of `content`.
