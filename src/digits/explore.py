@@ -1,4 +1,4 @@
-"""What the data are: numbers and pictures of the images that a run trains on."""
+"""What is in the data: numbers and pictures of the images that a run trains on."""
 
 import itertools
 from collections.abc import Sequence

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import logging
-import os
 import subprocess
 import sys
 import tomllib
@@ -29,7 +28,6 @@ from digits.data.datasets import (
     SAMPLE,
     LabelledImages,
     Part,
-    cache_folder,
     default_folder,
     load_sample,
     parse_idx,
@@ -140,15 +138,6 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(
     assert state(tmp_path) == before
 
 
-def test_the_cache_is_where_pooch_would_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pooch  # type: ignore[import-untyped]
-
-    monkeypatch.delenv("DIGITS_CACHE")
-    assert cache_folder() == Path(pooch.os_cache("digits"))
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_folder() == Path(pooch.os_cache("digits"))
-
-
 def test_a_gz_that_was_packed_again_is_good(small: SmallMnist, tmp_path: Path) -> None:
     for name, content in small.unpacked.items():
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content, 1, mtime=7))
@@ -229,17 +218,6 @@ def test_an_unknown_source_or_dataset_is_named(tmp_path: Path) -> None:
         prepare(tmp_path, "internet")
     with pytest.raises(DigitsError, match="got 'cifar'"):
         read(tmp_path, "train", "cifar")
-
-
-def test_reading_verifies_every_time(small: SmallMnist, tmp_path: Path) -> None:
-    small.write(tmp_path, gzipped=False)
-    prepare(tmp_path, "local")
-    path = tmp_path / small.train_images.name
-    before = path.stat()
-    flip_a_bit(path)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(DigitsError, match="damaged"):
-        read(tmp_path, "train", MNIST)
 
 
 def test_images_that_are_read_may_be_written_to(small: SmallMnist, tmp_path: Path) -> None:

@@ -115,16 +115,6 @@ def test_total_failure_is_one_message_with_what_was_tried_and_the_remedies(
     assert mirrors.requests == {"403": 1, "html": 1}
 
 
-def test_an_earlier_failure_is_not_remembered(
-    small: SmallMnist, mirrors: Mirrors, tmp_path: Path
-) -> None:
-    mirrors("403")
-    refuse(tmp_path)
-    mirrors("good")
-    prepare(tmp_path, "download")
-    assert_is_complete(tmp_path, small)
-
-
 def test_http_is_never_asked(
     mirrors: Mirrors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Finds, downloads and checks the data files.
+"""Find, download and check the data files.
 
 MNIST's four files are looked for, downloaded if they are missing, and verified by SHA-256. The exit
 code is 0 if the data can be had as asked, else 1; for the sample alone it is 0 with --source sample

@@ -1,4 +1,4 @@
-"""Shows what the data are: sizes, classes, statistics, pictures.
+"""Show what is in the data: sizes, classes, statistics, pictures.
 
 Prints tables, and writes them with pictures (PNG) to one HTML page. The images are those that a run
 with the same options trains on, validates and tests with; pictures are of training images only.
