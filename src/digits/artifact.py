@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from digits.data.datamodule import MNISTDataModule
-from digits.data.normalization import normalize
+from digits.data.split import normalize
 from digits.files import whole_file
 from digits.models.classifier import Classifier
 from digits.recorded import describe, read_saved, rebuild

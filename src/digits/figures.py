@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77")
 """Of training, validation and test."""
 
-
 DPI = 120
 SIDE, GAP = 28, 2
 """Pixels of a digit along each side, and pixels between two digits."""
@@ -40,17 +39,17 @@ def digit_grid(
     title: str = "",
     limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draws images row by row.
+    """Draw images row by row.
 
-    They are put together to one picture first, since a hundred axes would take seconds.
+    They are joined into one picture first, since a hundred axes would take seconds.
 
     Args:
         images: (n, 28, 28) or (n, 1, 28, 28), uint8 or float; n above 0.
         titles: n short texts, one over each image; each may have several lines.
-        columns: images in a row.
-        title: what is over everything.
-        limits: the values shown black and white; unless given, 0 and 255 for bytes, the least and
-            the greatest for floats.
+        columns: Images in a row.
+        title: Heading over everything.
+        limits: The values shown as black and white; by default 0 and 255 for bytes, the minimum and
+            the maximum for floats.
     """
     assert len(images) and images.shape[-2:] == (SIDE, SIDE)
     assert titles is None or len(titles) == len(images)
@@ -61,7 +60,7 @@ def digit_grid(
     columns = min(columns, len(tiles))
     num_lines = max((text.count("\n") + 1 for text in titles or ()), default=0)
     above = GAP + round(TITLE_LINE * num_lines)  # from one row of tiles to the next
-    canvas = _put_together(tiles, columns, above)
+    canvas = _join(tiles, columns, above)
 
     width = max(columns, MIN_COLUMNS) * (GAP + SIDE) + GAP
     heading = textwrap.wrap(title, width=width * 3 // 10)
@@ -89,10 +88,8 @@ def digit_grid(
     return figure
 
 
-def _put_together(
-    tiles: npt.NDArray[np.float32], columns: int, above: int
-) -> npt.NDArray[np.float32]:
-    """Lays (n, 28, 28) out in rows, `GAP` to the left of each and `above` over it; NaN is empty."""
+def _join(tiles: npt.NDArray[np.float32], columns: int, above: int) -> npt.NDArray[np.float32]:
+    """Lay (n, 28, 28) out in rows, `GAP` to the left of each and `above` over it; NaN is empty."""
     num_rows = -(-len(tiles) // columns)
     filled = np.full((num_rows * columns, SIDE, SIDE), np.nan, dtype=np.float32)
     filled[: len(tiles)] = tiles
@@ -102,16 +99,16 @@ def _put_together(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a picture as PNG, whole or not at all."""
+    """Write a picture as PNG, whole or not at all."""
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
 
 
 def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
-    """Draws the share of each digit in each split as bars.
+    """Draw the share of each digit in each split as bars.
 
     Args:
-        counts: of each split, by its name: int64 (10,), the number of images of each digit.
+        counts: For each split, by its name, int64 (10,): the number of images of each digit.
     """
     figure = Figure(figsize=(7.5, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -125,7 +122,7 @@ def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
             color=COLOURS[place],
             label=f"{name} ({int(numbers.sum()):,})",
         )
-    axes.axhline(10, color="grey", linewidth=0.8, linestyle="--", label="a tenth")
+    axes.axhline(10, color="grey", linewidth=0.8, linestyle="--", label="10%")
     axes.set(xlabel="digit", ylabel="share of the images (%)", title="Class balance")
     axes.set_xticks(range(10))
     axes.margins(x=0.02, y=0.05)
@@ -136,17 +133,17 @@ def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
 
 
 def draw_pixel_histogram(counts: "Mapping[str, Tensor]") -> Figure:
-    """Draws the share of each pixel value in each split, on a logarithmic scale.
+    """Draw the share of each pixel value in each split, on a logarithmic scale.
 
     Args:
-        counts: of each split, by its name: int64 (256,), the number of pixels of each value.
+        counts: For each split, by its name, int64 (256,): the number of pixels of each value.
     """
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
     axes = figure.subplots()
     edges = np.arange(257) - 0.5
     for place, (name, numbers) in enumerate(counts.items()):
         shares = 100 * numbers / numbers.sum()
-        # Lines that nearly coincide are told apart as long as one of them is an area.
+        # Lines that nearly coincide can be told apart if one of them is an area.
         area = place == 0
         axes.stairs(
             shares.tolist(),
@@ -172,19 +169,19 @@ def draw_pixel_histogram(counts: "Mapping[str, Tensor]") -> Figure:
 
 
 def confusion_matrix(counts: "Tensor") -> Figure:
-    """Draws a confusion matrix; the shade of the mistakes is that of their share of the row.
+    """Draw a confusion matrix, where the shade of a mistake is its share of the row.
 
-    The diagonal has no shade: beside it, 20 mistakes in 1,000 images would look like none.
+    The diagonal has no shade: next to it, 20 mistakes in 1,000 images would look like none.
 
     Args:
-        counts: int64 (10, 10), images by label (row) and predicted class (column).
+        counts: int64 (10, 10), images by true digit (row) and predicted digit (column).
     """
     table = counts.numpy()
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(shares, 0)
     figure = Figure(figsize=(6, 5.6), layout="constrained")
     axes = figure.subplots()
-    # Light enough for black figures on the darkest cell.
+    # Light enough for black numbers on the darkest cell.
     axes.imshow(shares, cmap="Oranges", vmin=0, vmax=max(float(shares.max()), 1e-3) * 1.6)
     for row, column in np.ndindex(*table.shape):
         if table[row, column]:
@@ -194,7 +191,7 @@ def confusion_matrix(counts: "Tensor") -> Figure:
     digits = range(len(table))
     axes.set_xticks(digits)
     axes.set_yticks(digits)
-    axes.set(xlabel="classified as", ylabel="is", title="Confusion matrix")
+    axes.set(xlabel="predicted digit", ylabel="true digit", title="Confusion matrix")
     axes.set_xticks(np.arange(-0.5, len(table)), minor=True)
     axes.set_yticks(np.arange(-0.5, len(table)), minor=True)
     axes.grid(which="minor", color="#dddddd", linewidth=0.5)
@@ -203,11 +200,11 @@ def confusion_matrix(counts: "Tensor") -> Figure:
 
 
 def reliability_diagram(bins: "Tensor", calibration_error: float) -> Figure:
-    """Draws the accuracy of each bin of confidence, and how many images are in it.
+    """Draw the accuracy of each bin of confidence, and how many images are in it.
 
     Args:
         bins: float64 (number of bins, 3): images, mean confidence and accuracy.
-        calibration_error: the expected calibration error, for the title.
+        calibration_error: The expected calibration error, for the title.
     """
     counts, confidences, accuracies = bins.numpy().T
     some = counts > 0
@@ -230,18 +227,18 @@ def reliability_diagram(bins: "Tensor", calibration_error: float) -> Figure:
 
 
 History = Sequence[Mapping[str, float]]
-"""What metrics.csv holds: a row an epoch."""
+"""What metrics.csv holds: one row per epoch."""
 NUM_DISTINCT = 10
 
 
 def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
-    """Draws the mean loss of each group by epoch, training dashed and validation solid.
+    """Draw the mean loss of each group by epoch, training dashed and validation solid.
 
-    The band of a group reaches from the least to the greatest validation loss of its runs. Where
-    runs ended after different numbers of epochs, an epoch is drawn if all of them reached it.
+    The band of a group spans the validation losses of its runs, from minimum to maximum. If runs
+    ended after different numbers of epochs, an epoch is drawn if all of them reached it.
 
     Args:
-        groups: of each group, by its name, the histories of its runs.
+        groups: The histories of each group's runs, by the group's name.
     """
     figure = Figure(figsize=(8.5, 5), layout="constrained")
     axes = figure.subplots()
@@ -285,7 +282,7 @@ def _colours(number: int) -> Sequence[str | tuple[float, ...]]:
 
 
 def _by_epoch(histories: Sequence[History], column: str) -> tuple[list[float], np.ndarray]:
-    """Returns the epochs that all runs measured, and the values: (runs, epochs)."""
+    """Return the epochs that all runs measured, and the values: (runs, epochs)."""
     measured = [
         {row["epoch"]: row[column] for row in history if column in row} for history in histories
     ]
@@ -294,7 +291,7 @@ def _by_epoch(histories: Sequence[History], column: str) -> tuple[list[float], n
 
 
 def draw_loss_curves(run_dir: Path) -> None:
-    """Draws training and validation loss by epoch into loss_curves.png."""
+    """Draw training and validation loss by epoch into the run's loss_curves.png."""
     rows = read_history(run_dir)
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()

@@ -5,14 +5,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import rich.table
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from digits.files import write_atomically
 from digits.text import escape_markdown, markdown_table
+
+# jinja2 and rich are imported where they are needed: `digits --help` imports all verbs.
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # \u2212 is a minus sign, \u00b1 is plus-minus, \u2013 a dash.
 _NUMBER = r"<?[-+\u2212\u00b1]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,2}))?"
@@ -24,9 +24,9 @@ class Table:
     """Cells of text under headings.
 
     Attributes:
-        columns: headings.
-        rows: cells, as many in each row as there are columns.
-        title: what the table is of.
+        columns: Headings.
+        rows: Cells, as many in each row as there are columns.
+        title: What the table is of.
     """
 
     columns: Sequence[str]
@@ -35,9 +35,10 @@ class Table:
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Whether each column holds numbers only, which are aligned at the right.
+        """Whether each column holds numbers only, which are right-aligned.
 
-        Percentages, intervals ("97.1% to 98.2%"), short units ("3.2 s") and empty cells count in.
+        Percentages, intervals ("97.1% to 98.2%"), short units ("3.2 s") and empty cells count as
+        numbers.
         """
         columns = [[row[place] for row in self.rows] for place in range(len(self.columns))]
         return tuple(
@@ -47,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file and what is seen on it; blind readers get the caption in its place."""
+    """A PNG file and its caption, which is the alternative text as well."""
 
     path: Path
     caption: str
@@ -58,10 +59,10 @@ class Section:
     """One heading of a page and what is below it.
 
     Attributes:
-        title: the heading.
-        text: paragraphs, with an empty line between two of them.
-        tables: shown after the text.
-        pictures: shown after the tables.
+        title: The heading.
+        text: Paragraphs, with an empty line between two of them.
+        tables: Shown after the text.
+        pictures: Shown after the tables.
     """
 
     title: str
@@ -74,11 +75,13 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -
     """Write one HTML file that holds its pictures and its style, runs nothing and loads nothing.
 
     Args:
-        path: the file, in an existing folder.
-        title: of the whole page.
-        lead: a sentence or two below the title.
-        sections: the page's content, listed at its top.
+        path: The file, in an existing folder.
+        title: Of the whole page.
+        lead: A sentence or two below the title.
+        sections: The page's content, listed at its top.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -105,8 +108,11 @@ def as_markdown(title: str, lead: str, sections: Sequence[Section]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def show_table(console: Console, table: Table) -> None:
+def show_table(console: "Console", table: Table) -> None:
     """Print a table of a page."""
+    import rich.table
+    from rich.text import Text
+
     shown = rich.table.Table(title=table.title or None, title_justify="left", title_style="bold")
     for column, is_numeric in zip(table.columns, table.numeric, strict=True):
         shown.add_column(Text(column), justify="right" if is_numeric else "left", overflow="fold")

@@ -12,8 +12,12 @@ from PIL import Image
 from runs import train
 
 from digits.__main__ import main
+from digits.page import Picture, Section, Table, write_page
 
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING),
+]
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +106,34 @@ def check_page(page: Path, num_pictures: int, text: str) -> None:
         assert driver.execute_script(
             "return document.documentElement.scrollWidth <= window.innerWidth"
         )
+
+
+def test_a_page_fits_a_phone_in_dark_mode(tmp_path: Path) -> None:
+    Image.new("RGB", (900, 300), "red").save(tmp_path / "red.png")
+    wide = Table([f"column {n}" for n in range(12)], [["1,000"] * 12, ["x" * 30] + ["2"] * 11])
+    sections = [
+        Section("First", "word " * 100, [wide], [Picture(tmp_path / "red.png", "red")]),
+        Section("Second", "x" * 300),
+    ]
+    write_page(tmp_path / "page.html", "A page", "Lead.", sections)
+    with browser() as driver:
+        phone = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+        driver.get((tmp_path / "page.html").as_uri())
+        assert driver.execute_script("return innerWidth") == 400
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 400
+        assert driver.execute_script("return document.images[0].width") <= 400
+
+        def brightness(of: str) -> float:
+            colour = driver.execute_script(f"return getComputedStyle(document.body).{of}")
+            return sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(","))) / 3
+
+        assert brightness("color") > 200
+        assert brightness("backgroundColor") < 50
+        cells = "[...document.querySelectorAll('tbody tr:first-child td')]"
+        alignments = driver.execute_script(
+            f"return {cells}.map(cell => getComputedStyle(cell).textAlign)"
+        )
+        assert alignments == ["left"] + ["right"] * 11

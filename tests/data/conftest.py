@@ -6,38 +6,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torchvision.datasets
 import trustme
 from mirror_server import Mirrors, serve
 from small_mnist import SmallMnist, small_mnist
 
-from digits.data import local
-from digits.data.download import Limits
-
-
-@pytest.fixture(scope="session")
-def small() -> SmallMnist:
-    return small_mnist()
-
-
-@pytest.fixture(scope="session")
-def small_with_label_255() -> SmallMnist:
-    return small_mnist(label_values=256)
-
-
-@pytest.fixture(scope="session")
-def limits() -> Limits:
-    """Time-outs as short as a busy machine allows."""
-    return Limits(connect_s=5, read_s=0.6, try_s=1.5, num_tries=2, pause_s=0.01, lock_s=30)
+from digits.data import datasets
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of the test's own, and no memory of what earlier tests verified."""
+    """A cache folder of the test's own, and no memory of earlier warnings."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("DIGITS_CACHE", str(folder))
-    monkeypatch.setattr(local, "_known_good", set())
-    monkeypatch.setattr(local, "_warned", set())
+    datasets._warn_once.cache_clear()
     return folder
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> SmallMnist:
+    """A small data set in the place of MNIST."""
+    small = small_mnist()
+    monkeypatch.setitem(datasets.DATASETS, datasets.MNIST, small.dataset)
+    return small
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +56,14 @@ def mirrors(
     certificates: tuple[ssl.SSLContext, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Mirrors]:
-    """Mirrors of the small data set, whose certificate requests trusts."""
+    """Mirrors of the small data set, whose certificate requests trusts; call it to choose some."""
     context, bundle = certificates
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with serve(small.packed, context) as mirrors:
+
+    def choose(addresses: list[str]) -> None:
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", addresses)
+
+    with serve(small.packed, context, choose) as mirrors:
         yield mirrors

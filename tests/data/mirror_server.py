@@ -13,114 +13,61 @@ from typing import Any
 
 @dataclass
 class Mirrors:
-    """The server: `mirrors("hang")` is the address of a mirror with that behaviour."""
+    """The server: `mirrors("hang", "good")` makes torchvision know two with that behaviour."""
 
+    choose: Callable[[list[str]], None]
     port: int = 0
     requests: Counter[str] = field(default_factory=Counter)
-    release: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self, *behaviours: str) -> tuple[str, ...]:
-        return tuple(f"https://localhost:{self.port}/{name}/" for name in behaviours)
-
-
-Behaviour = Callable[[BaseHTTPRequestHandler, bytes, Mirrors], None]
-
-
-def _status(status: int) -> Behaviour:
-    def answer(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-        _send(handler, b"sorry", status=status)
-
-    return answer
-
-
-def _send(
-    handler: BaseHTTPRequestHandler,
-    body: bytes,
-    *,
-    status: int = 200,
-    length: int | None = None,
-    kind: str = "application/gzip",
-) -> None:
-    handler.send_response(status)
-    handler.send_header("Content-Type", kind)
-    handler.send_header("Content-Length", str(len(body) if length is None else length))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def _redirect(target: str) -> Behaviour:
-    def answer(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-        name = handler.path.rpartition("/")[2]
-        handler.send_response(302)
-        handler.send_header("Location", target.format(port=mirrors.port) + name)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    return answer
-
-
-def _slow(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-    time.sleep(0.1)
-    _send(handler, content)
-
-
-def _hang(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-    mirrors.release.wait(30)
-
-
-def _drip(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(content)))
-    handler.end_headers()
-    for byte in content:
-        handler.wfile.write(bytes([byte]))
-        if mirrors.release.wait(0.1):
-            return
-
-
-def _drip_headers(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    while not mirrors.release.wait(0.1):
-        handler.wfile.write(b"x")
-
-
-def _flood(handler: BaseHTTPRequestHandler, content: bytes, mirrors: Mirrors) -> None:
-    handler.send_response(200)
-    handler.end_headers()
-    while not mirrors.release.is_set():
-        handler.wfile.write(bytes(1 << 16))
-
-
-BEHAVIOURS: dict[str, Behaviour] = {
-    "good": lambda handler, content, _: _send(handler, content),
-    "slow": _slow,
-    "403": _status(403),
-    "503": _status(503),
-    "hang": _hang,
-    "drip": _drip,
-    "drip-headers": _drip_headers,
-    "flood": _flood,
-    "html": lambda handler, _, __: _send(handler, b"<html>Log in!</html>", kind="text/html"),
-    "cut": lambda handler, content, _: _send(
-        handler, content[: len(content) // 2], length=len(content)
-    ),
-    "wrong": lambda handler, content, _: _send(handler, bytes(len(content))),
-    "to-http": _redirect("http://localhost:{port}/good/"),
-    "to-https": _redirect("https://localhost:{port}/good/"),
-    "to-itself": _redirect("https://localhost:{port}/to-itself/"),
-}
+    def __call__(self, *behaviours: str) -> None:
+        self.choose([f"https://localhost:{self.port}/{name}/" for name in behaviours])
 
 
 @contextmanager
-def serve(packed: dict[str, bytes], context: ssl.SSLContext) -> Iterator[Mirrors]:
+def serve(
+    packed: dict[str, bytes], context: ssl.SSLContext, choose: Callable[[list[str]], None]
+) -> Iterator[Mirrors]:
     """Serve files at `https://localhost:PORT/BEHAVIOUR/NAME` as long as the context lasts."""
-    state = Mirrors()
+    mirrors = Mirrors(choose)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             behaviour, name = self.path.lstrip("/").split("/")
-            state.requests[behaviour] += 1
-            BEHAVIOURS[behaviour](self, packed[name], state)
+            mirrors.requests[behaviour] += 1
+            content = packed[name]
+            match behaviour:
+                case "good":
+                    self.answer(content)
+                case "slow":
+                    time.sleep(0.1)
+                    self.answer(content)
+                case "403":
+                    self.answer(b"sorry", status=403)
+                case "html":
+                    self.answer(b"<html>Log in!</html>")
+                case "wrong":
+                    self.answer(bytes(len(content)))
+                case "cut":
+                    self.answer(content[: len(content) // 2], length=len(content))
+                case "hang":
+                    mirrors.closing.wait(30)
+                case "drip":
+                    self.answer(b"", length=1_000_000)
+                    while not mirrors.closing.wait(0.01):
+                        self.wfile.write(bytes(100))
+                case "to-http":
+                    self.answer(b"", status=302, Location=f"http://localhost:{mirrors.port}/good/")
+
+        def answer(
+            self, body: bytes, status: int = 200, length: int | None = None, **headers: str
+        ) -> None:
+            self.send_response(status)
+            headers["Content-Length"] = str(len(body) if length is None else length)
+            for header in headers.items():
+                self.send_header(*header)
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -137,11 +84,11 @@ def serve(packed: dict[str, bytes], context: ssl.SSLContext) -> Iterator[Mirrors
             """A client that gives up is what these tests are about."""
 
     server = Server(("localhost", 0), Handler)
-    state.port = server.server_address[1]
+    mirrors.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
-        yield state
+        yield mirrors
     finally:
-        state.release.set()
+        mirrors.closing.set()
         server.shutdown()
         server.server_close()

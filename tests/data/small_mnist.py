@@ -1,5 +1,6 @@
 """Small made-up data files under MNIST's names, with checksums of their own."""
 
+import functools
 import gzip
 import hashlib
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digits.data.files import DataFile, Part, PartFiles
+from digits.data.datasets import DataFile, Dataset, Part
 
 Values = npt.NDArray[np.uint8]
 
@@ -23,7 +24,7 @@ def idx_bytes(values: Values) -> bytes:
 class SmallMnist:
     """A data set with MNIST's file names: 40 training and 20 test images."""
 
-    files: dict[Part, PartFiles]
+    dataset: Dataset
     unpacked: dict[str, bytes]
     packed: dict[str, bytes]
 
@@ -34,10 +35,11 @@ class SmallMnist:
 
     @property
     def train_images(self) -> DataFile:
-        return self.files["train"].images
+        return self.dataset.files["train"][0]
 
 
-def small_mnist(label_values: int = 10) -> SmallMnist:
+@functools.cache
+def small_mnist() -> SmallMnist:
     random = np.random.RandomState(1)
     unpacked, packed = {}, {}
 
@@ -46,18 +48,20 @@ def small_mnist(label_values: int = 10) -> SmallMnist:
         packed[f"{name}.gz"] = gzip.compress(unpacked[name], mtime=0)
         return DataFile(
             name=name,
-            shape=values.shape,
             sha256=hashlib.sha256(unpacked[name]).hexdigest(),
             gz_sha256=hashlib.sha256(packed[f"{name}.gz"]).hexdigest(),
-            gz_bytes=len(packed[f"{name}.gz"]),
         )
 
-    def part(prefix: str, size: int) -> PartFiles:
+    def part(prefix: str, size: int) -> tuple[DataFile, DataFile]:
         images = random.randint(0, 256, (size, 28, 28)).astype(np.uint8)
-        labels = (np.arange(size) % label_values).astype(np.uint8)
-        labels[-1] = label_values - 1
-        return PartFiles(
-            make(f"{prefix}-images-idx3-ubyte", images), make(f"{prefix}-labels-idx1-ubyte", labels)
+        labels = (np.arange(size) % 10).astype(np.uint8)
+        return (
+            make(f"{prefix}-images-idx3-ubyte", images),
+            make(f"{prefix}-labels-idx1-ubyte", labels),
         )
 
-    return SmallMnist({"train": part("train", 40), "test": part("t10k", 20)}, unpacked, packed)
+    files: dict[Part, tuple[DataFile, DataFile]] = {
+        "train": part("train", 40),
+        "test": part("t10k", 20),
+    }
+    return SmallMnist(Dataset("MNIST", files), unpacked, packed)

@@ -1,29 +1,37 @@
 import hashlib
+import math
 import struct
 from collections import Counter
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
+from torch import Tensor
+from torchvision.transforms import Compose, Normalize, ToTensor
 
-from digits.data.mnist import MNIST, read
-from digits.data.split import split_hash, stratified_split
+from digits.data import split as split_file
+from digits.data.datasets import MNIST, read
+from digits.data.split import (
+    normalize,
+    pixel_mean_std,
+    split_hash,
+    stratified_split,
+)
 from digits.errors import DigitsError
+
+examples = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+
 
 # Of every 21 images, class c has as many as its place in this list says.
 UNEVEN = torch.tensor(
     [label for label, count in enumerate([6, 5, 4, 3, 2, 1]) for _ in range(count)]
 )
-
-
-def test_the_split_is_a_partition_in_ascending_order() -> None:
-    labels = UNEVEN.repeat(10)
-    train, validation = stratified_split(labels, 37, seed=3)
-    assert train.dtype == validation.dtype == torch.int64
-    assert len(validation) == 37
-    assert train.tolist() == sorted(train.tolist())
-    assert validation.tolist() == sorted(validation.tolist())
-    assert sorted(train.tolist() + validation.tolist()) == list(range(len(labels)))
 
 
 def test_class_proportions_are_kept_exactly_where_they_can_be() -> None:
@@ -32,40 +40,9 @@ def test_class_proportions_are_kept_exactly_where_they_can_be() -> None:
     assert Counter(labels[validation].tolist()) == {0: 12, 1: 10, 2: 8, 3: 6, 4: 4, 5: 2}
 
 
-@pytest.mark.parametrize("size", [1, 2, 10, 100, 208, 209])
-def test_no_class_is_off_its_proportion_by_one_image(size: int) -> None:
-    labels = UNEVEN.repeat(10)
-    counts = Counter(labels.tolist())
-    _, validation = stratified_split(labels, size, seed=1)
-    drawn = Counter(labels[validation].tolist())
-    assert sum(drawn.values()) == size
-    for label, count in counts.items():
-        assert abs(drawn[label] - size * count / len(labels)) < 1
-
-
-def test_largest_remainders_get_the_images_left_over() -> None:
-    # Quotas for 4 of 10: class 0 1.2, class 1 1.6, class 2 1.2; the one left over is class 1's.
-    labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 2, 2])
-    _, validation = stratified_split(labels, 4, seed=0)
-    assert Counter(labels[validation].tolist()) == {0: 1, 1: 2, 2: 1}
-
-
-def test_the_same_seed_draws_the_same_images_and_another_seed_others() -> None:
-    labels = UNEVEN.repeat(10)
-    first, again, other = (stratified_split(labels, 42, seed)[1] for seed in (0, 0, 1))
-    assert first.equal(again)
-    assert not first.equal(other)
-
-
 def test_the_draw_has_not_changed_since_it_was_published() -> None:
     _, validation = stratified_split(UNEVEN, 6, seed=0)
     assert validation.tolist() == [1, 4, 8, 13, 16, 18]
-
-
-def test_the_draw_does_not_touch_the_global_random_state() -> None:
-    before = torch.random.get_rng_state()
-    stratified_split(UNEVEN, 6, seed=0)
-    assert torch.random.get_rng_state().equal(before)
 
 
 @pytest.mark.parametrize("size", [-1, 0, 21, 22, 0.5, 5.0])
@@ -91,3 +68,151 @@ def test_validation_images_of_mnist_are_the_published_ones(real_data: Path) -> N
     assert split_hash(validation) == (
         "6b22518e9a53b8419cb52cd52c1867f52e4436ea8cdb88cec8047ec5db05f353"
     )
+
+
+LABELS = st.lists(st.integers(-3, 12), min_size=2, max_size=120)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@given(LABELS, st.data(), SEEDS)
+@examples
+def test_a_split_is_disjoint_complete_and_stratified(
+    labels: list[int], data: st.DataObject, seed: int
+) -> None:
+    size = data.draw(st.integers(1, len(labels) - 1))
+    training, validation = (
+        each.tolist() for each in stratified_split(torch.tensor(labels), size, seed)
+    )
+    assert len(validation) == size
+    assert sorted(training + validation) == list(range(len(labels)))
+    assert training == sorted(training) and validation == sorted(validation)
+    for label in set(labels):
+        share = labels.count(label) * size / len(labels)
+        assert abs(sum(labels[index] == label for index in validation) - share) < 1
+
+
+@given(LABELS, st.data(), SEEDS)
+@examples
+def test_how_many_of_a_class_are_held_out_depends_on_the_counts_alone(
+    labels: list[int], data: st.DataObject, seed: int
+) -> None:
+    size = data.draw(st.integers(1, len(labels) - 1))
+    shuffled = data.draw(st.permutations(labels))
+    held_out = []
+    for order in (labels, shuffled):
+        _, validation = stratified_split(torch.tensor(order), size, seed)
+        held_out.append(sorted(order[index] for index in validation.tolist()))
+    assert held_out[0] == held_out[1]
+
+
+@given(
+    st.lists(st.integers(0, 9), max_size=9),
+    st.one_of(st.integers(), st.floats(), st.none(), st.booleans()),
+    st.one_of(st.integers(), st.floats(), st.none(), st.booleans()),
+)
+@examples
+def test_any_size_and_seed_are_taken_or_refused(
+    labels: list[int], size: object, seed: object
+) -> None:
+    with suppress(DigitsError):
+        parts = stratified_split(torch.tensor(labels), size, seed)  # type: ignore[arg-type]
+        assert sum(map(len, parts)) == len(labels)
+
+
+# Exact statistics
+
+IMAGES = st_numpy.arrays(np.uint8, st_numpy.array_shapes(min_dims=1, max_dims=3, max_side=9))
+
+
+def exact(pixels: list[int]) -> tuple[Fraction, Fraction]:
+    """Mean and variance, by their definitions."""
+    scaled = [Fraction(pixel, 255) for pixel in pixels]
+    mean = sum(scaled, Fraction()) / len(scaled)
+    return mean, sum(((pixel - mean) ** 2 for pixel in scaled), Fraction()) / len(scaled)
+
+
+def check(found: tuple[float, float], pixels: list[int]) -> None:
+    mean, variance = exact(pixels)
+    assert found[0] == float(mean)  # the correctly rounded one
+    assert all(0 <= each <= 1 for each in found)
+    low, high = math.nextafter(found[1], -math.inf), math.nextafter(found[1], math.inf)
+    assert found[1] == 0 if not variance else Fraction(low) ** 2 < variance < Fraction(high) ** 2
+
+
+@given(IMAGES)
+@examples
+def test_mean_and_deviation_are_the_exact_ones_rounded(images: np.ndarray) -> None:
+    check(pixel_mean_std(torch.from_numpy(images)), images.flatten().tolist())
+
+
+@given(IMAGES, st.data(), st.integers(1, 20))
+@examples
+def test_of_chosen_images_in_chunks_of_any_size_too(
+    images: np.ndarray, data: st.DataObject, chunk: int
+) -> None:
+    indices = data.draw(st.lists(st.integers(0, len(images) - 1), min_size=1, max_size=12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(split_file, "CHUNK_PIXELS", chunk)
+        found = pixel_mean_std(torch.from_numpy(images), torch.tensor(indices))
+    check(found, images[indices].flatten().tolist())
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 255])
+def test_equal_pixels_have_no_deviation_at_all(value: int) -> None:
+    images = torch.full((3, 1, 28, 28), value, dtype=torch.uint8)
+    assert pixel_mean_std(images) == (value / 255, 0.0)
+
+
+@pytest.mark.parametrize("images", [torch.zeros(2, 3), torch.zeros(0, 28, 28, dtype=torch.uint8)])
+def test_what_has_no_statistics_is_refused(images: Tensor) -> None:
+    with pytest.raises(ValueError, match="images"):
+        pixel_mean_std(images)
+
+
+def test_statistics_of_mnist_are_the_known_ones(real_data: Path) -> None:
+    images = read(real_data, "train", MNIST).images
+    known = (0.13066047627384286, 0.3081078038564627)
+    assert pixel_mean_std(images) == pytest.approx(known, abs=1e-13)
+
+
+# Normalization
+
+EVERY_BYTE = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+
+
+def torchvisions(images: Tensor, mean: float, std: float) -> Tensor:
+    """The same by torchvision, one image after the other."""
+    transform = Compose([ToTensor(), Normalize((mean,), (std,))])
+    return torch.stack([transform(image.numpy().transpose(1, 2, 0)) for image in images])
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [(0.0, 1.0), (0.5, 0.5), (0.1307, 0.3081), (0.13066047627384286, 0.3081078038564627)],
+)
+def test_bytes_become_what_torchvision_makes_of_them_to_the_last_bit(
+    mean: float, std: float
+) -> None:
+    images = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
+    for each in (EVERY_BYTE, images):
+        found = normalize(each, mean, std)
+        assert found.dtype == torch.float32
+        assert found.equal(torchvisions(each, mean, std))
+
+
+def test_floats_from_0_to_1_become_what_their_bytes_do() -> None:
+    assert normalize(EVERY_BYTE / 255, 0.1, 0.3).equal(normalize(EVERY_BYTE, 0.1, 0.3))
+
+
+@pytest.mark.parametrize("images", [EVERY_BYTE, EVERY_BYTE / 255])
+def test_the_images_themselves_stay(images: Tensor) -> None:
+    before = images.clone()
+    normalize(images, 0.5, 0.5)
+    assert images.equal(before)
+
+
+def test_memory_that_is_handed_in_is_used() -> None:
+    out = torch.full(EVERY_BYTE.shape, torch.nan)
+    found = normalize(EVERY_BYTE, 0.5, 0.5, out=out)
+    assert found.data_ptr() == out.data_ptr()
+    assert out.equal(normalize(EVERY_BYTE, 0.5, 0.5))

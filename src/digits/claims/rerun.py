@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digits.claims.header import Claim
-from digits.data.files import MNIST, SAMPLE
+from digits.data.datasets import MNIST, SAMPLE, default_folder
 from digits.errors import DigitsError
-from digits.exploration.options import default_folder
 from digits.runs import FINISHED, read_mapping
 from digits.sweeps.jobs import Job, read_jobs
 from digits.training.signals import INTERRUPTED, TERMINATED, Terminated
@@ -37,7 +36,7 @@ def rerun(claim: Claim, anew: bool) -> int:
     words = [word for word in claim.command if not word.startswith("name=")]
     if anew and folder.exists():
         if any(job.metrics.get("dataset") == MNIST for job in finished_jobs(folder)):
-            from digits.data.mnist import prepare  # takes seconds
+            from digits.data.datasets import prepare  # takes seconds
 
             prepare(default_folder(), "download")  # lest they make way for runs of the sample
         shutil.rmtree(folder)

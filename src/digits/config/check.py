@@ -104,7 +104,7 @@ def check_job(config: DictConfig) -> None:
 def _check_files(values: Mapping[str, Any]) -> None:
     """Looks for the files of a run that may not download them, before its directory is made."""
     if values["data"].get("source") == "local":
-        from digits.data.mnist import prepare  # imports torch, as `check_arguments` has
+        from digits.data.datasets import prepare  # imports torch, as `check_arguments` has
 
         prepare(Path(values["data"]["dir"]), "local")
 

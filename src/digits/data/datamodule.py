@@ -1,7 +1,7 @@
 """MNIST as a LightningDataModule: download, normalization and split."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from digits.data.batches import Batch, InMemoryImages, Order, Stacks, loader
-from digits.data.images import LabelledImages
-from digits.data.mnist import MIRRORS, SAMPLE, prepare, read
-from digits.data.normalization import normalize
-from digits.data.split import split_hash, stratified_split
-from digits.data.statistics import pixel_mean_std
+from digits.data.datasets import SAMPLE, LabelledImages, prepare, read
+from digits.data.split import normalize, pixel_mean_std, split_hash, stratified_split
 from digits.errors import DigitsError
 
 IMAGES_PER_STACK = 8192
@@ -47,7 +44,6 @@ class MNISTDataModule(LightningDataModule):
         seed: draws the order of the training images, together with the epoch.
         minibatches_per_stack: minibatches that the training receives at once; `None`: 8,192 images.
         eval_batch_size: images in a batch of validation or test.
-        mirrors: https addresses to download from, tried in turn.
     """
 
     def __init__(
@@ -64,10 +60,9 @@ class MNISTDataModule(LightningDataModule):
         seed: int = 0,
         minibatches_per_stack: int | None = None,
         eval_batch_size: int = 2500,
-        mirrors: Sequence[str] = MIRRORS,
     ) -> None:
         super().__init__()
-        self.dir, self.source, self.mirrors = Path(dir), source, tuple(mirrors)
+        self.dir, self.source = Path(dir), source
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.minibatches_per_stack = minibatches_per_stack or max(1, IMAGES_PER_STACK // batch_size)
         self.val_size, self.train_size, self.split_seed = val_size, train_size, split_seed
@@ -81,7 +76,7 @@ class MNISTDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Finds or downloads the files, once for fit and test."""
-        self.dataset = self.dataset or prepare(self.dir, self.source, self.mirrors)
+        self.dataset = self.dataset or prepare(self.dir, self.source)
 
     def setup(self, stage: str) -> None:
         """Reads what the stage needs: a fit never touches the test images."""

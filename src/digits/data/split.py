@@ -1,12 +1,17 @@
-"""Which training images are set aside for validation."""
+"""Which training images are set aside for validation, and how pixels are normalized."""
 
 import hashlib
+import math
+from fractions import Fraction
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from digits.errors import DigitsError
+
+CHUNK_PIXELS = 100_000
+"""Pixels in one step of `pixel_mean_std`: 0.8 MB as float64, to stay in the processor's cache."""
 
 
 def stratified_split(
@@ -34,13 +39,13 @@ def stratified_split(
     num_images = len(labels)
     if not isinstance(size, int) or not 1 <= size < num_images:
         raise DigitsError(
-            f"{option} must be a whole number in [1, {num_images - 1}], because there are "
+            f"{option} must be an integer in [1, {num_images - 1}], because there are "
             f"{num_images} training images, got {size}; "
             f"try {option}={max(1, num_images // 12)}"
         )
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise DigitsError(
-            f"seed must be a whole number in [0, {2**32 - 1}], got {seed}; try seed=0"
+            f"the seed of the split must be an integer in [0, {2**32 - 1}], got {seed}; try 0"
         )
 
     _, classes, counts = np.unique(labels.cpu().numpy(), return_inverse=True, return_counts=True)
@@ -66,3 +71,64 @@ def split_hash(indices: Tensor) -> str:
         SHA-256, in hexadecimal, of the ascending indices as little-endian int64.
     """
     return hashlib.sha256(np.sort(indices.cpu().numpy()).astype("<i8").tobytes()).hexdigest()
+
+
+def pixel_mean_std(images: Tensor, indices: Tensor | None = None) -> tuple[float, float]:
+    """Mean and population standard deviation of pixels that are scaled to [0, 1].
+
+    The sums of pixels and of squared pixels are exact integers, so the results are the correctly
+    rounded ones (the standard deviation within one unit in the last place), whatever the order of
+    the images, the number of threads or the device. The 60,000 training images of MNIST give
+    0.13066047627384286 and 0.3081078038564627.
+
+    Args:
+        images: uint8 images of any shape `(n, ...)`, values 0 to 255.
+        indices: Indices of the images to count, shape `(m,)`; None counts all. They are gathered
+            chunk by chunk, so `images[indices]` is never in memory.
+
+    Returns:
+        Mean and standard deviation, both in [0, 1].
+
+    Raises:
+        ValueError: If the images are not uint8, or there are none.
+    """
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8, got {images.dtype}")
+    num_images = len(images) if indices is None else len(indices)
+    num_pixels = num_images * math.prod(images.shape[1:])
+    if num_pixels == 0:
+        raise ValueError(f"there are no pixels in {num_images} images of {tuple(images.shape)}")
+
+    step = max(1, CHUNK_PIXELS * num_images // num_pixels)
+    total = total_of_squares = 0
+    for start in range(0, num_images, step):
+        stop = start + step
+        chunk = images[start:stop] if indices is None else images[indices[start:stop]]
+        # float64 holds every integer to 2**53, which 255**2 times a chunk's pixels is far below:
+        # these sums are exact in any order, and several times as fast as torch's integer ones.
+        pixels = chunk.to(torch.float64).flatten()
+        total += int(pixels.sum())
+        total_of_squares += int(pixels.dot(pixels))
+
+    mean = Fraction(total, 255 * num_pixels)
+    variance = Fraction(total_of_squares, 255**2 * num_pixels) - mean**2
+    return float(mean), math.sqrt(variance)
+
+
+def normalize(images: Tensor, mean: float, std: float, out: Tensor | None = None) -> Tensor:
+    """Bring pixels to [0, 1], subtract `mean` and divide by `std`.
+
+    The arithmetic is that of torchvision's `ToTensor` and `Normalize`, so that the result is the
+    same to the last bit.
+
+    Args:
+        images: uint8 from 0 to 255, or floats in [0, 1]; any shape.
+        mean: In units of the [0, 1] scale.
+        std: In units of the [0, 1] scale, above 0.
+        out: Floats of the same shape, which are overwritten and returned; None for new memory.
+    """
+    out = torch.empty_like(images, dtype=torch.float32) if out is None else out
+    out.copy_(images)  # converting first is faster than dividing bytes
+    if not images.is_floating_point():
+        out.div_(255)
+    return out.sub_(mean).div_(std)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from digits.data.normalization import normalize
+from digits.data.split import normalize
 
 
 class NormalizedNetwork(nn.Module):

@@ -7,8 +7,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from digits.data.datamodule import MNISTDataModule
-from digits.data.images import LabelledImages
-from digits.data.mnist import SAMPLE
+from digits.data.datasets import SAMPLE, LabelledImages
 from digits.ensembles.members import member_contents
 from digits.ensembles.tables import NO_VALIDATION
 from digits.errors import DigitsError

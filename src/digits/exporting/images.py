@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from digits.data.mnist import MNIST, prepare, read
+from digits.data.datasets import MNIST, prepare, read
 from digits.errors import DigitsError
 
 NUM_RANDOM = 1000

@@ -10,7 +10,7 @@ from optuna.study import Study
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from digits.data.mnist import SAMPLE
+from digits.data.datasets import SAMPLE
 from digits.runs import finished_metrics
 from digits.search.options import NUM_TRIALS, in_words
 from digits.search.outcome import Outcome

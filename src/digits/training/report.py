@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from digits.data.files import SAMPLE
+from digits.data.datasets import SAMPLE
 from digits.files import relative
 from digits.statistics import wilson_interval
 

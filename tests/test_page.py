@@ -68,7 +68,7 @@ def test_a_picture_is_embedded_with_an_alternative_text(page: Reader, png: Path)
     assert base64.b64decode(data) == png.read_bytes()
 
 
-def test_a_page_runs_nothing_and_asks_nobody(page: Reader) -> None:
+def test_a_page_runs_no_script_and_loads_nothing(page: Reader) -> None:
     assert not page.all("script")
     addresses = [
         value
@@ -102,7 +102,7 @@ def test_the_contents_lead_to_each_section(page: Reader) -> None:
         (("(60000, 28, 28)",), False),
     ],
 )
-def test_numbers_are_told_from_words(cells: tuple[str, ...], is_numeric: bool) -> None:
+def test_numbers_are_distinguished_from_words(cells: tuple[str, ...], is_numeric: bool) -> None:
     assert Table(("column",), [(cell,) for cell in cells]).numeric == (is_numeric,)
 
 

@@ -1,0 +1,302 @@
+import contextlib
+import io
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
+
+from digits.__main__ import main
+from digits.data.datamodule import MNISTDataModule
+from digits.data.datasets import load_sample
+from digits.data.split import normalize
+from digits.explore import (
+    FIXED_NORMS,
+    Split,
+    class_mean_std_images,
+    describe_classes,
+    describe_duplicates,
+    describe_near_empty,
+    describe_pixels,
+    equal_images,
+    inked_pixels,
+    normalized,
+    read_splits,
+)
+
+REPO = Path(__file__).parents[1]
+PICTURES = (
+    *("class_balance", "pixel_histogram", "samples", "mean_images", "std_images"),
+    "faintest",
+)
+
+
+@pytest.fixture
+def splits() -> list[Split]:
+    """Three small splits of random images, none of them equal to another."""
+    generator = torch.Generator().manual_seed(0)
+    splits = []
+    for name, size in {"training": 40, "validation": 20, "test": 30}.items():
+        images = torch.randint(256, (size, 1, 28, 28), generator=generator, dtype=torch.uint8)
+        indices = torch.randperm(1000, generator=generator)[:size].sort().values
+        splits.append(Split(name, images, torch.arange(size) % 10, indices))
+    return splits
+
+
+@pytest.mark.parametrize(("val_size", "seed"), [(300, 7), (None, 0)])
+def test_the_splits_are_those_of_a_run(val_size: int | None, seed: int, tmp_path: Path) -> None:
+    dataset, (training, validation, test) = read_splits(tmp_path, "sample", val_size, seed)
+    assert dataset == "mnist-sample-5k"
+    options: dict[str, Any] = {} if val_size is None else {"val_size": val_size}
+    run = MNISTDataModule(tmp_path, "sample", split_seed=seed, **options)
+    run.setup("fit")
+    assert training.indices.equal(run.train_indices)
+    assert validation.indices.equal(run.val_indices)
+    official = load_sample("train")
+    for split in (training, validation):
+        assert official.images[split.indices].equal(split.images)
+        assert official.labels[split.indices].equal(split.labels)
+    assert test.images.equal(load_sample("test").images)
+
+
+def test_each_digit_is_counted_with_its_share(splits: list[Split], tmp_path: Path) -> None:
+    splits[0].labels[splits[0].labels == 4] = 7
+    section = describe_classes(splits, tmp_path)
+    *digits, of_all = section.tables[0].rows
+    for place, split in enumerate(splits):
+        counted = Counter(split.labels.tolist())
+        for digit, row in enumerate(digits):
+            assert int(row[1 + 2 * place]) == counted[digit]
+            share = float(row[2 + 2 * place].rstrip("%"))
+            assert share == pytest.approx(100 * counted[digit] / len(split.labels), abs=0.005)
+    assert [of_all[1], of_all[3], of_all[5]] == ["40", "20", "30"]
+    assert "is 7 (8 images), the rarest is 4 (0). Always answering 7 is right" in section.text
+    assert "20.0%" in section.text
+
+
+@pytest.mark.parametrize("name", FIXED_NORMS)
+def test_the_fixed_norms_are_those_of_train_py(name: str) -> None:
+    written = OmegaConf.load(REPO / "conf" / "norm" / f"{name}.yaml")
+    assert FIXED_NORMS[name] == (written.mean, written.std)
+
+
+def test_what_a_norm_makes_of_the_pixels_is_what_normalizing_makes_of_them(
+    splits: list[Split],
+) -> None:
+    images = splits[0].images
+    for shift, scale, *expected in normalized(images).values():
+        done = normalize(images, shift, scale).double()
+        found = (done.mean(), done.std(correction=0), done.min(), done.max())
+        assert [value.item() for value in found] == pytest.approx(expected, abs=1e-6)
+
+
+def test_blank_images_have_no_exact_norm() -> None:
+    assert list(normalized(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))) == ["unit", "half"]
+
+
+def test_the_statistics_of_each_split_are_exact(splits: list[Split], tmp_path: Path) -> None:
+    exact, _ = describe_pixels(splits, tmp_path).tables
+    expected = {split.name: split.images for split in splits}
+    expected["training and validation"] = torch.cat([split.images for split in splits[:2]])
+    assert [row[0] for row in exact.rows] == list(expected)
+    for name, mean, std in exact.rows:
+        pixels = expected[name].numpy().astype(np.float64) / 255
+        assert float(mean) == pytest.approx(pixels.mean(), rel=1e-13)
+        assert float(std) == pytest.approx(pixels.std(), rel=1e-13)
+
+
+def test_mean_and_deviation_images_are_numpys() -> None:
+    data = load_sample("test")
+    some = data.labels != 3
+    means, stds = class_mean_std_images(data.images[some], data.labels[some])
+    assert means[3].isnan().all()
+    for digit in {*range(10)} - {3}:
+        of_digit = data.images[data.labels == digit, 0].numpy() / 255
+        np.testing.assert_allclose(means[digit], of_digit.mean(axis=0), atol=1e-6)
+        np.testing.assert_allclose(stds[digit], of_digit.std(axis=0), atol=1e-6)
+
+
+def test_ink_is_what_is_above_half_intensity() -> None:
+    images = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
+    images[1] = 127
+    images[2, 0, 3, 4:7] = 128
+    images[3] = 255
+    assert inked_pixels(images).tolist() == [0, 0, 3, 784]
+
+
+def test_near_empty_and_blank_images_are_counted_and_the_faintest_are_named(
+    splits: list[Split], tmp_path: Path
+) -> None:
+    for place, pixels in ((7, 0), (11, 19), (3, 20)):
+        splits[0].images[place] = 0
+        splits[0].images[place].view(-1)[:pixels] = 200
+    splits[2].images[5] = 1  # near-empty, and not blank
+    counts, faintest = describe_near_empty(splits, tmp_path).tables
+    assert [tuple(row[:4]) for row in counts.rows[::2]] == [
+        ("training", "2", "1", "0"),
+        ("test", "1", "0", "0"),
+    ]
+    assert [tuple(row) for row in faintest.rows[:3]] == [
+        (str(int(splits[0].indices[place])), str(place % 10), pixels)
+        for place, pixels in ((7, "0"), (11, "19"), (3, "20"))
+    ]
+    assert len(faintest.rows) == 10
+
+
+def test_equal_images_are_those_that_comparing_every_pair_finds() -> None:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.zeros(300, 1, 28, 28, dtype=torch.uint8)
+    images[:, 0, 5, 6] = torch.randint(256, (300,), generator=generator, dtype=torch.uint8)
+    equal = (images.flatten(1)[:, None] == images.flatten(1)[None]).all(dim=2)
+    expected = {tuple(row.nonzero()[:, 0].tolist()) for row in equal if row.sum() > 1}
+    found = equal_images(images)
+    assert {tuple(group) for group in found} == expected
+    assert len(found) == len(expected)
+
+
+def test_pairs_are_counted_within_and_across_splits(splits: list[Split], tmp_path: Path) -> None:
+    training, validation, test = splits
+    unchanged = describe_duplicates(splits, tmp_path)
+    assert "no two are equal" in unchanged.text
+    assert not list(tmp_path.iterdir())
+    training.images[10] = training.images[0]  # both a 0
+    training.images[21] = training.images[0]  # a 1
+    test.images[3] = training.images[7]
+    test.images[8] = validation.images[8]
+    section = describe_duplicates(splits, tmp_path)
+    (table,) = section.tables
+    assert {row[0]: tuple(row[1:]) for row in table.rows} == {
+        "within training": ("3", "2"),
+        "training and validation": ("0", "0"),
+        "training and test": ("1", "1"),
+        "within validation": ("0", "0"),
+        "validation and test": ("1", "0"),
+        "within test": ("0", "0"),
+    }
+    assert section.text.startswith("Of all 90 images, 7 ")
+    assert (tmp_path / "duplicates.png").exists()
+
+
+# The verb
+
+
+@dataclass
+class Shown:
+    """What `digits explore --source sample --tensorboard` wrote and printed."""
+
+    out: Path
+    screen: str
+
+    @property
+    def page(self) -> str:
+        return (self.out / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    out = tmp_path_factory.mktemp("here") / "new" / "explore"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "120")
+        with contextlib.redirect_stdout(io.StringIO()) as screen:
+            assert main(["explore", "--source", "sample", "--out", str(out), "--tensorboard"]) == 0
+    return Shown(out, screen.getvalue())
+
+
+def cells(text: str) -> set[str]:
+    """The cells of all tables on the screen."""
+    lines = [line for line in text.splitlines() if line.startswith(("│", "┃"))]
+    return {cell.strip() for line in lines for cell in re.split("[│┃]", line)[1:-1]}
+
+
+def test_every_file_is_written_and_named(shown: Shown) -> None:
+    written = {path.name for path in shown.out.iterdir()}
+    events = {name for name in written if name.startswith("events.out.tfevents")}
+    assert len(events) == 1
+    assert written - events == {"index.html", *(f"{name}.png" for name in PICTURES)}
+    for name in written - events:
+        assert str(shown.out / name) in shown.screen
+    assert (shown.out / "index.html").as_uri() in shown.screen
+    assert shown.page.count("<img ") == len(PICTURES)
+
+
+def test_screen_and_page_show_the_same_tables(shown: Shown) -> None:
+    on_page = set(re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", shown.page))
+    assert cells(shown.screen) == on_page
+    assert {"(3500, 1, 28, 28)", "(500, 1, 28, 28)", "(1000, 1, 28, 28)", "(3500,)"} <= on_page
+    assert {"uint8", "int64", "0", "255", "9", "350", "50", "100", "10.00%"} <= on_page
+    assert "There are 350 training images of each digit" in shown.page
+
+
+def test_it_cannot_be_missed_that_this_is_the_sample(shown: Shown) -> None:
+    for text in (shown.screen, shown.page):
+        assert "This is the embedded sample of 5,000 images, not MNIST" in text
+        assert "mnist-sample-5k" in text
+        assert "pictures are of training images only" in text
+
+
+def test_tensorboard_shows_pictures_tables_and_histograms(shown: Shown) -> None:
+    events = EventAccumulator(str(shown.out), size_guidance={"images": 0, "tensors": 0})
+    events.Reload()
+    assert set(events.Tags()["images"]) == set(PICTURES)
+    encoded = events.Images("samples")[0]
+    with Image.open(shown.out / "samples.png") as image:
+        assert (encoded.width, encoded.height) == image.size
+    texts = [events.Tensors(tag)[0].tensor_proto.string_val[0] for tag in events.Tags()["tensors"]]
+    assert any(b"| (3500, 1, 28, 28) |" in text for text in texts)
+    histogram = events.Histograms("pixels/test")[0].histogram_value
+    pixels = load_sample("test").images.numpy()
+    assert histogram.bucket == np.bincount(pixels.ravel(), minlength=256).tolist()
+    assert (histogram.num, histogram.sum) == (pixels.size, pixels.sum())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--val-size", "4000"], r"--val-size must be .*; try --val-size=333"),
+        (["--split-seed", "-1"], r"the seed of the split .* got -1; try 0"),
+        (["--source", "local", "--data-dir", "none"], r".*try --data-dir=FOLDER .*--source=sample"),
+        (["--out", "file/x"], r"cannot write to .*; try --out FOLDER"),
+    ],
+)
+def test_errors_name_the_options_of_the_verb(
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert main(["explore", "--source", "sample", "--out", "out", *options]) == 1
+    assert re.match(f"error: {message}", capsys.readouterr().err)
+
+
+def test_a_single_training_image_can_be_explored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--source", "sample", "--val-size", "3999", "--out", str(tmp_path)]
+    assert main(["explore", *options]) == 0
+    assert "(1, 1, 28, 28)" in capsys.readouterr().out
+
+
+def test_the_statistics_of_mnist_are_the_known_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not os.environ.get("DIGITS_DATA"):
+        pytest.skip("the environment variable DIGITS_DATA names no folder with the MNIST files")
+    assert main(["explore", "--source", "local", "--out", str(tmp_path)]) == 0
+    screen = capsys.readouterr().out
+    assert {"(55000, 1, 28, 28)", "6,180", "1,135"} <= cells(screen)
+    assert {"0.13066047627384286", "0.3081078038564627"} <= cells(screen)
+    assert "not MNIST" not in screen
+    assert "no two are equal" in (tmp_path / "index.html").read_text()

@@ -1,0 +1,157 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from digits.data.datasets import load_sample
+from digits.figures import (
+    DPI,
+    History,
+    confusion_matrix,
+    digit_grid,
+    draw_class_balance,
+    draw_overlaid_curves,
+    draw_pixel_histogram,
+    save_figure,
+)
+
+
+def drawn(figure: Figure) -> Tensor:
+    """The picture's grey values, (height, width), 0 to 255."""
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", dpi=DPI)
+        return torch.from_numpy(np.asarray(Image.open(file).convert("L")).astype(np.int64))
+
+
+@pytest.mark.parametrize("shape", [(13, 28, 28), (13, 1, 28, 28)])
+def test_each_pixel_is_a_square_of_three_by_three(shape: tuple[int, ...]) -> None:
+    images = load_sample("train").images[:13].reshape(shape)
+    picture = drawn(digit_grid(images, columns=5))
+    assert picture.shape == (3 * (3 * 30 + 2), 3 * (5 * 30 + 2))
+    for place in range(13):
+        row, column = divmod(place, 5)
+        top, left = 3 * (2 + 30 * row), 3 * (2 + 30 * column)
+        tile = picture[top : top + 84, left : left + 84]
+        expected = images[place].reshape(28, 28).repeat_interleave(3, 0).repeat_interleave(3, 1)
+        assert (tile - expected).abs().max() <= 1  # the grey scale's rounding
+    assert (picture[-90:-6, -178:] == 255).all()  # two places are empty
+
+
+def test_floats_are_drawn_from_minimum_to_maximum_unless_limits_are_given() -> None:
+    images = torch.full((1, 28, 28), 2.0)
+    images[0, :14] = 1.0
+    assert drawn(digit_grid(images))[10, 20] == 0
+    assert drawn(digit_grid(images))[80, 20] == 255
+    assert drawn(digit_grid(images, limits=(0, 4)))[10, 20] == pytest.approx(64, abs=1)
+
+
+def test_bytes_are_drawn_from_0_to_255_whatever_there_is() -> None:
+    images = torch.full((1, 1, 28, 28), 100, dtype=torch.uint8)
+    assert drawn(digit_grid(images))[20, 20] == pytest.approx(100, abs=1)
+
+
+def test_images_of_one_value_can_be_drawn() -> None:
+    drawn(digit_grid(torch.zeros(2, 28, 28)))
+    drawn(digit_grid(torch.full((2, 28, 28), torch.nan), limits=(0, 1)))
+
+
+def test_titles_stand_over_their_images_and_hide_none() -> None:
+    images = torch.full((7, 28, 28), 255, dtype=torch.uint8)
+    titles = [f"first {n}\nsecond" for n in range(7)]
+    figure = digit_grid(images, titles, columns=4, title="a heading " * 30)
+    heading, *texts = figure.axes[0].texts
+    assert heading.get_text().split() == ["a", "heading"] * 30
+    assert [text.get_text() for text in texts] == titles
+    tiles = drawn(digit_grid(255 - images, titles, columns=4, title="a heading " * 30)) == 0
+    # Texts are drawn in black as well; a tile is black over its whole width.
+    rows_of_tiles = tiles[:, 6:90].all(dim=1)
+    assert int(rows_of_tiles.sum()) == 2 * 84
+
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in (heading, *texts)]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+    assert all(box.y0 >= 0 and box.y1 <= figure.bbox.height for box in boxes)
+    assert not any(boxes[0].overlaps(box) for box in boxes[1:])
+    starts = [3 * row for row in range(1, len(rows_of_tiles) // 3) if rows_of_tiles[3 * row]]
+    top_of_first = figure.bbox.height - starts[0]
+    assert all(box.y0 >= top_of_first for box in boxes[:5])
+
+
+def test_a_saved_picture_is_whole(tmp_path: Path) -> None:
+    save_figure(digit_grid(torch.zeros(3, 28, 28)), tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as image:
+        image.load()
+        assert image.size == (3 * 152, 3 * 32)
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
+
+
+def test_a_bar_is_as_high_as_its_digits_share() -> None:
+    counts = {"training": torch.arange(10), "test": torch.full((10,), 7)}
+    (axes,) = draw_class_balance(counts).axes
+    heights = [patch.get_height() for patch in axes.patches]  # type: ignore[attr-defined]
+    assert heights == pytest.approx([100 * n / 45 for n in range(10)] + [10] * 10)
+    middles = [patch.get_x() + patch.get_width() / 2 for patch in axes.patches]  # type: ignore[attr-defined]
+    assert [round(middle) for middle in middles] == [*range(10)] * 2
+
+
+def test_the_histogram_shows_the_share_of_each_value_in_each_split() -> None:
+    counts = {
+        "training": torch.arange(256),
+        "validation": torch.ones(256, dtype=torch.int64),
+        "test": torch.arange(256).flip(0),
+    }
+    (axes,) = draw_pixel_histogram(counts).axes
+    for patch, numbers in zip(axes.patches, counts.values(), strict=True):
+        values, edges, _ = patch.get_data()  # type: ignore[attr-defined]
+        np.testing.assert_allclose(values, 100 * numbers.numpy() / numbers.sum().item(), rtol=1e-6)
+        assert (edges[0], edges[-1]) == (-0.5, 255.5)
+    assert axes.get_yscale() == "log"
+
+
+def test_a_row_of_the_confusion_matrix_is_a_true_digit() -> None:
+    counts = torch.diag(torch.full((10,), 5))
+    counts[4, 9] = 3
+    (axes,) = confusion_matrix(counts).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "true digit")
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert written == {(digit, digit): "5" for digit in range(10)} | {(9, 4): "3"}
+
+
+def history(*losses: float) -> History:
+    return [
+        {"epoch": float(epoch), "train/loss": 2 * loss, "val/loss": loss}
+        for epoch, loss in enumerate(losses, start=1)
+    ]
+
+
+def test_a_line_is_the_mean_over_seeds_and_the_band_their_range() -> None:
+    groups = {"one": [history(0.4, 0.2), history(0.6, 0.3)], "two": [history(0.5)]}
+    (axes,) = draw_overlaid_curves(groups).axes
+    train, val, *_ = axes.lines
+    assert list(val.get_ydata()) == pytest.approx([0.5, 0.25])  # type: ignore[arg-type]
+    assert list(train.get_ydata()) == pytest.approx([1.0, 0.5])  # type: ignore[arg-type]
+    assert (train.get_linestyle(), val.get_linestyle()) == ("--", "-")
+    (band,) = axes.collections
+    (path,) = band.get_paths()
+    assert path.get_extents().y0 == pytest.approx(0.2)
+    assert path.get_extents().y1 == pytest.approx(0.6)
+
+
+def test_an_epoch_is_drawn_if_all_runs_reached_it() -> None:
+    (axes,) = draw_overlaid_curves({"early": [history(0.4, 0.2, 0.1), history(0.6, 0.3)]}).axes
+    assert list(axes.lines[1].get_xdata()) == [1, 2]  # type: ignore[arg-type]
+
+
+def test_each_of_many_groups_has_a_colour_of_its_own_and_a_name() -> None:
+    groups = {f"group {place}": [history(0.4 + place, 0.2 + place)] for place in range(23)}
+    figure = draw_overlaid_curves(groups)
+    (axes,) = figure.axes
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(groups)
+    assert len({str(line.get_color()) for line in axes.lines}) == 23
+    figure.savefig(io.BytesIO())
