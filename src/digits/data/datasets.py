@@ -4,8 +4,15 @@ from digits.data.images import NUM_CLASSES, LabelledImages
 from digits.data.mnist import MNIST, SAMPLE, SOURCES, prepare, read
 
 __all__ = [
-    *("CLASSES", "MNIST", "NUM_CLASSES", "SAMPLE", "SIDE", "SOURCES", "LabelledImages"),
-    *("prepare", "read"),
+    "CLASSES",
+    "MNIST",
+    "NUM_CLASSES",
+    "SAMPLE",
+    "SIDE",
+    "SOURCES",
+    "LabelledImages",
+    "prepare",
+    "read",
 ]
 
 SIDE = 28
