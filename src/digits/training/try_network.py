@@ -4,7 +4,7 @@ import torch
 
 from digits.errors import DigitsError
 from digits.models import Classifier
-from digits.models.evaluated import NUM_CLASSES
+from digits.data.datasets import NUM_CLASSES
 
 
 def try_network(model: Classifier) -> None:
