@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from fitting import BATCH_SIZE, MINIBATCHES, fit, images, same_weights, trainer
+from fitting import BATCH_SIZE, MINIBATCHES, fit, images, same_weights, stacks, trainer
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
@@ -16,7 +16,8 @@ from torch.optim import SGD, Adam
 from digits.data.normalization import normalize
 from digits.data.sample import load_sample
 from digits.errors import DigitsError
-from digits.models import BaselineClassifier, Classifier
+from digits.models import BaselineClassifier, Classifier, CnnClassifier
+from digits.models.classifier import decay_groups
 
 ADAM = partial(Adam, lr=0.003)
 
@@ -75,7 +76,7 @@ def test_a_newcomers_network_learns() -> None:
     torch.manual_seed(0)
     model = TwoLayers(width=32, optimizer=ADAM)
     fitting = trainer(limit_val_batches=None, max_epochs=5)
-    fitting.fit(model, images(5, train_size=1000))
+    fitting.fit(model, stacks(model, 5, train_size=1000))
     # One in ten is chance.
     assert fitting.callback_metrics["val/accuracy"] > 0.5
 
@@ -124,13 +125,13 @@ def test_training_metrics_are_means_over_the_epochs_images() -> None:
     logits: list[Tensor] = []
     model = BaselineClassifier([8], optimizer=ADAM)
     model.network.register_forward_hook(lambda *call: logits.append(call[2].detach().clone()))
-    logger, data = InMemoryLogger(), images(5)
+    logger, data = InMemoryLogger(), stacks(model, 5)
     trainer(logger=logger).fit(model, data)
     assert data.train is not None
     for epoch in range(2):
         order = data._order(data.train_indices, data.seed)
         order.set_epoch(epoch)
-        labels = data.train.labels[order.permuted()]
+        labels = data.train.labels[data.train_indices[order.permuted()]]
         seen = torch.cat(logits[epoch * MINIBATCHES : (epoch + 1) * MINIBATCHES]).double()
         loss, accuracy = F.cross_entropy(seen, labels), (seen.argmax(1) == labels).double().mean()
         assert logger.values("train/loss")[epoch] == pytest.approx(loss.item(), rel=1e-5)
@@ -145,7 +146,9 @@ def test_the_x_axis_of_every_curve_counts_optimizer_steps(
     logger = InMemoryLogger()
     model = BaselineClassifier([8], optimizer=ADAM, accumulate_grad_batches=accumulate)
     steps_per_epoch = -(-MINIBATCHES // accumulate)
-    trainer(logger=logger, limit_val_batches=None).fit(model, images(groups_per_stack * accumulate))
+    trainer(logger=logger, limit_val_batches=None).fit(
+        model, stacks(model, groups_per_stack * accumulate)
+    )
     # Lightning numbers a step by how many were before it.
     ends_of_epochs = [steps_per_epoch - 1, 2 * steps_per_epoch - 1]
     for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy"):
@@ -265,3 +268,27 @@ def test_the_last_minibatch_of_an_epoch_counts_with_its_own_size() -> None:
     model.network.register_forward_hook(lambda *call: sizes.append(len(call[2])))
     fit(model, 5, max_epochs=1)
     assert sizes == [BATCH_SIZE] * (MINIBATCHES - 1) + [8]
+
+
+def test_matrices_and_kernels_are_decayed_and_nothing_else() -> None:
+    network = CnnClassifier(channels=[3, 4]).network
+    decayed, others = decay_groups(network.parameters())
+    layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    assert {id(each) for each in decayed["params"]} == {id(layer.weight) for layer in layers}
+    everything = {id(each) for each in network.parameters()}
+    assert {id(each) for each in decayed["params"] + others["params"]} == everything
+    assert len(decayed["params"] + others["params"]) == len(everything)
+
+
+def test_with_no_gradient_sgd_shrinks_weights_and_leaves_biases() -> None:
+    layer = nn.Linear(3, 2)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    optimizer = torch.optim.SGD(decay_groups(layer.parameters()), lr=0.5, weight_decay=0.1)
+    layer.weight.grad, layer.bias.grad = torch.zeros(2, 3), torch.zeros(2)
+    optimizer.step()
+    torch.testing.assert_close(layer.weight.detach(), weight * (1 - 0.5 * 0.1))
+    assert layer.bias.equal(bias)
+
+
+def test_an_empty_group_is_left_out() -> None:
+    assert len(decay_groups(nn.Linear(3, 2, bias=False).parameters())) == 1

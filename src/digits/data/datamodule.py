@@ -235,7 +235,7 @@ class MNISTDataModule(LightningDataModule):
     def _in_same_memory(self, images: Tensor) -> Tensor:
         assert self.mean is not None and self.std is not None
         if len(self._normalized) < len(images) or self._normalized.device != images.device:
-            self._normalized = torch.empty(images.shape, device=images.device)
+            self._normalized = torch.empty_like(images, dtype=torch.float32)
         return normalize(images, self.mean, self.std, out=self._normalized[: len(images)])
 
     def state_dict(self) -> dict[str, Any]:
