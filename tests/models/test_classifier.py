@@ -12,12 +12,14 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
+from torch.utils.data import DataLoader, TensorDataset
 
 from digits.data.normalization import normalize
 from digits.data.sample import load_sample
 from digits.errors import DigitsError
 from digits.models import BaselineClassifier, Classifier, CnnClassifier
 from digits.models.classifier import decay_groups
+from digits.models.schedules import cosine
 
 ADAM = partial(Adam, lr=0.003)
 
@@ -79,6 +81,23 @@ def test_a_newcomers_network_learns() -> None:
     fitting.fit(model, stacks(model, 5, train_size=1000))
     # One in ten is chance.
     assert fitting.callback_metrics["val/accuracy"] > 0.5
+
+
+def test_a_strangers_loader_is_trained_and_predicted_on() -> None:
+    test = load_sample("test")
+    data = TensorDataset(normalize(test.images, 0.5, 0.5), test.labels)
+    model = TwoLayers(width=32, optimizer=ADAM, schedule=cosine)
+    fitting, loader = trainer(max_epochs=4), DataLoader(data, batch_size=300)
+    fitting.fit(model, DataLoader(data, batch_size=32, shuffle=True), loader)
+    assert fitting.global_step == model.num_steps() == 4 * 32
+    assert fitting.callback_metrics["train/accuracy"] > 0.5
+    (measured,) = fitting.test(model, loader, verbose=False)
+    logits: Any = fitting.predict(model, loader)
+    assert torch.cat(logits).equal(model.test_logits)
+    num_correct = int((model.test_logits.argmax(1) == test.labels).sum())
+    assert measured["test/accuracy"] == pytest.approx(num_correct / 1000)
+    images_alone: Any = fitting.predict(model, DataLoader(data.tensors[0], batch_size=300))
+    assert torch.cat(images_alone).equal(model.test_logits)
 
 
 def test_a_checkpoint_holds_a_newcomers_arguments_and_no_object(tmp_path: Path) -> None:
