@@ -14,7 +14,7 @@ import digits
 from digits.data.datamodule import MNISTDataModule
 from digits.data.sample import load_sample
 from digits.errors import DigitsError
-from digits.model_file import FORMAT, build_network, read_model, save_model, write_model
+from digits.model_file import FORMAT, from_content, read_model, save_model, write_model
 from digits.models import BaselineClassifier, Classifier, DropoutClassifier
 from digits.models.networks import MLP
 
@@ -229,9 +229,9 @@ def test_a_network_is_built_from_what_is_read(tmp_path: Path) -> None:
     content = read_model(path)
     assert content["model"] == f"{__name__}.OwnClassifier"
     assert content["arguments"] == {"width": 4}
-    network = build_network(path, content)
-    assert not network.training
-    torch.testing.assert_close(network(IMAGES / 255).exp().sum(1), torch.ones(200))
+    model = from_content(path, content)
+    assert not model.training
+    torch.testing.assert_close(model(IMAGES).exp().sum(1), torch.ones(200))
 
 
 def test_a_network_from_a_file_on_the_path_is_loaded(
@@ -282,11 +282,11 @@ def test_a_damaged_file_is_told_in_one_line(keep: int, tmp_path: Path) -> None:
         ({"format": 4}, "format is 4"),
         ({"format": None}, "format is None"),
         ({"model": None}, "lacks model"),
-        ({"model": "digits.models.baseline.None"}, "not a digits.models.Classifier"),
+        ({"model": "digits.models.baseline.None"}, "as a digits.models.Classifier"),
         ({"model": "no.such.Thing"}, "no.such.Thing"),
         ({"model": "Thing"}, "Thing"),
-        ({"model": "torch.nn.modules.linear.Linear"}, "not a digits.models.Classifier"),
-        ({"model": "os.getcwd"}, "not a digits.models.Classifier"),
+        ({"model": "torch.nn.modules.linear.Linear"}, "as a digits.models.Classifier"),
+        ({"model": "os.getcwd"}, "as a digits.models.Classifier"),
         ({"arguments": {"hidden": [17]}}, "does not fit"),
         ({"arguments": {"width": 17}}, "does not fit"),
         ({"arguments": None}, "lacks arguments"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from digits.config.modules import is_own, places
+from digits.config.modules import is_own
 from digits.data.datasets import CLASSES, NUM_CLASSES
 from digits.data.normalization import normalize
 from digits.errors import DigitsError
@@ -113,10 +113,7 @@ def load(path: str | Path) -> TrainedClassifier:
         DigitsError: there is no such file, it is damaged or not a model of digits, or the file that
             defines its network cannot be imported.
     """
-    content = read_model(Path(path))
-    record = {key: value for key, value in content.items() if key != "weights"}
-    network = build_network(Path(path), content)
-    return TrainedClassifier(network, **content["normalization"], record=record).eval()
+    return from_content(Path(path), read_model(Path(path)))
 
 
 def save_model(
@@ -296,18 +293,18 @@ def _in_this_format(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, "format": FORMAT, "model": name, "arguments": arguments}
 
 
-def build_network(path: Path, content: Mapping[str, Any]) -> nn.Module:
-    """Build the network that a model file describes, with its weights, in `eval()` mode.
+def from_content(path: Path, content: Mapping[str, Any]) -> TrainedClassifier:
+    """Make the module that `load` returns, of what `read_model` returned.
 
     Args:
-        path: the file, for messages.
-        content: what `read_model` returned.
+        path: the file, for messages; it need not exist.
+        content: what it holds.
 
     Raises:
-        DigitsError: its class cannot be imported, or the content does not fit it.
+        DigitsError: the network's class cannot be imported, or the content does not fit it.
     """
     try:
-        network = _make(path, content)
+        network = _network(path, content)
         network.load_state_dict(content["weights"])
     except _UnknownNetworkError:
         raise
@@ -316,19 +313,20 @@ def build_network(path: Path, content: Mapping[str, Any]) -> nn.Module:
         raise DigitsError(
             f"{path} does not fit its network {content['model']}: {reason}"
         ) from error
-    return network.eval()
+    record = {key: value for key, value in content.items() if key != "weights"}
+    return TrainedClassifier(network, **content["normalization"], record=record).eval()
 
 
 class _UnknownNetworkError(DigitsError):
     pass
 
 
-def _make(path: Path, record: Mapping[str, Any]) -> nn.Module:
+def _network(path: Path, record: Mapping[str, Any]) -> nn.Module:
     name, arguments = record["model"], record["arguments"]
     if name == ENSEMBLE:
         members = arguments["members"]
         return networks.Ensemble(
-            [networks.Normalized(_make(path, each), **each["normalization"]) for each in members]
+            [networks.Normalized(_network(path, each), **each["normalization"]) for each in members]
         )
     if name in NETWORKS:
         return NETWORKS[name](**arguments)
@@ -337,21 +335,17 @@ def _make(path: Path, record: Mapping[str, Any]) -> nn.Module:
 
 
 def _own_classifier(path: Path, name: str) -> "type[Classifier]":
-    """Import a classifier of the user's own."""
+    """Import a classifier of the user's own; importing any other module would run its code."""
     module, _, attribute = name.rpartition(".")
-    refusal = _UnknownNetworkError(
-        f"{path} names {name} as its network, which is not a digits.models.Classifier"
-    )
-    if places(module) and not is_own(module):
-        raise refusal  # importing a module runs its code
     try:
-        kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise _UnknownNetworkError(
-            f"{path} needs the network {name}, which cannot be imported; put its file on PYTHONPATH"
-        ) from error
+        kind = getattr(importlib.import_module(module), attribute) if is_own(module) else None
+    except (ImportError, AttributeError):
+        kind = None
     from digits.models import Classifier  # imports Lightning, as the user's module has
 
     if not (isinstance(kind, type) and issubclass(kind, Classifier)):
-        raise refusal
+        raise _UnknownNetworkError(
+            f"{path} needs the network {name}, which cannot be imported as a "
+            "digits.models.Classifier; if it is your own, put its file on PYTHONPATH"
+        )
     return kind

@@ -1,5 +1,6 @@
 """What a classifier measures, reports and refuses, and how a newcomer adds one."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -210,26 +211,12 @@ def test_global_step_counts_optimizer_steps(minibatches_per_stack: int) -> None:
     assert watcher.steps == [MINIBATCHES, 2 * MINIBATCHES]
 
 
-@pytest.mark.parametrize(("value", "word"), [(float("nan"), "nan"), (float("inf"), "(nan|inf)")])
-@pytest.mark.parametrize("groups_per_stack", [1, 2, 9])
+@pytest.mark.parametrize("groups_per_stack", [1, 9])
 @pytest.mark.parametrize(
     ("accumulate", "call", "step", "epoch"),
-    [
-        (1, 0, 1, 1),
-        (1, 5, 6, 1),
-        (1, 12, 13, 1),
-        (1, 13, 14, 2),
-        (3, 0, 1, 1),
-        (3, 2, 1, 1),
-        (3, 3, 2, 1),
-        (3, 11, 4, 1),
-        (3, 12, 5, 1),
-        (3, 13, 6, 2),
-    ],
+    [(1, 0, 1, 1), (1, 12, 13, 1), (1, 13, 14, 2), (3, 2, 1, 1), (3, 12, 5, 1), (3, 13, 6, 2)],
 )
 def test_a_loss_that_is_not_finite_ends_the_training_and_its_step_is_named(
-    value: float,
-    word: str,
     accumulate: int,
     call: int,
     step: int,
@@ -237,8 +224,8 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_its_step_is_named(
     groups_per_stack: int,
 ) -> None:
     model = BaselineClassifier([8], optimizer=ADAM, accumulate_grad_batches=accumulate)
-    model.network = SpoiltAt(call, value)
-    expected = rf"loss became {word} at step {step} \(epoch {epoch}\): .* try a smaller optim\.lr"
+    model.network = SpoiltAt(call, math.nan)
+    expected = rf"loss became nan at step {step} \(epoch {epoch}\): .* try a smaller optim\.lr"
     with pytest.raises(DigitsError, match=expected):
         fit(model, minibatches_per_stack=groups_per_stack * accumulate)
 

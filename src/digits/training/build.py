@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
-from digits.models.augmentation import Augmentation
 from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
 from digits.models import Classifier
+from digits.models.augmentation import Augmentation
 from digits.training.checkpoints import AtomicCheckpointIO
 from digits.training.try_network import try_network
 
