@@ -95,41 +95,6 @@ def test_a_network_is_a_classifier_or_nothing_is_imported(name: Any, tmp_path: P
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"arguments": 3},
-        {"arguments": {3: 4}},
-        {"arguments": {"hidden": [0.5]}},
-        {"arguments": {"hidden": [-1]}},
-        {"arguments": {"hidden": [10**18]}},
-        {"arguments": {"hidden": "abc"}},
-        {"weights": [1]},
-        {"weights": {"a": "b"}},
-        {"weights": {"1.weight": 3}},
-        {"normalization": 3},
-        {"normalization": {"mean": "a", "std": 0.5}},
-        {"normalization": {"mean": 0.5, "std": 0.0}},
-        {"normalization": {"mean": float("nan"), "std": 1.0}},
-        {"classes": 3},
-        {"classes": [1, 2]},
-        {"classes": ["0"]},
-        {"dataset": 3},
-        {"split": 3},
-        {"split": {}},
-        {"split": {"val_size": "a", "train_size": None, "split_seed": 0, "val_sha256": None}},
-        {"precision": "64-false"},
-    ],
-)
-def test_what_is_no_model_is_told_in_one_line(changes: dict[str, Any], tmp_path: Path) -> None:
-    path = tmp_path / "model.pt"
-    save_model(path, BaselineClassifier([4]), MNISTDataModule(mean=0.5, std=0.5))
-    torch.save(torch.load(path) | changes, path)
-    with pytest.raises(DigitsError) as caught:
-        digits.load(path)
-    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
-
-
 def test_predictions_are_numbers_and_no_pickles(tmp_path: Path) -> None:
     for name in ("labels", "predicted", "confidence"):
         arrays: dict[str, Any] = {

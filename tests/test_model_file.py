@@ -70,24 +70,6 @@ def test_bytes_and_floats_from_0_to_1_get_the_same_logits(tmp_path: Path) -> Non
     assert loaded(IMAGES).shape == (200, 10)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
-def test_floats_of_any_precision_are_taken(dtype: torch.dtype, tmp_path: Path) -> None:
-    loaded = digits.load(saved(tmp_path))
-    found = loaded((IMAGES.double() / 255).to(dtype))
-    torch.testing.assert_close(found, loaded(IMAGES), atol=0.02, rtol=0.01)
-
-
-def test_images_are_left_as_they_were(tmp_path: Path) -> None:
-    images = IMAGES / 255
-    digits.load(saved(tmp_path))(images)
-    assert images.equal(IMAGES / 255)
-
-
-def test_a_run_directory_stands_for_its_model(tmp_path: Path) -> None:
-    path = saved(tmp_path)
-    assert digits.load(tmp_path)(IMAGES).equal(digits.load(str(path))(IMAGES))
-
-
 def test_the_model_knows_its_classes_normalization_and_origin(tmp_path: Path) -> None:
     data = MNISTDataModule(source="sample", mean=None, std=None)
     data.prepare_data()
@@ -294,7 +276,16 @@ def test_a_damaged_file_is_told_in_one_line(keep: int, tmp_path: Path) -> None:
         ({"weights": None}, "lacks weights"),
         ({"normalization": None}, "lacks normalization"),
         ({"normalization": {"mean": 0.5}}, "its normalization is wrong"),
+        ({"normalization": {"mean": 0.5, "std": 0.0}}, "its normalization is wrong"),
+        ({"normalization": {"mean": float("nan"), "std": 1.0}}, "its normalization is wrong"),
         ({"classes": None}, "lacks classes"),
+        ({"classes": ["0"]}, "its classes is wrong"),
+        ({"arguments": {3: 4}}, "its arguments is wrong"),
+        ({"arguments": {"hidden": [10**18]}}, "does not fit"),
+        ({"weights": {"1.weight": 3}}, "does not fit"),
+        ({"dataset": 3}, "its dataset is wrong"),
+        ({"split": {}}, "its split is wrong"),
+        ({"precision": "64-false"}, "its precision is wrong"),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_line(

@@ -140,9 +140,3 @@ def test_images_and_labels_stay_together_in_the_order_that_is_asked_for() -> Non
     assert batch[0].dtype == torch.uint8
     image, label = data[13]
     assert (image.shape, int(image[0, 0, 0]), int(label)) == ((1, 28, 28), 13, 3)
-
-
-def test_a_batch_does_not_share_memory_with_the_data_set() -> None:
-    data = numbered_images(10)
-    data.__getitems__(torch.arange(10))[0].zero_()
-    assert data.images.any()

@@ -109,16 +109,6 @@ def test_mnist_is_split_as_it_was_published(real_data: Path) -> None:
     assert data.split_sha256.startswith("6b22518e9a53b841")
 
 
-def test_no_image_is_in_two_parts() -> None:
-    data = prepared("fit", "test")
-    assert data.train is not None
-    assert data.test is not None
-    train, val = data.train_indices.tolist(), data.val_indices.tolist()
-    assert sorted(train + val) == list(range(4000))
-    pixels = {image.tobytes() for image in data.train.images.numpy()}
-    assert pixels.isdisjoint(image.tobytes() for image in data.test.images.numpy())
-
-
 def test_test_images_come_whole_and_in_their_own_order() -> None:
     data = prepared("test")
     expected = load_sample("test")
@@ -162,14 +152,6 @@ def test_the_split_does_not_depend_on_the_runs_seed_but_on_its_own() -> None:
     assert hashes[0] == split_hash(prepared("fit").val_indices)
 
 
-def test_the_seed_draws_the_order_of_the_training_images() -> None:
-    first, again, other = (
-        labels_of(prepared("fit", seed=seed).train_dataloader()) for seed in (0, 0, 1)
-    )
-    assert first.equal(again)
-    assert not first.equal(other)
-
-
 def test_exact_statistics_give_mean_0_and_deviation_1_over_the_training_images() -> None:
     data = prepared("fit", mean=None, std=None, batch_size=3500, train_size=None)
     pixels = pixels_of(data.train_dataloader()).double()
@@ -185,12 +167,6 @@ def test_exact_statistics_are_those_of_the_images_that_are_trained_on() -> None:
     assert (data.mean, data.std) == pytest.approx((pixels.mean(), pixels.std()), rel=1e-12)
 
 
-def test_one_statistic_can_be_given_and_the_other_computed() -> None:
-    exact = prepared("fit", mean=None, std=None)
-    assert prepared("fit", mean=0.25, std=None).std == exact.std
-    assert prepared("fit", mean=None, std=0.25).mean == exact.mean
-
-
 @pytest.mark.parametrize("options", [{"mean": None}, {"std": None}, {"mean": None, "std": None}])
 def test_a_test_computes_the_statistics_that_are_not_given(
     options: dict[str, Any], reads: list[Part]
@@ -204,19 +180,6 @@ def test_a_test_computes_the_statistics_that_are_not_given(
 def test_a_fit_never_reads_the_test_images(reads: list[Part]) -> None:
     trainer(max_epochs=1).fit(Stranger(), MNISTDataModule(source="sample"))
     assert reads == ["train"]
-
-
-def test_a_test_with_given_statistics_never_reads_the_training_images(reads: list[Part]) -> None:
-    trainer().test(Stranger(), MNISTDataModule(source="sample"), verbose=False)
-    assert reads == ["test"]
-
-
-def test_each_part_is_read_once(reads: list[Part]) -> None:
-    data = MNISTDataModule(source="sample")
-    for _ in range(2):
-        trainer(max_epochs=1).fit(Stranger(), data)
-        trainer().test(Stranger(), data, verbose=False)
-    assert sorted(reads) == ["test", "train"]
 
 
 def test_another_process_finds_what_the_first_has_prepared() -> None:

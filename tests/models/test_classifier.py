@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from fitting import BATCH_SIZE, MINIBATCHES, fit, images, same_weights, stacks, trainer
+from fitting import MINIBATCHES, fit, images, same_weights, stacks, trainer
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
@@ -97,7 +97,8 @@ def test_a_strangers_loader_is_trained_and_predicted_on() -> None:
     assert torch.cat(logits).equal(model.test_logits)
     num_correct = int((model.test_logits.argmax(1) == test.labels).sum())
     assert measured["test/accuracy"] == pytest.approx(num_correct / 1000)
-    images_alone: Any = fitting.predict(model, DataLoader(data.tensors[0], batch_size=300))
+    alone: Any = data.tensors[0]
+    images_alone: Any = fitting.predict(model, DataLoader(alone, batch_size=300))
     assert torch.cat(images_alone).equal(model.test_logits)
 
 
@@ -108,11 +109,6 @@ def test_a_checkpoint_holds_a_newcomers_arguments_and_no_object(tmp_path: Path) 
     assert content["hyper_parameters"] == {"width": 5, "dropout_rate": 0.0}
     again = TwoLayers.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     assert same_weights(again.network, model.network)
-
-
-def test_arguments_left_at_their_defaults_are_held_too() -> None:
-    assert dict(TwoLayers().hparams) == {"width": 8, "dropout_rate": 0.0}
-    assert dict(BaselineClassifier().hparams) == {"hidden": (128, 64)}
 
 
 @pytest.mark.parametrize("eval_batch_size", [500, 300, 7])
@@ -127,18 +123,6 @@ def test_validation_measures_the_mean_over_images_not_over_batches(eval_batch_si
     num_correct = int((logits.argmax(1) == labels).sum())
     assert measured["val/accuracy"] == pytest.approx(num_correct / 500, rel=1e-6)
     assert model.num_images["val"] == len(labels) == 500
-
-
-def test_test_measures_the_test_images() -> None:
-    model = BaselineClassifier([8])
-    (measured,) = trainer().test(model, images(), verbose=False)
-    test = load_sample("test")
-    logits = model(normalize(test.images, 0.5, 0.5))
-    expected = F.cross_entropy(logits, test.labels).item()
-    assert measured["test/loss"] == pytest.approx(expected, rel=1e-5)
-    num_correct = int((logits.argmax(1) == test.labels).sum())
-    assert measured["test/accuracy"] == pytest.approx(num_correct / 1000, rel=1e-6)
-    assert model.num_images["test"] == 1000
 
 
 def test_training_metrics_are_means_over_the_epochs_images() -> None:
@@ -193,24 +177,6 @@ def test_the_logged_learning_rate_is_the_schedules() -> None:
     assert logger.values("lr") == [0.5**4, 0.5**8, 0.5**12, 0.5**13]
 
 
-class Watcher(Callback):
-    """Notes `global_step` at the end of each epoch."""
-
-    def __init__(self) -> None:
-        self.steps: list[int] = []
-
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        self.steps.append(trainer.global_step)
-
-
-@pytest.mark.parametrize("minibatches_per_stack", [1, 3, 50])
-def test_global_step_counts_optimizer_steps(minibatches_per_stack: int) -> None:
-    watcher = Watcher()
-    model = BaselineClassifier([8], optimizer=ADAM)
-    fit(model, minibatches_per_stack, callbacks=[watcher])
-    assert watcher.steps == [MINIBATCHES, 2 * MINIBATCHES]
-
-
 @pytest.mark.parametrize("groups_per_stack", [1, 9])
 @pytest.mark.parametrize(
     ("accumulate", "call", "step", "epoch"),
@@ -237,15 +203,6 @@ def test_a_learning_rate_far_too_large_is_such_a_loss() -> None:
         fit(model, minibatches_per_stack=5)
 
 
-def test_nothing_of_a_diverged_training_is_logged_as_a_number() -> None:
-    logger = InMemoryLogger()
-    model = BaselineClassifier([8], optimizer=ADAM)
-    model.network = SpoiltAt(3, float("nan"))
-    with pytest.raises(DigitsError):
-        fit(model, minibatches_per_stack=2, logger=logger)
-    assert logger.steps("train/loss_step") == [1]
-
-
 def test_the_same_seed_trains_the_same_network_whatever_else_draws_numbers() -> None:
     class Dice(Callback):
         def on_train_batch_end(self, *_: Any) -> None:
@@ -257,23 +214,6 @@ def test_the_same_seed_trains_the_same_network_whatever_else_draws_numbers() -> 
         models.append(TwoLayers(dropout_rate=0.5, optimizer=ADAM))
         fit(models[-1], 3, callbacks=callbacks)
     assert same_weights(models[0].network, models[1].network)
-
-
-def test_another_seed_trains_another_network() -> None:
-    models = []
-    for seed in (0, 1):
-        torch.manual_seed(0)
-        models.append(TwoLayers(dropout_rate=0.5, optimizer=ADAM, seed=seed))
-        fit(models[-1], 3)
-    assert not same_weights(models[0].network, models[1].network)
-
-
-def test_the_last_minibatch_of_an_epoch_counts_with_its_own_size() -> None:
-    sizes: list[int] = []
-    model = BaselineClassifier([8], optimizer=ADAM)
-    model.network.register_forward_hook(lambda *call: sizes.append(len(call[2])))
-    fit(model, 5, max_epochs=1)
-    assert sizes == [BATCH_SIZE] * (MINIBATCHES - 1) + [8]
 
 
 def test_matrices_and_kernels_are_decayed_and_nothing_else() -> None:
@@ -294,7 +234,3 @@ def test_with_no_gradient_sgd_shrinks_weights_and_leaves_biases() -> None:
     optimizer.step()
     torch.testing.assert_close(layer.weight.detach(), weight * (1 - 0.5 * 0.1))
     assert layer.bias.equal(bias)
-
-
-def test_an_empty_group_is_left_out() -> None:
-    assert len(decay_groups(nn.Linear(3, 2, bias=False).parameters())) == 1

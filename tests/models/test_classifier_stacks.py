@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from fitting import MINIBATCHES, AutomaticTwin, fit, same_weights
 from pytorch_lightning import Callback
-from pytorch_lightning.profilers import SimpleProfiler
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
@@ -58,12 +57,8 @@ class Case:
 
 
 CASES = {
-    "adam": Case(),
     "fused adam": Case(partial(Adam, lr=0.003, fused=True)),
     "dropout, SGD, onecycle": Case(SGD_NESTEROV, 0.4, steps_of_schedule=2 * MINIBATCHES),
-    "three minibatches a step": Case(
-        stepping={"accumulate_grad_batches": 3}, minibatches_per_stack=6
-    ),
     "three minibatches a step, dropout, onecycle": Case(
         SGD_NESTEROV,
         0.4,
@@ -82,14 +77,6 @@ CASES = {
         stepping={"accumulate_grad_batches": 3},
         trainer={"max_steps": 8},
         minibatches_per_stack=6,
-    ),
-    "all at once": Case(
-        SGD_NESTEROV,
-        0.3,
-        steps_of_schedule=9,
-        stepping={"accumulate_grad_batches": 3, "gradient_clip_val": 0.5},
-        trainer={"precision": "bf16-mixed", "max_steps": 9},
-        minibatches_per_stack=9,
     ),
 }
 
@@ -125,7 +112,7 @@ def test_losses_and_weights_are_those_of_automatic_optimization(
     assert ours.current_epoch == theirs.current_epoch
 
 
-@pytest.mark.parametrize("case", ["dropout, SGD, onecycle", "three minibatches a step", "bfloat16"])
+@pytest.mark.parametrize("case", ["three minibatches a step, dropout, onecycle", "bfloat16"])
 def test_the_size_of_stacks_changes_no_bit(case: str) -> None:
     chosen = CASES[case]
     group = chosen.stepping.get("accumulate_grad_batches", 1)
@@ -178,14 +165,8 @@ def test_a_model_with_hooks_of_its_own_is_called() -> None:
     assert model.num_heard == trainer.global_step == 2 * MINIBATCHES
 
 
-def test_a_profiler_sees_each_optimizer_step() -> None:
-    profiler = SimpleProfiler()
-    fit(BaselineClassifier([8], optimizer=ADAM), 5, max_epochs=1, profiler=profiler)
-    assert len(profiler.recorded_durations["optimizer_step"]) == MINIBATCHES
-
-
-@pytest.mark.parametrize("minibatches_per_stack", [1, 5, 50])
-@pytest.mark.parametrize("max_steps", [1, 7, 13, 20])
+@pytest.mark.parametrize("minibatches_per_stack", [0, 5, 50])
+@pytest.mark.parametrize("max_steps", [1, 13, 20])
 def test_max_steps_is_kept_exactly(
     max_steps: int, minibatches_per_stack: int, losses: list[Tensor]
 ) -> None:
@@ -215,24 +196,3 @@ def test_the_announced_number_of_steps_is_the_number_that_is_taken(
     trainer = fit(model, minibatches_per_stack, **options)
     announced = model.num_steps()
     assert trainer.global_step == announced
-
-
-def test_limited_trainings_accumulate_all_the_same(losses: list[Tensor]) -> None:
-    options = {"limit_train_batches": 6, "max_epochs": 1}
-    case = CASES["three minibatches a step"]
-    model = case.model()
-    twin = case.twin(model)
-    fit(model, **options)
-    fit(twin, **options | case.stepping)
-    assert same_weights(model.network, twin.network)
-
-
-def test_each_step_follows_its_schedule() -> None:
-    schedules: list[LRScheduler] = []
-
-    def schedule(optimizer: Optimizer, num_steps: int) -> LRScheduler:
-        schedules.append(onecycle(optimizer, num_steps))
-        return schedules[0]
-
-    fit(BaselineClassifier([8], optimizer=SGD_NESTEROV, schedule=schedule), 5)
-    assert schedules[0].last_epoch == 2 * MINIBATCHES

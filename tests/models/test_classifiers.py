@@ -30,7 +30,7 @@ from digits.models.schedules import cosine
 def test_each_learns(kind: type[Classifier], options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     model = kind(optimizer=partial(torch.optim.Adam, lr=0.01), **options)
-    fitted = fitting.fit(model, minibatches_per_stack=5)
+    fitted = fitting.fit(model, minibatches_per_stack=5, max_epochs=6)
     assert fitted.callback_metrics["train/accuracy"] > 0.5
 
 
@@ -99,10 +99,3 @@ def test_a_training_keeps_hidden_units_below_the_limit_and_the_output_free(
     assert max(map(np.max, hidden)) == pytest.approx(0.8, abs=1e-5)
     assert output.max() > 0.8
     assert max(map(np.max, incoming_norms(free)[:-1])) > 0.81
-
-
-def test_a_limit_that_is_never_reached_changes_nothing() -> None:
-    limited, free = sgd_model(1000.0), sgd_model(None)
-    for model in (limited, free):
-        fitting.fit(model, 5)
-    assert fitting.same_weights(limited.network, free.network)

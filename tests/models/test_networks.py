@@ -54,18 +54,6 @@ def test_the_network_is_that_of_matrix_products(hidden: list[int]) -> None:
     torch.testing.assert_close(network(images), activations)
 
 
-@pytest.mark.parametrize("dropout_rate", [0.1, 0.5, 0.9])
-def test_dropout_in_training_gives_0_or_x_over_1_minus_p(dropout_rate: float) -> None:
-    network = MLP([400], dropout_rate)
-    dropout = next(layer for layer in network if isinstance(layer, nn.Dropout))
-    hidden = torch.rand(500, 400) + 0.5
-    found = dropout(hidden)
-    kept = found != 0
-    torch.testing.assert_close(found[kept], hidden[kept] / (1 - dropout_rate))
-    # 200,000 draws, whose share of kept ones has a standard deviation of at most 0.0012
-    assert kept.float().mean().item() == pytest.approx(1 - dropout_rate, abs=6 * 0.0012)
-
-
 def test_dropout_of_the_input_sets_pixels_to_0_and_comes_first() -> None:
     network = MLP([5], input_dropout_rate=0.25)
     kinds = [type(layer) for layer in network]
@@ -86,16 +74,6 @@ def test_dropout_in_evaluation_does_nothing() -> None:
             weight.copy_(other)
     images = torch.randn(8, 1, 28, 28)
     assert with_dropout.eval()(images).equal(without.eval()(images))
-
-
-def test_each_hidden_layer_has_dropout_behind_it_and_the_last_layer_has_none() -> None:
-    kinds = [type(layer) for layer in MLP([5, 4], 0.2)]
-    hidden = [nn.Linear, nn.ReLU, nn.Dropout]
-    assert kinds == [nn.Flatten, *hidden, *hidden, nn.Linear]
-
-
-def test_a_rate_of_0_is_no_dropout_layer_at_all() -> None:
-    assert not any(isinstance(layer, nn.Dropout) for layer in MLP([5], 0.0))
 
 
 def random_affine(layer: NoisyBatchNorm) -> NoisyBatchNorm:
@@ -136,18 +114,6 @@ def test_noise_comes_behind_the_normalization_and_before_the_scale() -> None:
     assert (noise / layer.weight.detach()).std().item() == pytest.approx(0.3, rel=0.01)
 
 
-def test_the_gradient_is_that_of_the_formula() -> None:
-    layer = random_affine(NoisyBatchNorm(6, noise_std=0.5)).double()
-    values = torch.randn(9, 6, dtype=torch.float64, requires_grad=True)
-
-    def with_the_same_noise(values: Tensor, *_: Tensor) -> Tensor:
-        torch.manual_seed(0)
-        found: Tensor = layer(values)
-        return found
-
-    assert torch.autograd.gradcheck(with_the_same_noise, (values, layer.weight, layer.bias))
-
-
 def test_the_network_in_evaluation_is_that_of_matrix_products() -> None:
     network = NoisyMLP([5, 4], noise_std=0.3)
     for layer in network:
@@ -172,12 +138,6 @@ def test_the_network_in_evaluation_is_that_of_matrix_products() -> None:
         if place + 2 < len(layers):
             values = np.maximum(values, 0)
     np.testing.assert_allclose(network(images).detach().numpy(), values, rtol=1e-3, atol=1e-4)
-
-
-def test_layers_are_as_in_the_paper() -> None:
-    kinds = [type(layer) for layer in NoisyMLP([5, 4])]
-    layer = [nn.Linear, NoisyBatchNorm]
-    assert kinds == [nn.Flatten, GaussianNoise, *layer, nn.ReLU, *layer, nn.ReLU, *layer]
 
 
 def test_a_single_image_has_no_variance_and_is_told_with_a_remedy() -> None:
@@ -246,13 +206,6 @@ def test_activations_lie_pixel_by_pixel_and_no_image_is_copied(num_images: int) 
     assert values.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_dropout_is_in_front_of_the_last_layer_only() -> None:
-    kinds = [type(layer) for layer in ConvNet([2], dropout_rate=0.5)]
-    convolution = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU]
-    assert kinds == [ChannelsLast, *convolution, *convolution, nn.Flatten, nn.Dropout, nn.Linear]
-    assert not any(isinstance(layer, nn.Dropout) for layer in ConvNet([2]))
-
-
 @pytest.mark.parametrize("widths", [[], [0], [-3, 5], [2.5], [True], ["128"], [128, None]])
 @pytest.mark.parametrize("kind", [MLP, NoisyMLP, ConvNet])
 def test_widths_must_be_positive_integers(kind: Any, widths: list[Any]) -> None:
@@ -310,13 +263,6 @@ def test_probabilities_are_averaged_and_not_logits() -> None:
     mean_logits = torch.stack([each(IMAGES[:1]) for each in networks]).mean(0)
     assert mean_logits.argmax() == 0
     assert Ensemble(networks)(IMAGES[:1]).argmax() == 1
-
-
-def test_a_network_alone_keeps_its_classes() -> None:
-    network = MLP([8])
-    found = Ensemble([network])(IMAGES)
-    torch.testing.assert_close(found, network(IMAGES).log_softmax(1))
-    assert found.argmax(1).equal(network(IMAGES).argmax(1))
 
 
 def test_each_network_gets_images_in_its_own_normalization() -> None:

@@ -81,13 +81,6 @@ def test_a_onecycle_of_a_single_step_up_begins_at_its_peak(num_steps: int) -> No
     assert found[0] == pytest.approx(PEAK) and found == sorted(found, reverse=True)
 
 
-def test_onecycle_rises_to_the_optimizers_own_learning_rate() -> None:
-    optimizer = sgd()
-    found = rates(optimizer, onecycle(optimizer, NUM_STEPS), NUM_STEPS - 1)
-    assert max(found) == pytest.approx(PEAK)
-    assert found[0] == pytest.approx(PEAK / 25)
-
-
 @pytest.mark.parametrize(("cycle", "betas"), [(True, 0.95), (False, 0.8)])
 def test_onecycle_leaves_adams_first_beta_alone_if_asked(cycle: bool, betas: float) -> None:
     optimizer = Adam([nn.Parameter(torch.zeros(1))], lr=PEAK, betas=(0.8, 0.999))

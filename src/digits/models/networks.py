@@ -21,7 +21,15 @@ MAX_STAGES = 4
 """Of a `ConvNet`: they leave 2 x 2 pixels, enough for batch normalization of a single image."""
 
 
-class MLP(nn.Sequential):
+class _Network(nn.Sequential):
+    arguments: dict[str, Any]
+
+    def __getitem__(self, index: Any) -> Any:
+        # Some of the layers are not a network of this kind any more.
+        return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else [*self][index]
+
+
+class MLP(_Network):
     """A multilayer perceptron, with dropout wherever a rate is not 0.
 
     Args:
@@ -32,8 +40,6 @@ class MLP(nn.Sequential):
     Raises:
         DigitsError: a width is not a positive integer, or a rate is outside [0, 1).
     """
-
-    arguments: dict[str, Any]
 
     def __init__(
         self,
@@ -61,7 +67,7 @@ class MLP(nn.Sequential):
         }
 
 
-class NoisyMLP(nn.Sequential):
+class NoisyMLP(_Network):
     """The ladder network's encoder: a multilayer perceptron with batch normalization and noise.
 
     Rasmus et al., "Semi-supervised learning with ladder networks", NeurIPS 2015. Noise is added to
@@ -76,8 +82,6 @@ class NoisyMLP(nn.Sequential):
     Raises:
         DigitsError: a width is not a positive integer.
     """
-
-    arguments: dict[str, Any]
 
     def __init__(
         self, hidden: Sequence[int] = (1000, 500, 250, 250, 250), noise_std: float = 0.3
@@ -145,7 +149,7 @@ class NoisyBatchNorm(nn.BatchNorm1d):
         return torch.addcmul(self.bias, noisy, self.weight)
 
 
-class ConvNet(nn.Sequential):
+class ConvNet(_Network):
     """A small convolutional network in the style of VGG, made for a processor with few cores.
 
     Each stage is two 3 x 3 convolutions, of which the second halves the image; each is followed by
@@ -164,8 +168,6 @@ class ConvNet(nn.Sequential):
         DigitsError: a number of channels is not a positive integer, there are too many stages, or
             the rate is outside [0, 1).
     """
-
-    arguments: dict[str, Any]
 
     def __init__(self, channels: Sequence[int] = (24, 48, 96), dropout_rate: float = 0.0) -> None:
         _check_widths("channels", channels)
