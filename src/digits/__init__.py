@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from digits.errors import DigitsError
+
 if TYPE_CHECKING:
-    from digits.artifact import TrainedClassifier
+    from digits.model_file import TrainedClassifier
 
 __version__ = "0.1.0"
-__all__ = ["load"]
+__all__ = ["DigitsError", "load"]
 
 
 def load(path: "str | Path") -> "TrainedClassifier":
-    """Loads a trained model from a run directory or its model.pt; see `digits.artifact.load`."""
-    from digits import artifact  # imports torch and Lightning, which take seconds
+    """Load a trained model from a run directory or its model.pt; see `digits.model_file.load`."""
+    from digits import model_file  # imports torch, which takes a second
 
-    return artifact.load(path)
+    return model_file.load(path)

@@ -7,11 +7,14 @@ numbers in between.
 
 import torch
 
+AUGMENTATION = 1
+"""Keeps what an image is changed by apart from what the network draws in the same step."""
+
 _MASK = (1 << 64) - 1
 
 
 def draw_seed(*coordinates: int) -> int:
-    """Mixes e.g. `(seed, epoch)` or `(seed, step, rank)` into one 32-bit seed.
+    """Mix e.g. `(seed, epoch)` or `(seed, step, rank)` into one 32-bit seed.
 
     The mixer is SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators",
     OOPSLA 2014), so that neighbouring coordinates give unrelated seeds. 32 bits because torch's CPU
@@ -27,7 +30,7 @@ def draw_seed(*coordinates: int) -> int:
 
 
 def device_generator(device: torch.device) -> torch.Generator:
-    """Returns the generator that layers such as dropout draw from on `device`."""
+    """Return the generator that layers such as dropout draw from on `device`."""
     if device.type == "cuda":
         return torch.cuda.default_generators[device.index or 0]
     return torch.default_generator

@@ -1,16 +1,15 @@
 import copy
-import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pytorch_lightning import LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from digits.data import datamodule as datamodule_file
-from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
 from digits.data.files import Part
 from digits.data.images import LabelledImages
@@ -18,6 +17,7 @@ from digits.data.mnist import MNIST, SAMPLE, read
 from digits.data.sample import load_sample
 from digits.data.split import split_hash
 from digits.errors import DigitsError
+from digits.models.augmentation import Augmentation
 
 
 def prepared(*stages: str, **options: Any) -> MNISTDataModule:
@@ -28,14 +28,12 @@ def prepared(*stages: str, **options: Any) -> MNISTDataModule:
     return data
 
 
-def normalized(data: MNISTDataModule) -> Tensor:
-    """All training images as the network receives them."""
-    batches = [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
-    return torch.cat([images.clone() for batch in batches for images, _ in batch.minibatches()])
-
-
 def labels_of(loader: Any) -> Tensor:
-    return torch.cat([batch.labels for batch in loader])
+    return torch.cat([labels for _, labels in loader])
+
+
+def pixels_of(loader: Any) -> Tensor:
+    return torch.cat([images for images, _ in loader])
 
 
 @pytest.fixture
@@ -51,26 +49,32 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Part]:
     return found
 
 
-class Silent(LightningModule):
-    """Receives batches and learns nothing."""
+class Stranger(LightningModule):
+    """A network as Lightning's tutorials have it, which knows nothing of this project."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.automatic_optimization = False
-        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
         self.labels: list[Tensor] = []
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        self.labels.append(batch.labels)
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        self.labels.append(labels)
+        return F.cross_entropy(self.network(images), labels)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        assert all(images.dtype == torch.float32 for images, _ in batch.minibatches())
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        images, labels = batch
+        accuracy = (self.network(images).argmax(1) == labels).float().mean()
+        self.log("accuracy", accuracy, batch_size=len(labels))
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        assert all(images.dtype == torch.float32 for images, _ in batch.minibatches())
+    test_step = validation_step
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        logits: Tensor = self.network(batch[0])
+        return logits
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
+        return torch.optim.Adam(self.parameters(), lr=0.003)
 
 
 def trainer(**options: Any) -> Trainer:
@@ -82,7 +86,6 @@ def trainer(**options: Any) -> Trainer:
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,
     }
     return Trainer(**quiet | options)
 
@@ -106,21 +109,11 @@ def test_mnist_is_split_as_it_was_published(real_data: Path) -> None:
     assert data.split_sha256.startswith("6b22518e9a53b841")
 
 
-def test_no_image_is_in_two_parts() -> None:
-    data = prepared("fit", "test")
-    assert data.train is not None
-    assert data.test is not None
-    train, val = data.train_indices.tolist(), data.val_indices.tolist()
-    assert sorted(train + val) == list(range(4000))
-    pixels = {image.tobytes() for image in data.train.images.numpy()}
-    assert pixels.isdisjoint(image.tobytes() for image in data.test.images.numpy())
-
-
 def test_test_images_come_whole_and_in_their_own_order() -> None:
     data = prepared("test")
     expected = load_sample("test")
     assert labels_of(data.test_dataloader()).equal(expected.labels)
-    assert torch.cat([batch.images for batch in data.test_dataloader()]).equal(expected.images)
+    assert pixels_of(data.test_dataloader()).equal((expected.images / 255 - 0.5) / 0.5)
 
 
 @pytest.mark.parametrize(("val_size", "expected"), [(100, 100), (500, 500), (5000, 500)])
@@ -159,17 +152,9 @@ def test_the_split_does_not_depend_on_the_runs_seed_but_on_its_own() -> None:
     assert hashes[0] == split_hash(prepared("fit").val_indices)
 
 
-def test_the_seed_draws_the_order_of_the_training_images() -> None:
-    first, again, other = (
-        labels_of(prepared("fit", seed=seed).train_dataloader()) for seed in (0, 0, 1)
-    )
-    assert first.equal(again)
-    assert not first.equal(other)
-
-
 def test_exact_statistics_give_mean_0_and_deviation_1_over_the_training_images() -> None:
     data = prepared("fit", mean=None, std=None, batch_size=3500, train_size=None)
-    pixels = normalized(data).double()
+    pixels = pixels_of(data.train_dataloader()).double()
     assert pixels.mean().item() == pytest.approx(0, abs=1e-6)
     assert pixels.std(correction=0).item() == pytest.approx(1, abs=1e-6)
 
@@ -180,12 +165,6 @@ def test_exact_statistics_are_those_of_the_images_that_are_trained_on() -> None:
     # NumPy adds pairwise, which torch does not: 1e-15 instead of 1e-11.
     pixels = data.train.images[data.train_indices].double().numpy() / 255
     assert (data.mean, data.std) == pytest.approx((pixels.mean(), pixels.std()), rel=1e-12)
-
-
-def test_one_statistic_can_be_given_and_the_other_computed() -> None:
-    exact = prepared("fit", mean=None, std=None)
-    assert prepared("fit", mean=0.25, std=None).std == exact.std
-    assert prepared("fit", mean=None, std=0.25).mean == exact.mean
 
 
 @pytest.mark.parametrize("options", [{"mean": None}, {"std": None}, {"mean": None, "std": None}])
@@ -199,21 +178,8 @@ def test_a_test_computes_the_statistics_that_are_not_given(
 
 
 def test_a_fit_never_reads_the_test_images(reads: list[Part]) -> None:
-    trainer(max_epochs=1).fit(Silent(), MNISTDataModule(source="sample"))
+    trainer(max_epochs=1).fit(Stranger(), MNISTDataModule(source="sample"))
     assert reads == ["train"]
-
-
-def test_a_test_with_given_statistics_never_reads_the_training_images(reads: list[Part]) -> None:
-    trainer().test(Silent(), MNISTDataModule(source="sample"), verbose=False)
-    assert reads == ["test"]
-
-
-def test_each_part_is_read_once(reads: list[Part]) -> None:
-    data = MNISTDataModule(source="sample")
-    for _ in range(2):
-        trainer(max_epochs=1).fit(Silent(), data)
-        trainer().test(Silent(), data, verbose=False)
-    assert sorted(reads) == ["test", "train"]
 
 
 def test_another_process_finds_what_the_first_has_prepared() -> None:
@@ -226,18 +192,8 @@ def test_another_process_finds_what_the_first_has_prepared() -> None:
     assert second.train_indices.equal(first.train_indices)
 
 
-def test_without_files_and_network_the_sample_is_taken_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    data = prepared("fit", "test", dir=tmp_path, source="auto", mirrors=())
-    assert data.dataset == SAMPLE
-    assert (len(data.train_indices), len(data.val_indices)) == (3500, 500)
-    warnings = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert ["NOT FULL MNIST" in each.getMessage() for each in warnings] == [True]
-
-
-def test_lightning_shows_every_image_once_an_epoch_in_an_order_of_its_own() -> None:
-    model, data = Silent(), MNISTDataModule(source="sample", train_size=300, seed=4)
+def test_a_stranger_sees_every_image_once_an_epoch_in_an_order_of_its_own() -> None:
+    model, data = Stranger(), MNISTDataModule(source="sample", train_size=300, seed=4)
     trainer(max_epochs=2).fit(model, data)
     labels = torch.cat(model.labels)
     assert data.train is not None
@@ -247,31 +203,123 @@ def test_lightning_shows_every_image_once_an_epoch_in_an_order_of_its_own() -> N
     assert not labels[:300].equal(labels[300:])
 
 
-def test_the_number_of_minibatches_is_that_of_all_stacks() -> None:
-    data = prepared("fit", batch_size=64, minibatches_per_stack=5, train_size=1000)
+def test_a_stranger_learns_is_tested_and_predicts() -> None:
+    model, data = Stranger(), MNISTDataModule(source="sample")
+    running = trainer(max_epochs=2)
+    running.fit(model, data)
+    (tested,) = running.test(model, data, verbose=False)
+    # One in ten is chance.
+    assert tested["accuracy"] > 0.7
+    logits = torch.cat(running.predict(model, data))  # type: ignore[arg-type]
+    num_correct = int((logits.argmax(1) == load_sample("test").labels).sum())
+    assert tested["accuracy"] == pytest.approx(num_correct / 1000)
+
+
+@pytest.mark.parametrize("stages", [(None,), ()])
+def test_loaders_give_images_and_labels_without_lightning(stages: tuple[None, ...]) -> None:
+    data = MNISTDataModule(source="sample", batch_size=32, mean=0.2, std=0.7)
+    for stage in stages:
+        data.setup(stage)
+    for loader, size in ((data.train_dataloader(), 32), (data.test_dataloader(), 1000)):
+        images, labels = next(iter(loader))
+        assert (images.shape, images.dtype) == ((size, 1, 28, 28), torch.float32)
+        assert (labels.shape, labels.dtype) == ((size,), torch.int64)
+    assert images.equal((load_sample("test").images / 255 - 0.2) / 0.7)
+    assert len(data.train_dataloader()) == data.num_minibatches() == 110
+
+
+def test_a_batch_stays_as_it_is_when_the_next_one_comes() -> None:
+    data = prepared("fit")
+    loader = iter(data.train_dataloader())
+    first, _ = next(loader)
+    before = first.clone()
+    next(loader)
+    assert first.equal(before)
+
+
+def test_a_plain_loader_augments_as_a_function_of_seed_and_epoch() -> None:
+    def epochs(seed: int) -> list[Tensor]:
+        loader = prepared(seed=seed, augment=Augmentation(shift=2)).train_dataloader()
+        found = []
+        for _ in range(2):
+            images, labels = (torch.cat(parts) for parts in zip(*loader, strict=True))
+            found.append(images[labels == 7].sum((1, 2, 3)))
+        return found
+
+    torch.manual_seed(0)
+    first, second = epochs(0)
+    torch.manual_seed(1)
+    assert first.equal(epochs(0)[0])
+    assert not first.equal(second) and not first.equal(epochs(1)[0])
+    plain = prepared(train_size=64, batch_size=64).train_dataloader()
+    moved = prepared(train_size=64, batch_size=64, augment=Augmentation(shift=2)).train_dataloader()
+    (images, labels), (others, their_labels) = next(iter(plain)), next(iter(moved))
+    assert labels.equal(their_labels) and not images.equal(others)
+
+
+def test_stacks_are_bytes_that_become_minibatches() -> None:
+    data = prepared("fit", batch_size=64, train_size=1000, mean=0.2, std=0.7)
+    expected = list(data.train_dataloader())
+    data.give_stacks(5)
     stacks = list(data.train_dataloader())
-    assert [stack.num_minibatches() for stack in stacks] == [5, 5, 5, 1]
-    assert [len(list(stack.minibatches())) for stack in stacks] == [5, 5, 5, 1]
-    assert data.num_minibatches() == 16
+    assert all(images.dtype == torch.uint8 for images, _ in stacks)
+    assert [len(labels) for _, labels in stacks] == [320, 320, 320, 40]
+    found = [
+        (images.clone(), labels) for stack in stacks for images, labels in data.minibatches(stack)
+    ]
+    assert len(found) == len(expected) == data.num_minibatches() == 16
+    for (images, labels), (their_images, their_labels) in zip(found, expected, strict=True):
+        assert images.equal(their_images) and labels.equal(their_labels)
+
+
+def test_each_minibatch_of_a_stack_is_augmented_by_draws_of_its_own() -> None:
+    augmentation = Augmentation(rotation=30)
+    data = prepared("fit", batch_size=8, train_size=20, augment=augmentation)
+    data.give_stacks(3)
+    (stack,) = data.train_dataloader()
+    seeds = iter(range(3))
+    found = [
+        images.clone()
+        for images, _ in data.minibatches(stack, lambda: torch.manual_seed(next(seeds)))
+    ]
+    for seed, images, pixels in zip(range(3), found, torch.split(stack[0], 8), strict=True):
+        assert images.equal(data.normalized(augmentation(pixels, torch.manual_seed(seed))))
+    assert torch.cat([images.clone() for images, _ in data.minibatches(stack)]).equal(
+        data.normalized(stack[0])
+    )
 
 
 @pytest.mark.parametrize(("batch_size", "expected"), [(64, 128), (100, 81), (5000, 1), (9000, 1)])
 def test_a_stack_holds_about_8192_images_in_whole_minibatches(
     batch_size: int, expected: int
 ) -> None:
-    assert MNISTDataModule(batch_size=batch_size).minibatches_per_stack == expected
+    data = MNISTDataModule(batch_size=batch_size)
+    assert data.minibatches_per_stack == 1
+    data.give_stacks()
+    assert data.minibatches_per_stack == expected
 
 
-def test_a_smaller_batch_after_a_larger_one_is_normalized_whole() -> None:
-    data = prepared("fit", mean=0.2, std=0.7, eval_batch_size=300)
-    sizes = []
-    for batch in data.val_dataloader():
-        pixels = batch.images.clone()
-        ((images, labels),) = data.on_after_batch_transfer(batch, 0).minibatches()
-        assert images.equal(((pixels / 255) - 0.2) / 0.7)
-        assert labels.equal(batch.labels)
-        sizes.append(len(images))
-    assert sizes == [300, 200]
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"max_epochs": 1}, 128),
+        ({"limit_train_batches": 1.0, "limit_val_batches": 1}, 128),
+        ({"limit_train_batches": 1}, 1),
+        ({"limit_train_batches": 0.5}, 1),
+        ({"overfit_batches": 2}, 1),
+        ({"fast_dev_run": 3}, 1),
+        ({"val_check_interval": 5}, 1),
+        ({"val_check_interval": 0.5}, 1),
+    ],
+    ids=str,
+)
+def test_where_lightning_counts_batches_a_batch_is_a_minibatch(
+    options: dict[str, Any], expected: int
+) -> None:
+    data = MNISTDataModule()
+    data.trainer = trainer(**options)
+    data.give_stacks()
+    assert data.minibatches_per_stack == expected
 
 
 def test_a_checkpoint_brings_the_statistics_back() -> None:

@@ -41,7 +41,6 @@ FIXED = (
     *("data=sample", "trainer=cpu", "logger=none", f"seed={SEED}"),
     *("++trainer.precision=64-true", "++model.compile=false"),
     *(f"++trainer.max_steps={NUM_STEPS}", "++trainer.limit_val_batches=0"),
-    "++data.minibatches_per_stack=1",  # so that each step's loss is logged by itself
 )
 """What is the same for all experiments; the rest is as their files say."""
 
@@ -79,7 +78,9 @@ def compute(experiment: str, *overrides: str) -> list[float]:
         model = make_model(config, SEED)
         trainer = make_trainer(config, Path(folder), [])
         trainer.loggers = [logger]
-        trainer.fit(model, make_datamodule(config, SEED, trainer))
+        datamodule = make_datamodule(config, SEED, trainer)
+        model.train_on_stacks(datamodule, 1)  # so that each step's loss is logged by itself
+        trainer.fit(model, datamodule)
     assert trainer.global_step == NUM_STEPS
     return logger.losses
 

@@ -1,4 +1,4 @@
-"""Trainings of a few real images: the project's, and the same ones in Lightning's own way."""
+"""Trainings on a few real images: the project's, and the same ones in Lightning's own way."""
 
 import copy
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
+from digits.models import Classifier
 from digits.randomness import draw_seed
 
 BATCH_SIZE = 16
@@ -21,12 +22,17 @@ MINIBATCHES = 13
 """In an epoch: twelve of 16 images and one of 8."""
 
 
-def images(minibatches_per_stack: int = 1, **options: Any) -> MNISTDataModule:
+def images(**options: Any) -> MNISTDataModule:
     """Two hundred images of the sample to train on, 500 to validate, 1,000 to test."""
     defaults: dict[str, Any] = {"batch_size": BATCH_SIZE, "train_size": NUM_IMAGES, "seed": 3}
-    return MNISTDataModule(
-        source="sample", minibatches_per_stack=minibatches_per_stack, **defaults | options
-    )
+    return MNISTDataModule(source="sample", **defaults | options)
+
+
+def stacks(model: Classifier, minibatches_per_stack: int, **options: Any) -> MNISTDataModule:
+    """Those images, in stacks for this model."""
+    data = images(**options)
+    model.train_on_stacks(data, minibatches_per_stack)
+    return data
 
 
 def trainer(**options: Any) -> Trainer:
@@ -48,10 +54,12 @@ def trainer(**options: Any) -> Trainer:
     return Trainer(**quiet | options)
 
 
-def fit(model: LightningModule, minibatches_per_stack: int = 1, **options: Any) -> Trainer:
-    """Trains a model on `images`."""
-    fitting = trainer(**options)
-    fitting.fit(model, images(minibatches_per_stack))
+def fit(model: LightningModule, minibatches_per_stack: int | None = 0, **options: Any) -> Trainer:
+    """Trains a model on `images`: 0: as everybody's; else in stacks; `None`: of the usual size."""
+    fitting, data = trainer(**options), images()
+    if minibatches_per_stack != 0 and isinstance(model, Classifier):
+        model.train_on_stacks(data, minibatches_per_stack)
+    fitting.fit(model, data)
     return fitting
 
 
@@ -79,7 +87,7 @@ class AutomaticTwin(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         place = batch_idx % self.trainer.accumulate_grad_batches
         torch.default_generator.manual_seed(draw_seed(self.seed, self.global_step, place, 0))
-        ((images, labels),) = batch.minibatches()
+        images, labels = batch
         return F.cross_entropy(self.network(images.to(self.dtype)), labels)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -1,7 +1,7 @@
-"""MNIST as a LightningDataModule: download, normalization and split."""
+"""MNIST as a LightningDataModule: fetched, split, normalized, in batches of `(images, labels)`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,18 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from digits.data.batches import Batch, InMemoryImages, Order, Stacks, loader
+from digits.data.batches import Batch, Batches, InMemoryImages, Order, Transform, loader
 from digits.data.datasets import SAMPLE, LabelledImages, prepare, read
 from digits.data.split import normalize, pixel_mean_std, split_hash, stratified_split
 from digits.errors import DigitsError
+from digits.randomness import AUGMENTATION, draw_seed
 
 IMAGES_PER_STACK = 8192
-"""Many enough to hide Lightning's work, few enough for a progress bar that moves."""
+"""Enough to hide Lightning's work, few enough for a progress bar that moves."""
+PREPARED_TOGETHER = 1024
+"""Images of a stack that are normalized by one operation on the CPU: few enough to stay in its
+cache until they are used, enough to be worth the start of several threads."""
 VAL_SIZE, SAMPLE_VAL_SIZE = 5000, 500
-SPLIT_OPTIONS = ("val_size", "train_size", "split_seed")
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +29,10 @@ _log = logging.getLogger(__name__)
 class MNISTDataModule(LightningDataModule):
     """Handwritten digits, 28 x 28: the official 60,000 to train on and 10,000 to test with.
 
-    The images stay in the device's memory, as bytes. A loader hands out whole stacks of minibatches
-    by one indexing operation; they are changed at random and normalized on the device.
+    The images stay in the device's memory, as bytes; a batch is taken by one operation. Loaders
+    give `(images, labels)`: float32 (batch, 1, 28, 28), normalized, and int64 (batch,). They work
+    with any LightningModule (on several devices with `use_distributed_sampler=False`, since an
+    epoch is divided here) and without Lightning: `for images, labels in data.train_dataloader()`.
 
     Args:
         dir: where the files are, or where they are downloaded to.
@@ -41,8 +46,7 @@ class MNISTDataModule(LightningDataModule):
         mean: subtracted from pixels in [0, 1]; `None` for the exact mean of the training images.
         std: what pixels are then divided by; `None` for the exact one.
         augment: changes training images, still bytes, by draws of a generator.
-        seed: draws the order of the training images, together with the epoch.
-        minibatches_per_stack: minibatches that the training receives at once; `None`: 8,192 images.
+        seed: draws the order of the training images and their augmentation, with the epoch.
         eval_batch_size: images in a batch of validation or test.
     """
 
@@ -58,32 +62,32 @@ class MNISTDataModule(LightningDataModule):
         std: float | None = 0.5,
         augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
         seed: int = 0,
-        minibatches_per_stack: int | None = None,
         eval_batch_size: int = 2500,
     ) -> None:
         super().__init__()
         self.dir, self.source = Path(dir), source
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.minibatches_per_stack = minibatches_per_stack or max(1, IMAGES_PER_STACK // batch_size)
         self.val_size, self.train_size, self.split_seed = val_size, train_size, split_seed
         self.seed = seed
         self.mean, self.std, self.augment = mean, std, augment
         self.dataset: str = ""
         self.train: LabelledImages | None = None
         self.test: LabelledImages | None = None
-        self._normalized = torch.empty(0)
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
+        self._gives_stacks = False
+        self._minibatches_per_stack: int | None = None
+        self._normalized = torch.empty(0)
 
     def prepare_data(self) -> None:
-        """Finds or downloads the files, once for fit and test."""
         self.dataset = self.dataset or prepare(self.dir, self.source)
 
-    def setup(self, stage: str) -> None:
-        """Reads what the stage needs: a fit never touches the test images."""
+    def setup(self, stage: str | None = None) -> None:
+        """Read what a stage needs, or everything: a fit never touches the test images."""
         self.prepare_data()  # Lightning calls it in the first process of a machine only
-        if self.train is None and (stage in ("fit", "validate") or None in (self.mean, self.std)):
+        uses_train = stage in (None, "fit", "validate") or None in (self.mean, self.std)
+        if self.train is None and uses_train:
             self._read_train()
-        if self.test is None and stage in ("test", "predict"):
+        if self.test is None and stage in (None, "test", "predict"):
             self.test = read(self.dir, "test", self.dataset)
 
     def _read_train(self) -> None:
@@ -116,61 +120,137 @@ class MNISTDataModule(LightningDataModule):
         """What identifies the training images: the dataset's name, and their indices' SHA-256."""
         return f"{self.dataset}:{split_hash(self.train_indices)}"
 
-    def num_minibatches(self) -> int:
-        """Returns the number of minibatches that each process trains on in an epoch."""
-        return len(Stacks(self._order(self.train_indices, self.seed), self.batch_size))
-
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Makes the loader of shuffled stacks of minibatches."""
-        assert self.train is not None
+        """Make the loader of shuffled minibatches, or of stacks of them after `give_stacks`."""
+        self.setup("fit")
         order = self._order(self.train_indices, self.seed)
-        return self._loader(
-            self.train, order, self.batch_size, self.batch_size * self.minibatches_per_stack
-        )
+        if self._gives_stacks:
+            size = self.batch_size * self.minibatches_per_stack
+            return self._loader(self.train, self.train_indices, order, size, None)
+
+        def transform(images: Tensor, places: Tensor) -> Tensor:
+            if self.augment:
+                # An image is visited once an epoch, so the first of a minibatch stands for it.
+                seed = draw_seed(self.seed, order.epoch, int(places[0]), AUGMENTATION)
+                generator = torch.Generator(images.device).manual_seed(seed)
+                images = self.augment(images, generator)
+            return self.normalized(images)
+
+        return self._loader(self.train, self.train_indices, order, self.batch_size, transform)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Makes the loader of the validation images."""
-        assert self.train is not None
-        order = self._order(self.val_indices, seed=None)
-        return self._loader(self.train, order, self.eval_batch_size, self.eval_batch_size)
+        """Make the loader of the validation images, in the files' order."""
+        self.setup("validate")
+        return self._evaluation_loader(self.train, self.val_indices)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Makes the loader of the test images."""
+        """Make the loader of the test images, in the files' order."""
+        self.setup("test")
         assert self.test is not None
-        order = self._order(torch.arange(len(self.test.labels)), seed=None)
-        return self._loader(self.test, order, self.eval_batch_size, self.eval_batch_size)
+        return self._evaluation_loader(self.test, torch.arange(len(self.test.labels)))
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Normalizes on the device: on the CPU in `Batch.minibatches`, else all at once.
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Make the loader of the test images."""
+        return self.test_dataloader()
 
-        A processor's cache holds some minibatches, but no stack; a GPU prefers few operations.
-        """
-        if batch.images.device.type == "cpu":
-            return batch._replace(prepare=self._normalize, augment=self.augment)
-        if self.augment and self.trainer and self.trainer.training:
-            return batch._replace(prepare=self.normalized, augment=self.augment)
-        return batch._replace(images=self.normalized(batch.images))
+    def _evaluation_loader(self, data: LabelledImages | None, indices: Tensor) -> DataLoader[Batch]:
+        def transform(images: Tensor, places: Tensor) -> Tensor:
+            return self.normalized(images)
+
+        order = self._order(indices, seed=None)
+        return self._loader(data, indices, order, self.eval_batch_size, transform)
+
+    def _order(self, indices: Tensor, seed: int | None) -> Order:
+        processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else ()
+        return Order(len(indices), seed, *processes)
+
+    def _loader(
+        self,
+        data: LabelledImages | None,
+        indices: Tensor,
+        order: Order,
+        batch_size: int,
+        transform: Transform | None,
+    ) -> DataLoader[Batch]:
+        assert data is not None
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        return loader(InMemoryImages(data, indices, device, transform), order, batch_size)
 
     def normalized(self, images: Tensor) -> Tensor:
-        """Returns images (n, 1, 28, 28), bytes, as the network receives them, in new memory."""
+        """Return images (n, 1, 28, 28), bytes, as the network receives them, in new memory."""
         assert self.mean is not None and self.std is not None
         return normalize(images, self.mean, self.std)
 
-    def _normalize(self, images: Tensor) -> Tensor:
+    def give_stacks(self, minibatches_per_stack: int | None = None) -> None:
+        """Have the training loader give stacks of bytes; see `Classifier.train_on_stacks`."""
+        self._gives_stacks, self._minibatches_per_stack = True, minibatches_per_stack
+
+    @property
+    def minibatches_per_stack(self) -> int:
+        """Minibatches that a training step receives at once."""
+        if not self._gives_stacks:
+            return 1
+        if self._minibatches_per_stack:
+            return self._minibatches_per_stack
+        if self.trainer and (self.trainer.world_size > 1 or _counts_batches(self.trainer)):
+            return 1  # gradients are exchanged, and batches counted, once for each of Lightning's
+        return max(1, IMAGES_PER_STACK // self.batch_size)
+
+    def num_minibatches(self) -> int:
+        """Return the number of minibatches that each process trains on in an epoch."""
+        return len(Batches(self._order(self.train_indices, self.seed), self.batch_size))
+
+    def minibatches(
+        self, stack: Batch, draws: Callable[[], torch.Generator] | None = None
+    ) -> Iterator[Batch]:
+        """Yield the normalized minibatches of a stack; the last one may be smaller.
+
+        They are prepared on the stack's device, in the same memory again and again; so a
+        minibatch's images are valid until the next one is asked for.
+
+        Args:
+            stack: images, uint8, and labels.
+            draws: called for each minibatch; returns the generator, on the images' device, of their
+                augmentation. `None`: no augmentation.
+        """
+        images, labels = stack
+        augment = self.augment if draws else None
+        size = self.batch_size  # which is what one operation prepares
+        if not augment:
+            together = PREPARED_TOGETHER if images.device.type == "cpu" else len(images)
+            size *= max(1, together // size)
+        for some, their_labels in zip(
+            torch.split(images, size), torch.split(labels, size), strict=True
+        ):
+            if augment and draws:
+                some = augment(some, draws())
+            yield from zip(
+                torch.split(self._in_same_memory(some), self.batch_size),
+                torch.split(their_labels, self.batch_size),
+                strict=True,
+            )
+
+    def _in_same_memory(self, images: Tensor) -> Tensor:
         assert self.mean is not None and self.std is not None
-        if len(self._normalized) < len(images):
-            with torch.inference_mode(False):  # memory of an evaluation serves training, too
-                self._normalized = torch.empty(images.shape)
+        if len(self._normalized) < len(images) or self._normalized.device != images.device:
+            self._normalized = torch.empty_like(images, dtype=torch.float32)
         return normalize(images, self.mean, self.std, out=self._normalized[: len(images)])
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what belongs to the trained model: the statistics, and which images it saw."""
-        split = {name: getattr(self, name) for name in SPLIT_OPTIONS}
-        hashes = {"train_sha256": self.train_sha256, "val_sha256": self.split_sha256}
-        return {"mean": self.mean, "std": self.std, "dataset": self.dataset} | split | hashes
+        """Return what belongs to the trained model: the statistics, and which images it saw."""
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "dataset": self.dataset,
+            "val_size": self.val_size,
+            "train_size": self.train_size,
+            "split_seed": self.split_seed,
+            "train_sha256": self.train_sha256,
+            "val_sha256": self.split_sha256,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the statistics from a checkpoint.
+        """Take the statistics from a checkpoint.
 
         Raises:
             DigitsError: the checkpoint is of a training on other images.
@@ -182,14 +262,8 @@ class MNISTDataModule(LightningDataModule):
             )
         self.mean, self.std = state_dict["mean"], state_dict["std"]
 
-    def _order(self, indices: Tensor, seed: int | None) -> Order:
-        trainer = self.trainer
-        return Order(indices, seed, *((trainer.global_rank, trainer.world_size) if trainer else ()))
 
-    def _loader(
-        self, data: LabelledImages, order: Order, batch_size: int, size: int
-    ) -> DataLoader[Batch]:
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return loader(
-            InMemoryImages(data.images.to(device), data.labels.to(device), batch_size), order, size
-        )
+def _counts_batches(trainer: Any) -> bool:
+    # 1.0 means all batches, 1 a single one. `overfit_batches` and `fast_dev_run` are limits, too.
+    limits = trainer.limit_train_batches, getattr(trainer, "val_check_interval", 1.0)
+    return any(isinstance(limit, int) or limit < 1.0 for limit in limits)

@@ -1,10 +1,18 @@
-"""Networks, each a LightningModule in a file of its own."""
+"""Networks and the classifiers that train them.
 
-from digits.models.baseline import BaselineClassifier
-from digits.models.classifier import Classifier
-from digits.models.cnn import CnnClassifier
-from digits.models.dropout import DropoutClassifier
-from digits.models.noise import NoiseClassifier
+Names are resolved lazily: `digits.models.networks` needs torch alone, the classifiers Lightning.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from digits.models.classifier import Classifier
+    from digits.models.classifiers import (
+        BaselineClassifier,
+        CnnClassifier,
+        DropoutClassifier,
+        NoiseClassifier,
+    )
 
 __all__ = [
     "BaselineClassifier",
@@ -13,3 +21,11 @@ __all__ = [
     "DropoutClassifier",
     "NoiseClassifier",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from digits.models import classifiers
+
+    return getattr(classifiers, name)

@@ -1,43 +1,55 @@
-"""The training logic that all networks share."""
+"""What all classifiers share: how they are trained, and how they are measured."""
 
 import inspect
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from torch import Tensor
+from pytorch_lightning.plugins import MixedPrecision, Precision
+from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.strategies import SingleDeviceStrategy
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanMetric
+from torchmetrics import CatMetric, MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
 
 from digits.data.batches import Batch
-from digits.models import stepping
-from digits.models.evaluated import EvaluatedClassifier, accuracy_metric
-from digits.models.weight_decay import decay_groups
-from digits.randomness import device_generator, draw_seed
+from digits.data.datamodule import MNISTDataModule
+from digits.data.datasets import NUM_CLASSES
+from digits.errors import DigitsError
+from digits.randomness import AUGMENTATION, device_generator, draw_seed
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
 
-AUGMENTATION = 1
-"""Keeps what an image is changed by apart from what the network draws in the same step."""
+MODEL_HOOKS = ("backward", "optimizer_step", "configure_gradient_clipping")
+STEP_HOOKS = (
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+)
 
 
-class Classifier(EvaluatedClassifier):
+class Classifier(LightningModule):
     """A network for images of digits, trained with cross-entropy.
 
     A subclass takes its own options as keyword arguments (plain values: they are written into every
-    checkpoint), hands `**training` on to this class, and sets `self.network`: images (batch, 1, 28,
-    28) to logits (batch, 10).
+    checkpoint), hands `**training` on to this class, and sets `self.network`: normalized images
+    (batch, 1, 28, 28) to logits (batch, 10). It trains on any loader of `(images, labels)`, one
+    optimizer step a batch.
 
     **Why training is fast.** What Lightning does for each batch (hooks, progress, logging,
-    closures) costs as much as a step of a small network. So one batch of Lightning's is a *stack*
-    of many minibatches, and `training_step` takes one optimizer step for each of them. The training
-    itself is unchanged: the losses are those of Lightning's automatic optimization to the last bit,
-    and `global_step` counts optimizer steps.
+    closures) costs as much as a step of a small network. So after `train_on_stacks` one batch of
+    Lightning's is a *stack* of many minibatches, and `training_step` takes one optimizer step for
+    each of them. The training itself is unchanged: the losses are those of Lightning's automatic
+    optimization to the last bit, and `global_step` counts optimizer steps.
 
     Args:
         optimizer: makes the optimizer from the parameters; `None` for a model that is only
@@ -52,10 +64,17 @@ class Classifier(EvaluatedClassifier):
             (Szegedy et al., "Rethinking the Inception architecture", CVPR 2016); in training only.
         decay_biases: whether the optimizer's weight decay is for biases and normalization layers,
             too; see `decay_groups`.
-        compile: whether torch.compile makes machine code of the network; worth its minute for large
+        compile: whether to compile the network by torch.compile; worth its minute for large
             networks and long runs. Checkpoints are the same either way.
         seed: together with the step, what the random draws of the training depend on.
+
+    Attributes:
+        network: normalized images (batch, 1, 28, 28) to logits (batch, 10); subclasses set it.
+        num_images: images of "val" and "test" that were evaluated last, in all processes.
+        test_logits: of the latest test, float32 (n, 10) in the order of the images, on the CPU.
     """
+
+    network: nn.Module
 
     def __init__(
         self,
@@ -80,17 +99,61 @@ class Classifier(EvaluatedClassifier):
         self.label_smoothing, self.decay_biases = label_smoothing, decay_biases
         self.compile_network = compile
         self.seed = seed
-        self.train_loss, self.train_accuracy = MeanMetric(), accuracy_metric()
+        self.train_loss, self.train_accuracy = MeanMetric(), _accuracy()
+        self.val_loss, self.val_accuracy = MeanMetric(), _accuracy()
+        self.test_loss, self.test_accuracy = MeanMetric(), _accuracy()
+        self.num_images = {"val": 0, "test": 0}
+        self.test_logits = torch.empty(0, NUM_CLASSES)
+        self._logits = CatMetric(nan_strategy="disable")
+        self._stacks: MNISTDataModule | None = None
         self._epoch_logged = -1
-        self.num_accumulated = 0  # minibatches since the last step
+        self._num_accumulated = 0  # minibatches since the last optimizer step
+
+    def train_on_stacks(
+        self, datamodule: MNISTDataModule, minibatches_per_stack: int | None = None
+    ) -> None:
+        """Agree with a data module to receive many minibatches at once when it trains this model.
+
+        Args:
+            datamodule: what the model is going to be trained on; from now on its training loader
+                gives stacks of images as bytes, of which `minibatches` makes minibatches.
+            minibatches_per_stack: `None`: about 8,192 images; but 1 minibatch with several
+                processes, and with options of the Trainer by which Lightning counts batches.
+        """
+        datamodule.give_stacks(minibatches_per_stack)
+        self._stacks = datamodule
+
+    def minibatches(
+        self, batch: Batch, draws: Callable[[], torch.Generator] | None = None
+    ) -> Iterator[Batch]:
+        """Yield what one of Lightning's training batches consists of, ready for the network.
+
+        Args:
+            batch: a stack, or without `train_on_stacks` a single minibatch.
+            draws: called for each minibatch of a stack; returns the generator, on the images'
+                device, of their augmentation. `None`: no augmentation.
+
+        Yields:
+            Normalized images (n, 1, 28, 28), valid until the next minibatch is asked for, and
+            labels (n,).
+        """
+        if self._stacks is None:
+            yield batch
+        else:
+            yield from self._stacks.minibatches(batch, draws)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalized images (batch, 1, 28, 28) to logits (batch, 10)."""
+        logits: Tensor = self.network(images.to(self.dtype))  # trainer.precision=bf16-true, 64-true
+        return logits
 
     def setup(self, stage: str) -> None:
-        """Compiles the network only: a compiled training step would break `self.log`."""
+        # The network only: a compiled training step would break `self.log`.
         if self.compile_network and stage == "fit":
             self.network.compile()
 
-    def training_step(self, stack: Batch, batch_idx: int) -> None:
-        """Takes one optimizer step for each minibatch (or group of them) of the stack.
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take one optimizer step for each minibatch (or group of them) of a batch.
 
         Raises:
             DigitsError: a loss is not finite; the step is named.
@@ -99,24 +162,24 @@ class Classifier(EvaluatedClassifier):
         assert isinstance(optimizer, LightningOptimizer) and not isinstance(scheduler, list)
         backward: Callable[[Tensor], None] = Tensor.backward
         take_step: Callable[[], Any] = optimizer.optimizer.step
-        if through_lightning := stepping.lightning_takes_part(self):
+        if through_lightning := _lightning_takes_part(self):
             backward, take_step = self.manual_backward, optimizer.step
         parameters = list(self.parameters())
         generator, seed, rank = device_generator(self.device), self.seed, self.global_rank
         accumulate = self.accumulate_grad_batches
         first_step = step = self.global_step
-        num_minibatches = stack.num_minibatches()
-        if self.trainer.max_steps >= 0:  # Lightning itself looks at this limit only between stacks
-            num_left = (self.trainer.max_steps - step) * accumulate - self.num_accumulated
+        num_minibatches = math.ceil(len(batch[1]) / self._stacks.batch_size) if self._stacks else 1
+        if self.trainer.max_steps >= 0:  # Lightning itself looks at this limit only between batches
+            num_left = (self.trainer.max_steps - step) * accumulate - self._num_accumulated
             num_minibatches = min(num_minibatches, num_left)
-        losses, logits, steps, norm = [], [], [], None
+        losses, logits, sizes, steps, norm = [], [], [], [], None
 
         def draws(*purpose: int) -> torch.Generator:
             return generator.manual_seed(
-                draw_seed(seed, step, self.num_accumulated, rank, *purpose)
+                draw_seed(seed, step, self._num_accumulated, rank, *purpose)
             )
 
-        minibatches = stack.minibatches(lambda: draws(AUGMENTATION))
+        minibatches = self.minibatches(batch, lambda: draws(AUGMENTATION))
         for images, labels in itertools.islice(minibatches, num_minibatches):
             draws()
             output = self.forward(images)
@@ -124,11 +187,12 @@ class Classifier(EvaluatedClassifier):
             backward(loss / accumulate if accumulate > 1 else loss)
             losses.append(loss.detach())
             logits.append(output.detach())
+            sizes.append(len(labels))
             steps.append(step + 1)
-            self.num_accumulated += 1
+            self._num_accumulated += 1
             if last := len(losses) == num_minibatches:
-                norm = stepping.gradient_norm(self.trainer, parameters)
-            if self.num_accumulated == accumulate or (last and self.trainer.is_last_batch):
+                norm = _gradient_norm(self.trainer, parameters)
+            if self._num_accumulated == accumulate or (last and self.trainer.is_last_batch):
                 if self.gradient_clip_val:
                     self.clip_gradients(
                         optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
@@ -139,23 +203,16 @@ class Classifier(EvaluatedClassifier):
                 if scheduler is not None:
                     scheduler.step()
                 step += 1
-                self.num_accumulated = 0
-        stepping.count_steps(self.trainer, step - first_step, through_lightning)
-        self._log_stack(stack, torch.stack(losses), torch.cat(logits), steps, norm)
+                self._num_accumulated = 0
+        if not through_lightning:
+            _count_steps(self.trainer, step - first_step)
+        found = torch.stack(losses)
+        _check_finite(found, steps, self.current_epoch)
+        self.train_loss.update(found, found.new_tensor(sizes))
+        self.train_accuracy.update(torch.cat(logits), batch[1][: sum(sizes)])
+        self._log_training(found.mean(), norm)
 
-    def _log_stack(
-        self,
-        stack: Batch,
-        losses: Tensor,
-        logits: Tensor,
-        steps: list[int],
-        grad_norm: Tensor | None,
-    ) -> None:
-        stepping.check_finite(losses, steps, self.current_epoch)
-        sizes = torch.full_like(losses, stack.batch_size)
-        sizes[-1] = len(logits) - stack.batch_size * (len(losses) - 1)
-        self.train_loss.update(losses, sizes)
-        self.train_accuracy.update(logits, stack.labels[: len(logits)])
+    def _log_training(self, loss: Tensor, grad_norm: Tensor | None) -> None:
         # `self.log` takes half a millisecond a value. Once an epoch is enough for metrics, which
         # Lightning computes at the epoch's end; the values of a step go to the loggers directly.
         metrics = {"train/loss": self.train_loss, "train/accuracy": self.train_accuracy}
@@ -163,7 +220,7 @@ class Classifier(EvaluatedClassifier):
             self._epoch_logged = self.current_epoch
             self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=1, logger=False)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        values = {"train/loss_step": losses.mean(), "lr": rate}
+        values = {"train/loss_step": loss, "lr": rate}
         if grad_norm is not None:
             values["grad_norm"] = grad_norm
         if self.trainer.is_last_batch or self.global_step == self.trainer.max_steps:
@@ -172,19 +229,56 @@ class Classifier(EvaluatedClassifier):
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step - 1)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the seed, which may have been drawn, and what `digits.load` needs."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["seed"] = self.seed
-        checkpoint["model"], checkpoint["precision"] = self.class_path, self.trainer.precision
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate("val", batch, self.val_loss, self.val_accuracy)
 
-    @property
-    def class_path(self) -> str:
-        """What the network's class is imported by."""
-        return f"{type(self).__module__}.{type(self).__qualname__}"
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._logits.update(self._evaluate("test", batch, self.test_loss, self.test_accuracy))
+
+    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
+        """Return the logits of a batch of images, with or without labels."""
+        images = batch if isinstance(batch, Tensor) else batch[0]
+        return self.forward(images)
+
+    def _evaluate(
+        self, part: str, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy
+    ) -> Tensor:
+        images, labels = batch
+        logits = self.forward(images)
+        loss.update(F.cross_entropy(logits, labels, reduction="none"))
+        accuracy.update(logits, labels)
+        self.num_images[part] += len(labels)
+        self.log_dict({f"{part}/loss": loss, f"{part}/accuracy": accuracy}, batch_size=1)
+        # Lightning takes a metric of this name for the loggers' x axis; it would count stacks.
+        step = float(max(self.global_step - 1, 0))
+        self.log("step", step, reduce_fx="max", batch_size=1)
+        return logits
+
+    def on_validation_epoch_start(self) -> None:
+        self.num_images["val"] = 0
+
+    def on_test_epoch_start(self) -> None:
+        self.num_images["test"] = 0
+        self._logits.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self._count_images("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._count_images("test")
+        collected = torch.as_tensor(self._logits.compute()).cpu()
+        world_size = self.trainer.world_size
+        # The first process had images 0, n, 2n, ..., the second one 1, n + 1, ..., and so on.
+        places = torch.cat(
+            [torch.arange(rank, len(collected), world_size) for rank in range(world_size)]
+        )
+        self.test_logits = torch.empty_like(collected).index_copy_(0, places, collected)
+
+    def _count_images(self, part: str) -> None:
+        count = torch.tensor(self.num_images[part], device=self.device)
+        self.num_images[part] = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
 
     def configure_optimizers(self) -> Any:
-        """Makes the optimizer and, unless the learning rate is constant, its schedule by step."""
         assert self.optimizer_factory is not None, "this model was made without an optimizer"
         parameters = self.parameters()
         optimizer = self.optimizer_factory(
@@ -196,5 +290,141 @@ class Classifier(EvaluatedClassifier):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def num_steps(self) -> int:
-        """Returns the number of optimizer steps of the whole training."""
-        return stepping.planned_steps(self.trainer, self.accumulate_grad_batches)
+        """Return the number of optimizer steps of the whole training."""
+        trainer = self.trainer
+        if self._stacks and self._stacks.minibatches_per_stack > 1:
+            per_epoch = self._stacks.num_minibatches()
+        else:
+            _ = trainer.estimated_stepping_batches  # by which Lightning makes and counts the loader
+            per_epoch = int(trainer.num_training_batches)
+        max_epochs, max_steps = trainer.max_epochs, trainer.max_steps
+        if max_epochs is None or max_epochs < 0:
+            return max_steps
+        num_steps = math.ceil(per_epoch / self.accumulate_grad_batches) * max_epochs
+        return num_steps if max_steps < 0 else min(num_steps, max_steps)
+
+    @property
+    def class_path(self) -> str:
+        """What this class is imported by."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what a saved model says of its network: the class and its arguments.
+
+        For a classifier of digits that is the plain network, which loads without Lightning; for
+        any other the classifier itself, whose `network` it is.
+        """
+        if type(self).__module__ == "digits.models.classifiers":
+            kind = type(self.network)
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            return {"model": name, "arguments": self.network.arguments}
+        return {"model": self.class_path, "arguments": dict(self.hparams)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint |= self.recipe()  # with the precision, what `digits.load` needs
+        checkpoint["precision"] = self.trainer.precision
+        checkpoint["seed"] = self.seed  # which may have been drawn
+        checkpoint["num_val"] = self.num_images["val"]  # for a run resumed with no epoch left
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.num_images["val"] = checkpoint["num_val"]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
+        """Take weights.
+
+        Raises:
+            DigitsError: they are those of another network.
+        """
+        try:
+            return super().load_state_dict(state_dict, *args, **options)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise DigitsError(
+                f"the checkpoint does not fit the network: {reason}; "
+                "resume with the options that it was trained with, or give another name=RUN"
+            ) from error
+
+
+def decay_groups(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
+    """Divide parameters for an optimizer into those that weight decay shrinks and the others.
+
+    Matrices and convolution kernels are shrunk; vectors, that is biases and the scales and shifts
+    of normalization layers, are not, as in Goyal et al., "Accurate, large minibatch SGD: training
+    ImageNet in 1 hour", 2017, section 3 (the scales), and He et al., "Bag of tricks for image
+    classification with convolutional neural networks", CVPR 2019, section 3.1 (biases as well).
+
+    Args:
+        parameters: as `nn.Module.parameters` gives them.
+
+    Returns:
+        Parameter groups without the empty ones; the second one's weight decay is 0, everything else
+        is left to the optimizer.
+    """
+    decayed: list[Tensor] = []
+    others: list[Tensor] = []
+    for parameter in parameters:
+        (decayed if parameter.ndim > 1 else others).append(parameter)
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _accuracy() -> MulticlassAccuracy:
+    return MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False)
+
+
+def _lightning_takes_part(model: LightningModule) -> bool:
+    """Say whether Lightning has anything to do in each backward pass and optimizer step.
+
+    It has, if gradients are scaled (fp16) or exchanged between processes, if a callback or the
+    model itself wants to be called, or if a profiler listens. Otherwise its calls, 5 % of the time
+    of a small network's step, can be left out.
+    """
+    trainer: Any = model.trainer  # whose types declare neither callbacks nor profiler
+    precision = trainer.precision_plugin
+    unscaled = type(precision) is Precision or (
+        type(precision) is MixedPrecision and precision.scaler is None
+    )
+    hooked = _overrides(model, LightningModule, STEP_HOOKS + MODEL_HOOKS) or any(
+        _overrides(callback, Callback, STEP_HOOKS) for callback in trainer.callbacks
+    )
+    single = isinstance(trainer.strategy, SingleDeviceStrategy)
+    profiled = not isinstance(trainer.profiler, PassThroughProfiler)
+    return hooked or profiled or not (unscaled and single)
+
+
+def _overrides(listener: object, kind: type, hooks: tuple[str, ...]) -> bool:
+    return any(
+        getattr(type(listener), hook, None) is not getattr(kind, hook, None) for hook in hooks
+    )
+
+
+def _count_steps(trainer: Trainer, num_steps: int) -> None:
+    """Add optimizer steps that were taken without Lightning to `global_step`."""
+    # Lightning has no public way to count them, and each step through it would cost 5 % (above).
+    progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+    for tracker in (progress.total, progress.current):
+        tracker.ready += num_steps
+        tracker.completed += num_steps
+
+
+def _gradient_norm(trainer: Trainer, parameters: list[nn.Parameter]) -> Tensor | None:
+    """Return the norm of all gradients together, before any clipping, for those who log it.
+
+    `None` if nobody does, and for fp16, whose gradients are multiplied by a varying scale.
+    """
+    scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+    if scaled or not trainer.loggers:
+        return None
+    gradients = [each.grad for each in parameters if each.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def _check_finite(losses: Tensor, steps: list[int], epoch: int) -> None:
+    finite = losses.isfinite()
+    if not finite.all():
+        index = int((~finite).nonzero()[0])
+        raise DigitsError(
+            f"the training loss became {losses[index].item()} at step {steps[index]} "
+            f"(epoch {epoch + 1}): "
+            "the training has diverged; try a smaller optim.lr, or trainer.gradient_clip_val=1"
+        )

@@ -1,4 +1,4 @@
-"""Everything that ten numbers for each image tell about a classifier."""
+"""What the logits of a classifier say about it: accuracy, confusion, calibration, mistakes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +14,9 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from digits.data.datasets import NUM_CLASSES
 from digits.statistics import wilson_interval
 
-NUM_CLASSES = 10
 NUM_BINS = 15
 """Of confidence, for the calibration; as Guo et al. 2017 take."""
 
@@ -64,7 +64,7 @@ class Measures:
     mistakes: list[Mistake]
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns plain values, for a JSON file."""
+        """Return plain values, for a JSON file."""
         return {
             "num_images": self.num_images,
             "accuracy": self.accuracy,
@@ -84,7 +84,7 @@ class Measures:
 
 
 def measure(logits: Tensor, labels: Tensor) -> Measures:
-    """Measures a classifier by its logits.
+    """Measure a classifier by its logits.
 
     Args:
         logits: float (n, 10), n above 0.

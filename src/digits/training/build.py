@@ -14,25 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
-from digits.augmentation import Augmentation
 from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
 from digits.models import Classifier
+from digits.models.augmentation import Augmentation
 from digits.training.checkpoints import AtomicCheckpointIO
 from digits.training.try_network import try_network
 
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic
 optimization only."""
-
-COUNTED_IN_BATCHES = (
-    "limit_train_batches",
-    "overfit_batches",
-    "val_check_interval",
-    "fast_dev_run",
-)
-"""Options with which Lightning counts its batches, so that a batch has to be a minibatch and not a
-stack of them."""
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
@@ -67,9 +58,6 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
 def make_datamodule(config: DictConfig, seed: int, trainer: Trainer) -> MNISTDataModule:
     """Makes the data module; nothing is read yet."""
     options = {"mean": config.norm.mean, "std": config.norm.std, "seed": seed}
-    # Several processes have to exchange gradients in each of Lightning's batches, too.
-    if trainer.world_size > 1 or any(config.trainer.get(key) for key in COUNTED_IN_BATCHES):
-        options["minibatches_per_stack"] = 1
     augmentation: Augmentation = instantiate(config.augment)
     # As an argument of `instantiate`, a dataclass would become a configuration.
     make = instantiate(config.data, **options, _convert_="all", _partial_=True)

@@ -2,9 +2,9 @@
 
 import torch
 
+from digits.data.datasets import NUM_CLASSES
 from digits.errors import DigitsError
 from digits.models import Classifier
-from digits.models.evaluated import NUM_CLASSES
 
 
 def try_network(model: Classifier) -> None:

@@ -10,13 +10,13 @@ from digits.errors import DigitsError
 
 
 def constant(optimizer: Optimizer, num_steps: int) -> None:
-    """Keeps the optimizer's own learning rate: no scheduler at all."""
+    """Keep the optimizer's own learning rate: no scheduler at all."""
 
 
 def cosine(
     optimizer: Optimizer, num_steps: int, warmup_rate: float = 0.0, final_rate: float = 0.0
 ) -> LRScheduler:
-    """Falls from the optimizer's learning rate along half a cosine, after a linear warm-up.
+    """Fall from the optimizer's learning rate along half a cosine, after a linear warm-up.
 
     Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without
     the restarts.
@@ -27,19 +27,7 @@ def cosine(
         warmup_rate: share of the steps, in [0, 1), in which the learning rate rises linearly to its
             peak.
         final_rate: share of the peak, in [0, 1], that is reached at the end.
-
-    Raises:
-        DigitsError: a share is out of its range.
     """
-    if not 0 <= warmup_rate < 1:
-        raise DigitsError(
-            f"schedule.warmup_rate must be in [0, 1), got {warmup_rate}; "
-            "try schedule.warmup_rate=0.1"
-        )
-    if not 0 <= final_rate <= 1:
-        raise DigitsError(
-            f"schedule.final_rate must be in [0, 1], got {final_rate}; try schedule.final_rate=0"
-        )
     warmup_steps = int(warmup_rate * num_steps)
 
     def factor(step: int) -> float:
@@ -51,16 +39,6 @@ def cosine(
     return LambdaLR(optimizer, factor)
 
 
-class _OneCycle(OneCycleLR):
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict["total_steps"] != self.total_steps:
-            raise DigitsError(
-                f"schedule=onecycle was planned for {state_dict['total_steps']} steps and cannot "
-                f"go on with {self.total_steps}; give the longer run another name=RUN"
-            )
-        super().load_state_dict(state_dict)
-
-
 def onecycle(
     optimizer: Optimizer,
     num_steps: int,
@@ -69,7 +47,7 @@ def onecycle(
     end_divisor: float = 10_000.0,
     cycle_momentum: bool = True,
 ) -> LRScheduler:
-    """Rises to the optimizer's learning rate, then falls to nothing; momentum does the opposite.
+    """Rise to the optimizer's learning rate, then fall to nothing; momentum does the opposite.
 
     Smith & Topin, "Super-convergence: very fast training of neural networks using large learning
     rates", 2019.
@@ -82,20 +60,7 @@ def onecycle(
         end_divisor: first divided by last learning rate, above 1.
         cycle_momentum: whether momentum (Adam: the first beta) goes from 0.95 to 0.85 and back, in
             place of its own value.
-
-    Raises:
-        DigitsError: an argument is out of its range.
     """
-    if not 0 < warmup_rate < 1:
-        raise DigitsError(
-            f"schedule.warmup_rate must be in (0, 1), got {warmup_rate}; "
-            "try schedule.warmup_rate=0.3"
-        )
-    for name, divisor in {"start_divisor": start_divisor, "end_divisor": end_divisor}.items():
-        if not divisor > 1:
-            raise DigitsError(
-                f"schedule.{name} must be above 1, got {divisor}; try schedule.{name}=25"
-            )
     if warmup_rate * num_steps == 1:  # by which torch would divide by a phase of length 0
         warmup_rate = math.nextafter(warmup_rate, 0)
     return _OneCycle(
@@ -107,3 +72,13 @@ def onecycle(
         final_div_factor=end_divisor,
         cycle_momentum=cycle_momentum,
     )
+
+
+class _OneCycle(OneCycleLR):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["total_steps"] != self.total_steps:
+            raise DigitsError(
+                f"schedule=onecycle was planned for {state_dict['total_steps']} steps and cannot "
+                f"be resumed with {self.total_steps}; give the longer run another name=RUN"
+            )
+        super().load_state_dict(state_dict)

@@ -50,13 +50,6 @@ def test_the_calibration_error_is_that_of_its_definition() -> None:
     assert MEASURES.calibration_error == pytest.approx(error)
 
 
-def test_the_bins_of_the_diagram_give_the_same_calibration_error() -> None:
-    counts, confidences, accuracies = MEASURES.bins.T
-    assert counts.sum() == 700
-    error = (counts / 700 * (confidences - accuracies).abs()).sum()
-    assert MEASURES.calibration_error == pytest.approx(float(error))
-
-
 def test_mistakes_are_all_wrong_ones_by_falling_confidence() -> None:
     indices = [mistake.index for mistake in MEASURES.mistakes]
     assert sorted(indices) == (PREDICTIONS != LABELS).nonzero().squeeze(1).tolist()

@@ -1,5 +1,4 @@
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -7,8 +6,7 @@ from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from digits.errors import DigitsError
-from digits.schedules import constant, cosine, onecycle
+from digits.models.schedules import constant, cosine, onecycle
 
 PEAK = 0.4
 NUM_STEPS = 40
@@ -83,36 +81,8 @@ def test_a_onecycle_of_a_single_step_up_begins_at_its_peak(num_steps: int) -> No
     assert found[0] == pytest.approx(PEAK) and found == sorted(found, reverse=True)
 
 
-def test_onecycle_rises_to_the_optimizers_own_learning_rate() -> None:
-    optimizer = sgd()
-    found = rates(optimizer, onecycle(optimizer, NUM_STEPS), NUM_STEPS - 1)
-    assert max(found) == pytest.approx(PEAK)
-    assert found[0] == pytest.approx(PEAK / 25)
-
-
 @pytest.mark.parametrize(("cycle", "betas"), [(True, 0.95), (False, 0.8)])
 def test_onecycle_leaves_adams_first_beta_alone_if_asked(cycle: bool, betas: float) -> None:
     optimizer = Adam([nn.Parameter(torch.zeros(1))], lr=PEAK, betas=(0.8, 0.999))
     onecycle(optimizer, NUM_STEPS, cycle_momentum=cycle)
     assert optimizer.param_groups[0]["betas"] == (betas, 0.999)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "options"),
-    [
-        (cosine, {"warmup_rate": 1.0}),
-        (cosine, {"warmup_rate": -0.1}),
-        (cosine, {"final_rate": 1.1}),
-        (cosine, {"final_rate": math.nan}),
-        (onecycle, {"warmup_rate": 0.0}),
-        (onecycle, {"warmup_rate": 1.0}),
-        (onecycle, {"start_divisor": 1.0}),
-        (onecycle, {"end_divisor": 0.5}),
-    ],
-)
-def test_an_option_out_of_its_range_is_named_with_a_remedy(
-    schedule: Any, options: dict[str, float]
-) -> None:
-    ((name, value),) = options.items()
-    with pytest.raises(DigitsError, match=rf"schedule\.{name} must be .* got {value}; try sched"):
-        schedule(sgd(), NUM_STEPS, **options)

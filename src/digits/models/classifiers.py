@@ -1,0 +1,126 @@
+"""The classifiers that `model=...` chooses from: each trains a network of `digits.models.networks`.
+
+A network of your own is a class like these, in a file of yours:
+`python train.py model._target_=my_networks.MyClassifier`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from digits.models.classifier import Classifier
+from digits.models.networks import MLP, ConvNet, NoisyMLP
+
+
+class BaselineClassifier(Classifier):
+    """A simple feed-forward network: the exercise's first.
+
+    Args:
+        hidden: widths of the hidden layers.
+        **training: how to train; see `Classifier`.
+    """
+
+    def __init__(self, hidden: Sequence[int] = (128, 64), **training: Any) -> None:
+        super().__init__(**training)
+        self.network = MLP(hidden)
+
+
+class DropoutClassifier(Classifier):
+    """A wider feed-forward network with dropout: the exercise's improvement.
+
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR
+    2014. Their networks for MNIST drop 0.2 of the pixels and 0.5 of the hidden units, and have
+    max-norm constraints.
+
+    Args:
+        hidden: widths of the hidden layers.
+        dropout_rate: share of hidden units that each training step leaves out, in [0, 1).
+        input_dropout_rate: share of pixels that each training step sets to 0, which is the mean or
+            middle grey, depending on the normalization; in [0, 1).
+        max_norm: the largest norm of each hidden unit's incoming weights, above 0; `None` for no
+            limit. As in the paper, the output layer has none.
+        **training: how to train; see `Classifier`.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (512, 256),
+        dropout_rate: float = 0.2,
+        input_dropout_rate: float = 0.0,
+        max_norm: float | None = None,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self.max_norm = max_norm
+        self.network = MLP(hidden, dropout_rate, input_dropout_rate)
+
+    def configure_optimizers(self) -> Any:
+        configured = super().configure_optimizers()
+        if self.max_norm is not None:
+            optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+            *hidden, _ = (each for each in self.network.modules() if isinstance(each, nn.Linear))
+            limit_norms_after_each_step(
+                optimizer, [layer.weight for layer in hidden], self.max_norm
+            )
+        return configured
+
+
+class NoiseClassifier(Classifier):
+    """The baseline network of Rasmus et al. 2015: batch normalization and Gaussian noise.
+
+    Args:
+        hidden: widths of the hidden layers.
+        noise_std: standard deviation of the noise at the input and in each layer, at least 0.
+        **training: how to train; see `Classifier`.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (1000, 500, 250, 250, 250),
+        noise_std: float = 0.3,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self.network = NoisyMLP(hidden, noise_std)
+
+
+class CnnClassifier(Classifier):
+    """A small convolutional network with batch normalization.
+
+    Args:
+        channels: of each stage of two convolutions.
+        dropout_rate: share of the last stage's values that each training step leaves out, in [0,
+            1).
+        **training: how to train; see `Classifier`.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (24, 48, 96), dropout_rate: float = 0.2, **training: Any
+    ) -> None:
+        super().__init__(**training)
+        self.network = ConvNet(channels, dropout_rate)
+
+
+def limit_norms_after_each_step(
+    optimizer: Optimizer, weights: Sequence[Tensor], max_norm: float
+) -> None:
+    """Make an optimizer scale each row whose L2 norm is above a limit back to it, after each step.
+
+    Srivastava et al. 2014, section 5.1: ||w|| <= c for the weight vector w incident on each hidden
+    unit, which is projected onto the surface of the ball of radius c whenever it has left it.
+
+    Args:
+        optimizer: the optimizer of the weights.
+        weights: (units, inputs) each, as `nn.Linear` has them.
+        max_norm: the limit c, above 0.
+    """
+
+    @torch.no_grad()
+    def limit(*_: object) -> None:
+        for weight in weights:
+            weight.renorm_(p=2, dim=0, maxnorm=max_norm)
+
+    optimizer.register_step_post_hook(limit)

@@ -1,0 +1,268 @@
+"""The networks: plain torch modules that map images (batch, 1, 28, 28) to logits (batch, 10).
+
+Each is made from plain keyword arguments, which it keeps as `arguments`: a saved model names its
+network's class and these, and is loaded without Lightning. `digits.models.classifiers` trains them.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from digits.data.datasets import NUM_CLASSES, SIDE
+from digits.data.normalization import normalize
+from digits.errors import DigitsError
+
+NUM_PIXELS = SIDE * SIDE
+MAX_STAGES = 4
+"""Of a `ConvNet`: they leave 2 x 2 pixels, enough for batch normalization of a single image."""
+
+
+class _Network(nn.Sequential):
+    arguments: dict[str, Any]
+
+    def __getitem__(self, index: Any) -> Any:
+        # Some of the layers are not a network of this kind any more.
+        return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else [*self][index]
+
+
+class MLP(_Network):
+    """A multilayer perceptron, with dropout wherever a rate is not 0.
+
+    Args:
+        hidden: widths of the hidden layers, each followed by a ReLU.
+        dropout_rate: share of hidden units that each training step leaves out, in [0, 1).
+        input_dropout_rate: share of pixels that each training step sets to 0, in [0, 1).
+
+    Raises:
+        DigitsError: a width is not a positive integer, or a rate is outside [0, 1).
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (128, 64),
+        dropout_rate: float = 0.0,
+        input_dropout_rate: float = 0.0,
+    ) -> None:
+        _check_widths("hidden", hidden)
+        _check_rate("dropout_rate", dropout_rate)
+        _check_rate("input_dropout_rate", input_dropout_rate)
+        layers: list[nn.Module] = [nn.Flatten()]
+        if input_dropout_rate:
+            layers.append(nn.Dropout(input_dropout_rate))
+        width_in = NUM_PIXELS
+        for width in hidden:
+            layers += [nn.Linear(width_in, width), nn.ReLU()]
+            if dropout_rate:
+                layers.append(nn.Dropout(dropout_rate))
+            width_in = width
+        super().__init__(*layers, nn.Linear(width_in, NUM_CLASSES))
+        self.arguments = {
+            "hidden": list(hidden),
+            "dropout_rate": dropout_rate,
+            "input_dropout_rate": input_dropout_rate,
+        }
+
+
+class NoisyMLP(_Network):
+    """The ladder network's encoder: a multilayer perceptron with batch normalization and noise.
+
+    Rasmus et al., "Semi-supervised learning with ladder networks", NeurIPS 2015. Noise is added to
+    the input, and in each layer, the last one included, after the normalization and before scale
+    and shift. No linear layer has a bias, which the normalization would take away.
+
+    Args:
+        hidden: widths of the hidden layers, each followed by a ReLU.
+        noise_std: standard deviation of all the noise, at least 0; at the input in units of the
+            normalized pixels.
+
+    Raises:
+        DigitsError: a width is not a positive integer.
+    """
+
+    def __init__(
+        self, hidden: Sequence[int] = (1000, 500, 250, 250, 250), noise_std: float = 0.3
+    ) -> None:
+        _check_widths("hidden", hidden)
+        layers: list[nn.Module] = [nn.Flatten(), GaussianNoise(noise_std)]
+        width_in = NUM_PIXELS
+        for width in (*hidden, NUM_CLASSES):
+            layers += [nn.Linear(width_in, width, bias=False), NoisyBatchNorm(width, noise_std)]
+            layers.append(nn.ReLU())
+            width_in = width
+        super().__init__(*layers[:-1])
+        self.arguments = {"hidden": list(hidden), "noise_std": noise_std}
+
+
+class GaussianNoise(nn.Module):
+    """Adds Gaussian noise in training, and nothing in evaluation.
+
+    Args:
+        std: its standard deviation, at least 0.
+    """
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return values of any shape with noise."""
+        return values + self.std * torch.randn_like(values) if self.training else values
+
+
+class NoisyBatchNorm(nn.BatchNorm1d):
+    """Batch normalization with Gaussian noise before the learned scale and shift.
+
+    Rasmus et al. 2015, algorithm 1: gamma * (BN(x) + noise + beta). Departures: beta is added after
+    the scale, as everywhere else, which is the same function with other numbers; and gamma is there
+    before each ReLU as well, where the next layer's weights could take its place.
+
+    Args:
+        width: numbers in a row.
+        noise_std: the noise's standard deviation, where that of the normalized values is 1.
+    """
+
+    def __init__(self, width: int, noise_std: float) -> None:
+        super().__init__(width)
+        self.noise_std = noise_std
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map values (batch, width) to the same shape.
+
+        Raises:
+            DigitsError: a training batch is a single row, which has no variance.
+        """
+        if not self.training:
+            return super().forward(values)
+        if len(values) == 1:
+            raise DigitsError(
+                "batch normalization needs at least two images in each minibatch, and the last one "
+                "of an epoch has 1; try another data.batch_size"
+            )
+        normalized = F.batch_norm(
+            values, self.running_mean, self.running_var, training=True, eps=self.eps
+        )
+        noisy = normalized.add_(torch.randn_like(values), alpha=self.noise_std)
+        return torch.addcmul(self.bias, noisy, self.weight)
+
+
+class ConvNet(_Network):
+    """A small convolutional network in the style of VGG, made for a processor with few cores.
+
+    Each stage is two 3 x 3 convolutions, of which the second halves the image; each is followed by
+    batch normalization and a ReLU. VGG: Simonyan & Zisserman, "Very deep convolutional networks for
+    large-scale image recognition", ICLR 2015. Departures: strides in place of pooling, as in
+    Springenberg et al., "Striving for simplicity: the all convolutional net", 2015; batch
+    normalization (Ioffe & Szegedy 2015); and a single layer after the convolutions.
+
+    Args:
+        channels: of each stage, of which there are four at most; three stages make 4 x 4 pixels of
+            the image.
+        dropout_rate: share of the last stage's values that each training step leaves out, in [0,
+            1).
+
+    Raises:
+        DigitsError: a number of channels is not a positive integer, there are too many stages, or
+            the rate is outside [0, 1).
+    """
+
+    def __init__(self, channels: Sequence[int] = (24, 48, 96), dropout_rate: float = 0.0) -> None:
+        _check_widths("channels", channels)
+        _check_rate("dropout_rate", dropout_rate)
+        if len(channels) > MAX_STAGES:
+            raise DigitsError(
+                f"channels must be {MAX_STAGES} numbers at most, since each stage halves the "
+                f"image, got {list(channels)}; try [24, 48, 96]"
+            )
+        layers: list[nn.Module] = [ChannelsLast()]
+        channels_in, side = 1, SIDE
+        for width in channels:
+            layers += [*self._convolution(channels_in, width, 1), *self._convolution(width, width)]
+            channels_in, side = width, -(-side // 2)
+        layers.append(nn.Flatten())
+        if dropout_rate:
+            layers.append(nn.Dropout(dropout_rate))
+        super().__init__(*layers, nn.Linear(channels_in * side * side, NUM_CLASSES))
+        self.arguments = {"channels": list(channels), "dropout_rate": dropout_rate}
+
+    @staticmethod
+    def _convolution(channels_in: int, channels: int, stride: int = 2) -> list[nn.Module]:
+        # The normalization that follows would take a bias away again.
+        convolution = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
+        return [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
+
+
+class ChannelsLast(nn.Module):
+    """Lays images out pixel by pixel instead of channel by channel, without copying anything.
+
+    What follows keeps the layout; on a CPU a training step takes about a fifth less time in it.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return images (batch, 1, 28, 28) with the same values."""
+        # With one channel both layouts are the same bytes, so that torch has to be told by strides.
+        return images.reshape(-1, SIDE, SIDE, 1).permute(0, 3, 1, 2)
+
+
+class Normalized(nn.Module):
+    """A network that normalizes its images itself.
+
+    Args:
+        network: normalized images (batch, 1, 28, 28) to logits (batch, 10).
+        mean: subtracted from pixels in [0, 1].
+        std: what pixels are then divided by.
+    """
+
+    def __init__(self, network: nn.Module, mean: float, std: float) -> None:
+        super().__init__()
+        self.network, self.mean, self.std = network, mean, std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (batch, 1, 28, 28), floats in [0, 1], to logits (batch, 10)."""
+        # What is normalized is float32; a network in another precision gets images in its own.
+        logits: Tensor = self.network(normalize(images, self.mean, self.std).to(images.dtype))
+        return logits
+
+
+class Ensemble(nn.Module):
+    """The mean of the probabilities that several networks give each class.
+
+    The ensemble is a mixture of its members with equal weights: Lakshminarayanan, Pritzel &
+    Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles", NeurIPS
+    2017, section 2.4. The result is the mean's logarithm, so that a softmax gives the mean itself.
+
+    Args:
+        members: one or more networks, images (batch, 1, 28, 28) to logits (batch, 10) each, as
+            `Normalized` ones.
+
+    Raises:
+        ValueError: there is no member.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        if not members:
+            raise ValueError("an ensemble needs a member")
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (batch, 1, 28, 28), floats in [0, 1], to log-probabilities (batch, 10)."""
+        # By logarithms throughout, no probability is rounded to 0, whose logarithm is infinite.
+        logs = [F.log_softmax(member(images).float(), dim=1) for member in self.members]
+        return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
+
+
+def _check_widths(name: str, widths: Sequence[int]) -> None:
+    # True is an integer for Python, 0.5 a number of channels for nobody.
+    if not widths or any(type(width) is not int or width < 1 for width in widths):
+        raise DigitsError(
+            f"{name} must be a list of positive integers, got {list(widths)}; try [128, 64]"
+        )
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not 0 <= rate < 1:
+        raise DigitsError(f"{name} must be in [0, 1), got {rate}; try 0.2")

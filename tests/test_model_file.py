@@ -1,0 +1,306 @@
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fitting
+import pytest
+import torch
+from torch import Tensor, nn
+
+import digits
+from digits.data.datamodule import MNISTDataModule
+from digits.data.sample import load_sample
+from digits.errors import DigitsError
+from digits.model_file import FORMAT, from_content, read_model, save_model, write_model
+from digits.models import BaselineClassifier, Classifier, DropoutClassifier
+from digits.models.networks import MLP
+
+SRC = Path(digits.__file__).parents[1]
+MEAN, STD = 0.13, 0.31
+FORMER = Path(__file__).parent / "model_format_2.pt"
+"""Written by the release before: train.py data=sample model=dropout model.hidden=[12]
+model.max_norm=2 trainer.max_epochs=1 seed=1."""
+FORMER_LOGITS = [
+    *(0.24755285680294037, -0.03302326798439026, 0.19458255171775818, -0.34268897771835327),
+    *(0.29046759009361267, 0.05211770534515381, 0.27879247069358826, -0.08736695349216461),
+    *(0.17682035267353058, 0.25219860672950745),
+]
+"""What that release made of `(7 * torch.arange(784)) % 256`."""
+IMAGES = load_sample("test").images[:200]
+
+
+def saved(folder: Path, model: Classifier | None = None) -> Path:
+    path = folder / "model.pt"
+    save_model(path, model or BaselineClassifier([16]), MNISTDataModule(mean=MEAN, std=STD))
+    return path
+
+
+def changed(path: Path, **changes: Any) -> Path:
+    """The same file with other content; `None` leaves a key out."""
+    content = torch.load(path, weights_only=True) | changes
+    torch.save({key: value for key, value in content.items() if value is not None}, path)
+    return path
+
+
+def message(path: Path) -> str:
+    with pytest.raises(DigitsError) as caught:
+        digits.load(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "model", [BaselineClassifier([9]), BaselineClassifier(), DropoutClassifier([12, 7], 0.4)]
+)
+def test_the_loaded_model_computes_what_the_saved_one_did(
+    model: Classifier, tmp_path: Path
+) -> None:
+    loaded = digits.load(saved(tmp_path, model))
+    expected = model.eval()((IMAGES / 255 - MEAN) / STD)
+    assert loaded(IMAGES).equal(expected)
+    assert not loaded.training
+    assert not any(module.training for module in loaded.modules())
+
+
+def test_bytes_and_floats_from_0_to_1_get_the_same_logits(tmp_path: Path) -> None:
+    loaded = digits.load(saved(tmp_path))
+    assert loaded(IMAGES).equal(loaded(IMAGES / 255))
+    assert loaded(IMAGES).shape == (200, 10)
+
+
+def test_the_model_knows_its_classes_normalization_and_origin(tmp_path: Path) -> None:
+    data = MNISTDataModule(source="sample", mean=None, std=None)
+    data.prepare_data()
+    data.setup("fit")
+    save_model(tmp_path / "model.pt", DropoutClassifier([5], 0.25), data)
+    loaded = digits.load(tmp_path)
+    assert loaded.classes == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+    assert (loaded.mean, loaded.std) == (data.mean, data.std)
+    assert loaded.record["dataset"] == "mnist-sample-5k"
+    assert loaded.record["arguments"] == {
+        "hidden": [5],
+        "dropout_rate": 0.25,
+        "input_dropout_rate": 0.0,
+    }
+    assert loaded.record["versions"]["torch"] == torch.__version__
+
+
+def test_the_file_holds_plain_values_only(tmp_path: Path) -> None:
+    content = torch.load(saved(tmp_path), weights_only=True)
+    assert content["format"] == FORMAT == 3
+    assert content["model"] == "digits.models.networks.MLP"
+    assert content["precision"] == "32-true"
+    assert set(content["weights"]) == set(BaselineClassifier([16]).network.state_dict())
+
+
+def test_a_fresh_process_loads_it_without_lightning(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    torch.save(IMAGES, tmp_path / "images.pt")
+    code = (
+        "import sys, torch, digits; images = torch.load(sys.argv[2]); "
+        "print(*digits.load(sys.argv[1])(images).argmax(1).tolist()); "
+        "heavy = {'pytorch_lightning', 'torchmetrics', 'hydra', 'omegaconf', 'torchvision'}; "
+        "sys.exit(', '.join(heavy & sys.modules.keys()) or None)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(tmp_path / "images.pt")],
+        env=os.environ | {"PYTHONPATH": str(SRC)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert [int(each) for each in output.split()] == digits.load(path)(IMAGES).argmax(1).tolist()
+
+
+def former_logits(path: Path) -> Tensor:
+    images = (7 * torch.arange(784) % 256).to(torch.uint8).view(1, 1, 28, 28)
+    logits: Tensor = digits.load(path)(images)[0]
+    return logits
+
+
+def test_a_model_of_the_release_before_computes_what_it_did() -> None:
+    torch.testing.assert_close(former_logits(FORMER), torch.tensor(FORMER_LOGITS))
+    content = read_model(FORMER)
+    assert content["model"] == "digits.models.networks.MLP"
+    assert content["arguments"] == {
+        "hidden": [12],
+        "dropout_rate": 0.2,
+        "input_dropout_rate": 0.0,
+    }
+
+
+def test_a_checkpoint_of_the_release_before_is_loaded(tmp_path: Path) -> None:
+    model = torch.load(FORMER, weights_only=True)
+    data = model["split"] | model["normalization"] | {"dataset": model["dataset"]}
+    checkpoint = {
+        "pytorch-lightning_version": "2.6.0",
+        "state_dict": {f"network.{name}": value for name, value in model["weights"].items()},
+        "hyper_parameters": model["arguments"],
+        "model": model["model"],
+        "precision": "32-true",
+        "MNISTDataModule": data,
+    }
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    assert former_logits(tmp_path / "last.ckpt").equal(former_logits(FORMER))
+
+
+def ensemble_of(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """The file of an ensemble of two times the same model."""
+    record = {key: value for key, value in content.items() if key != "weights"}
+    weights = {
+        f"members.{member}.network.{key}": value
+        for member in range(2)
+        for key, value in content["weights"].items()
+    }
+    normalization = {"mean": 0.0, "std": 1.0}
+    own = {"model": name, "arguments": {"members": [record, record]}, "weights": weights}
+    return content | own | {"normalization": normalization}
+
+
+@pytest.mark.parametrize("former", [True, False])
+def test_an_ensemble_of_a_model_with_itself_is_the_model(former: bool, tmp_path: Path) -> None:
+    if former:
+        content = torch.load(FORMER, weights_only=True)
+        name = "digits.ensembles.classifier.EnsembleClassifier"
+    else:
+        content, name = read_model(FORMER), "digits.models.networks.Ensemble"
+    write_model(tmp_path / "model.pt", ensemble_of(content, name))
+    expected = former_logits(FORMER).log_softmax(0)
+    torch.testing.assert_close(former_logits(tmp_path / "model.pt"), expected)
+    assert digits.load(tmp_path).record["arguments"]["members"][1]["format"] == FORMAT
+
+
+@pytest.mark.parametrize("members", [[], None, [3], [{}], 5 * [{"model": "os.system"}]])
+def test_an_ensemble_without_good_members_is_told_in_one_line(members: Any, tmp_path: Path) -> None:
+    content = ensemble_of(read_model(FORMER), "digits.models.networks.Ensemble")
+    write_model(tmp_path / "model.pt", content | {"arguments": {"members": members}})
+    assert str(tmp_path / "model.pt") in message(tmp_path / "model.pt")
+    assert "\n" not in message(tmp_path / "model.pt")
+
+
+def test_a_runs_checkpoint_is_loaded_as_its_model_is(tmp_path: Path) -> None:
+    adam = partial(torch.optim.Adam, lr=0.01)
+    for name, model in {
+        "ours": DropoutClassifier([8], max_norm=3.0, optimizer=adam),
+        "own": OwnClassifier(width=5, optimizer=adam),
+    }.items():
+        trainer, data = fitting.trainer(max_epochs=1), fitting.images()
+        trainer.fit(model, data)
+        trainer.save_checkpoint(tmp_path / f"{name}.ckpt")
+        save_model(tmp_path / f"{name}.pt", model, data, "32-true")
+        from_model, from_checkpoint = (
+            digits.load(tmp_path / f"{name}.{ending}") for ending in ("pt", "ckpt")
+        )
+        assert from_checkpoint(IMAGES).equal(from_model(IMAGES))
+        versions = {"versions": from_model.record["versions"]}
+        assert from_checkpoint.record | versions == from_model.record
+
+
+class OwnClassifier(Classifier):
+    """A network as a newcomer writes it, of one of the project's."""
+
+    def __init__(self, width: int = 3, **training: Any) -> None:
+        super().__init__(**training)
+        self.network = nn.Sequential(MLP([width]), nn.LogSoftmax(1))
+
+
+def test_a_network_is_built_from_what_is_read(tmp_path: Path) -> None:
+    path = saved(tmp_path, OwnClassifier(width=4))
+    content = read_model(path)
+    assert content["model"] == f"{__name__}.OwnClassifier"
+    assert content["arguments"] == {"width": 4}
+    model = from_content(path, content)
+    assert not model.training
+    torch.testing.assert_close(model(IMAGES).exp().sum(1), torch.ones(200))
+
+
+def test_a_network_from_a_file_on_the_path_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "network_of_my_own.py").write_text(
+        "from torch import nn\n"
+        "from digits.models import Classifier\n\n"
+        "class Linear(Classifier):\n"
+        "    def __init__(self, bias=True, **training):\n"
+        "        super().__init__(**training)\n"
+        "        self.network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module: Any = __import__("network_of_my_own")
+    model = module.Linear(bias=False)
+    path = saved(tmp_path, model)
+    expected = (IMAGES / 255 - MEAN) / STD @ model.network[1].weight.T.reshape(1, 28, 28, 10)
+    assert expected.shape[0] == 200
+    logits = digits.load(path)(IMAGES)
+    assert logits.equal(model.network((IMAGES / 255 - MEAN) / STD))
+    monkeypatch.delitem(sys.modules, "network_of_my_own")
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
+    assert "needs the network network_of_my_own.Linear" in message(path)
+    assert "PYTHONPATH" in message(path)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    assert message(tmp_path / "none.pt") == f"there is no file {tmp_path / 'none.pt'}"
+    assert "is not a run directory: it holds no model.pt" in message(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    assert f"not come to its end; try {tmp_path}/checkpoints/last.ckpt" in message(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 10, -100])
+def test_a_damaged_file_is_told_in_one_line(keep: int, tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "damaged" in message(path)
+    assert "\n" not in message(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"format": 1}, "reads the formats 2 and 3: its format is 1"),
+        ({"format": 4}, "format is 4"),
+        ({"format": None}, "format is None"),
+        ({"model": None}, "lacks model"),
+        ({"model": "digits.models.baseline.None"}, "as a digits.models.Classifier"),
+        ({"model": "no.such.Thing"}, "no.such.Thing"),
+        ({"model": "Thing"}, "Thing"),
+        ({"model": "torch.nn.modules.linear.Linear"}, "as a digits.models.Classifier"),
+        ({"model": "os.getcwd"}, "as a digits.models.Classifier"),
+        ({"arguments": {"hidden": [17]}}, "does not fit"),
+        ({"arguments": {"width": 17}}, "does not fit"),
+        ({"arguments": None}, "lacks arguments"),
+        ({"weights": {}}, "does not fit"),
+        ({"weights": None}, "lacks weights"),
+        ({"normalization": None}, "lacks normalization"),
+        ({"normalization": {"mean": 0.5}}, "its normalization is wrong"),
+        ({"normalization": {"mean": 0.5, "std": 0.0}}, "its normalization is wrong"),
+        ({"normalization": {"mean": float("nan"), "std": 1.0}}, "its normalization is wrong"),
+        ({"classes": None}, "lacks classes"),
+        ({"classes": ["0"]}, "its classes is wrong"),
+        ({"arguments": {3: 4}}, "its arguments is wrong"),
+        ({"arguments": {"hidden": [10**18]}}, "does not fit"),
+        ({"weights": {"1.weight": 3}}, "does not fit"),
+        ({"dataset": 3}, "its dataset is wrong"),
+        ({"split": {}}, "its split is wrong"),
+        ({"precision": "64-false"}, "its precision is wrong"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_one_line(
+    changes: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    path = changed(saved(tmp_path), **changes)
+    found = message(path)
+    assert str(path) in found
+    assert expected in found
+    assert "\n" not in found
+
+
+def test_a_checkpoint_of_something_else_is_not_a_model_file(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "epoch": 3, "global_step": 100}, tmp_path / "last.ckpt")
+    assert "is not a model.pt" in message(tmp_path / "last.ckpt")
+    content = {"pytorch-lightning_version": "2.6.0", "state_dict": {}, "epoch": 3}
+    torch.save(content, tmp_path / "last.ckpt")
+    assert "is not a checkpoint of this version of digits" in message(tmp_path / "last.ckpt")
