@@ -1,0 +1,14 @@
+"""The data sets: which there are, where they are, and how they are read."""
+
+import os
+from pathlib import Path
+
+from digits.data.images import LabelledImages
+from digits.data.mnist import MNIST, SAMPLE, SOURCES, prepare, read
+
+__all__ = ["MNIST", "SAMPLE", "SOURCES", "LabelledImages", "default_folder", "prepare", "read"]
+
+
+def default_folder() -> Path:
+    """Return the data folder that is used unless one is named: $DIGITS_DATA, else `data`."""
+    return Path(os.environ.get("DIGITS_DATA", "data"))
