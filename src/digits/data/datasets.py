@@ -8,6 +8,8 @@ from digits.data.mnist import MNIST, SAMPLE, SOURCES, prepare, read
 
 __all__ = ["MNIST", "SAMPLE", "SOURCES", "LabelledImages", "default_folder", "prepare", "read"]
 
+SIDE = 28
+
 
 def default_folder() -> Path:
     """Return the data folder that is used unless one is named: $DIGITS_DATA, else `data`."""
