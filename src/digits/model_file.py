@@ -7,8 +7,16 @@ from digits.artifact import TrainedClassifier, load, save_model, write_model
 from digits.recorded import ENSEMBLE, read_saved, rebuild, results_folder, run_directory, saved_file
 
 __all__ = [
-    *("ENSEMBLE", "TrainedClassifier", "from_content", "load", "model_path", "read_model"),
-    *("results_folder", "run_directory", "save_model", "write_model"),
+    "ENSEMBLE",
+    "TrainedClassifier",
+    "from_content",
+    "load",
+    "model_path",
+    "read_model",
+    "results_folder",
+    "run_directory",
+    "save_model",
+    "write_model",
 ]
 model_path = saved_file
 read_model = read_saved
