@@ -116,8 +116,9 @@ def evaluate_model(
     if isinstance(model.network, Ensemble):
         records = model.record["arguments"]["members"]
         for record, member in zip(records, model.network.members, strict=True):
-            network = TrainedClassifier(member.network, member.mean, member.std, record)
-            members.append(measured(network))
+            network, normalization = member.get_submodule("network"), record["normalization"]
+            mean, std = normalization["mean"], normalization["std"]
+            members.append(measured(TrainedClassifier(network, mean, std, record)))
     return measured(model, members)
 
 
@@ -135,7 +136,7 @@ def evaluate_network(model: TrainedClassifier, data: LabelledImages) -> tuple[Te
     batches, mean_loss = [], MeanMetric().to(device, dtype)
     autocast = torch.autocast(device.type, DTYPES[bits], enabled=mode == "mixed")
     for images, labels in zip(
-        data.images.split(BATCH_SIZE), data.labels.split(BATCH_SIZE), strict=True
+        torch.split(data.images, BATCH_SIZE), torch.split(data.labels, BATCH_SIZE), strict=True
     ):
         with autocast:
             normalized = normalize(images.to(device), model.mean, model.std)
@@ -152,7 +153,8 @@ def _read_images(
     # A model of MNIST must not be tested on the sample because the files are gone.
     source = "sample" if record["dataset"] == SAMPLE else "download"
     if part == "test":
-        return read(data_dir, "test", prepare(data_dir, source))
+        prepare(data_dir, source, dir_option="--data-dir")
+        return read(data_dir, "test", record["dataset"])
     split = record["split"]
     if split["val_sha256"] is None:
         raise DigitsError(f"{file}: {NO_VALIDATION}; try --part test")
