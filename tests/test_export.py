@@ -440,11 +440,12 @@ def test_a_white_pixel_has_the_same_effect_as_byte_and_as_float(tmp_path: Path) 
 def test_networks_are_exported_as_they_are_in_evaluation(
     kind: str, form: Any, tmp_path: Path
 ) -> None:
-    classifier = {
+    kinds: dict[str, Callable[[], Classifier]] = {
         "noise": lambda: NoiseClassifier([32, 16]),
         "cnn": lambda: CnnClassifier([4, 8]),
         "layers": lambda: Own("Layers"),
-    }[kind]()
+    }
+    classifier = kinds[kind]()
     classifier.network.train()
     with torch.no_grad():
         classifier.network(IMAGES[:100] / 255)  # moves the means of batch normalization

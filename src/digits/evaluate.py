@@ -235,7 +235,7 @@ def mistake_table(evaluation: Evaluation, limit: int) -> Table:
         (str(each.index), str(each.label), str(each.predicted), f"{each.probability:.2%}")
         for each in evaluation.measures.mistakes[:limit]
     ]
-    return Table(("image", "true digit", "classified as", "probability"), rows)
+    return Table(("image", "true digit", "predicted digit", "probability"), rows)
 
 
 def confusion_table(evaluation: Evaluation, limit: int) -> Table:
@@ -248,7 +248,7 @@ def confusion_table(evaluation: Evaluation, limit: int) -> Table:
         for label, predicted in pairs
         if counts[label, predicted]
     ]
-    return Table(("true digit", "classified as", "images"), rows)
+    return Table(("true digit", "predicted digit", "images"), rows)
 
 
 def member_table(evaluation: Evaluation) -> Table:
