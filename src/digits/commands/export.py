@@ -1,4 +1,4 @@
-"""Writes a trained model for other runtimes.
+"""Write a trained model for other runtimes.
 
 Into the run directory, or the folder --out:
 
@@ -11,12 +11,12 @@ Into the run directory, or the folder --out:
 
 Input: (batch, 1, 28, 28), any number of images at once, light ink on a dark ground; the
 normalization is inside. The pixels are float32 in [0, 1], or with --input bytes uint8 from 0 to
-255; model.onnx and model.pt2 refuse the other kind. (What is rebuilt from model.safetensors takes
-both.) Output: logits (batch, 10); the largest one's index is the digit.
+255; model.onnx and model.pt2 refuse the other type. (A network rebuilt from model.safetensors takes
+both.) Output: logits (batch, 10); the index of the largest is the digit.
 
 Each file is loaded by its own runtime and compared with the original on the test images of the
-dataset that the run was trained on. The largest difference of a logit is printed. If any image
-gets another class, that is an error, and the file is not kept.
+dataset that the run was trained on; the largest difference of a logit is printed. If any image gets
+another class, that is an error, and the file is not kept.
 
 Python, with images as a NumPy array or a tensor:
 
@@ -31,34 +31,24 @@ Examples:
 """
 
 import argparse
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from digits.errors import DigitsError
-from digits.exporting.formats import FORMATS, INPUTS, Format
-
-if TYPE_CHECKING:
-    from digits.exporting.export import Exported
-    from digits.exporting.images import ImagesToCompare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="a run directory, its model.pt, or a checkpoint"
+        "run", type=Path, metavar="RUN", help="run directory, model.pt or checkpoint"
     )
     parser.add_argument(
         "--to",
-        type=_formats,
         action="extend",
+        type=lambda names: names.split(","),
         metavar="FORMAT",
-        help=f"{', '.join(FORMATS)}; several with commas between them (default: onnx)",
+        help="onnx, torch-export or safetensors; several separated by commas (default: onnx)",
     )
     parser.add_argument(
         "--input",
-        choices=tuple(INPUTS),
+        choices=("floats", "bytes"),
         default="floats",
         help="pixels that the file takes: floats in [0, 1], or bytes (default: floats)",
     )
@@ -73,65 +63,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _formats(names: str) -> list[Format]:
-    unknown = [name for name in names.split(",") if name not in FORMATS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"there is no format {unknown[0]!r}; try {', '.join(FORMATS)}"
-        )
-    return [FORMATS[name] for name in names.split(",")]
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """Exports, compares and prints."""
-    forms = dict.fromkeys(arguments.to or [FORMATS["onnx"]])  # each once
-    for form in forms:
-        form.check_packages()
+    """Export, compare and print."""
+    from digits.data.datasets import SAMPLE, default_folder
+    from digits.errors import DigitsError
+    from digits.export import FORMATS, INPUTS, export, images_to_compare
+    from digits.files import relative
+    from digits.model_file import load, model_path, results_folder, run_directory
+    from digits.text import screen
 
-    from rich.console import Console
+    names = dict.fromkeys(arguments.to or ["onnx"])  # each once
+    for name in names:
+        if name not in FORMATS:
+            raise DigitsError(f"--to must be one of {', '.join(FORMATS)}, got {name!r}")
+        FORMATS[name].check_packages()
 
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = screen()
     with console.status("loading the model"):
-        from digits.heavy import import_lightning
-
-        import_lightning()
-        from digits import artifact
-        from digits.exporting.export import export
-        from digits.exporting.images import images_to_compare
-        from digits.recorded import results_folder, run_directory, saved_file
-
-        model = artifact.load(arguments.run)
-        file = saved_file(arguments.run)
-        folder = arguments.out or run_directory(file)
-        if file.suffix == ".ckpt" and not arguments.out:  # beside the exports of model.pt
-            folder = results_folder(file, "export")
-    data_dir = arguments.data_dir or Path(os.environ.get("DIGITS_DATA", "data"))
-    images = images_to_compare(model.record["dataset"], data_dir)
-    if images.excuse and arguments.data_dir is not None:
-        raise DigitsError(f"no test images in --data-dir {arguments.data_dir}: {images.excuse}")
-    if images.excuse:
+        model, file = load(arguments.run), model_path(arguments.run)
+        of_checkpoint = file.suffix == ".ckpt"  # its exports go beside those of model.pt
+        folder = results_folder(file, "export") if of_checkpoint else run_directory(file)
+        dataset = model.record["dataset"]
+        images, reason = images_to_compare(dataset, arguments.data_dir or default_folder())
+    if reason and arguments.data_dir:
+        raise DigitsError(f"no test images in --data-dir {arguments.data_dir}: {reason}")
+    if reason:
         console.print(
-            "compared on random images, since the test images are not here: "
-            f"{images.excuse}; try --data-dir DIR",
+            f"compared on the embedded sample instead of the test images of {dataset}: {reason}; "
+            "try --data-dir DIR",
             style="bold red",
         )
-    for form in forms:
+    for name in names:
+        form = FORMATS[name]
         with console.status(f"writing {form.file}, and comparing it with the original"):
-            exported = export(model, form, folder, arguments.input, images)
-        console.print(_in_words(exported, form, form.kinds(arguments.input), images))
+            path, comparison = export(model, form, arguments.out or folder, arguments.input, images)
+        console.print(
+            f"{relative(path)}: {path.stat().st_size:,} bytes; pixels: {INPUTS[arguments.input]}\n"
+            f"  by {form.runtime}, the same class for all {len(images):,} test images of "
+            f"{SAMPLE if reason else dataset}; largest difference of a logit "
+            f"{comparison.largest_difference:.2g}, of logits up to {comparison.largest_logit:.1f}"
+        )
     return 0
-
-
-def _in_words(
-    exported: "Exported", form: Format, kinds: Sequence[str], images: "ImagesToCompare"
-) -> str:
-    from digits.files import relative
-
-    comparison = exported.comparison
-    return (
-        f"{relative(exported.path)}: {exported.num_bytes:,} bytes; "
-        f"pixels: {' or '.join(INPUTS[kind] for kind in kinds)}\n"
-        f"  by {form.runtime}, the same class for all {comparison.num_images:,} {images.name}; "
-        f"largest difference of a logit {comparison.largest_difference:.2g}, of logits up to "
-        f"{comparison.largest_logit:.1f}"
-    )

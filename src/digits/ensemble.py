@@ -1,0 +1,109 @@
+"""Ensembles: several trained networks that answer as one, by the mean of their probabilities.
+
+Lakshminarayanan, Pritzel & Blundell, "Simple and scalable predictive uncertainty estimation using
+deep ensembles", NeurIPS 2017. The ensemble's model.pt is a model like any other.
+"""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from digits.errors import DigitsError
+from digits.files import slug
+from digits.model_file import ENSEMBLE, model_path, read_model, run_directory
+from digits.runs import is_run_dir
+
+FOLDER = Path("outputs", "ensembles")
+NO_VALIDATION = (
+    "the members kept different images apart for validation, "
+    "so this ensemble can be measured on test images only"
+)
+
+
+def combine(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return the content of the ensemble's model.pt: its members' records and weights.
+
+    If all members kept the same images apart for validation, so did the ensemble. If not, an image
+    that is new to one member is one that another was trained on: the ensemble's `val_sha256` is
+    `None` then, and it can be tested, but not validated.
+
+    Args:
+        paths: run directories, model.pt files or checkpoints, the members in their order.
+
+    Raises:
+        DigitsError: a file cannot be used, is named twice, or is of another dataset.
+    """
+    files = [model_path(path) for path in paths]
+    for place, file in enumerate(files):
+        if file.resolve() in [earlier.resolve() for earlier in files[:place]]:
+            raise DigitsError(f"{file} is named twice; name each member of an ensemble once")
+    contents = [read_model(file) for file in files]
+    first = contents[0]
+    for file, content in zip(files, contents, strict=True):
+        for key in ("dataset", "classes"):
+            if content[key] != first[key]:
+                raise DigitsError(
+                    f"{file} was trained on {key} {content[key]}, {files[0]} on {first[key]}; "
+                    "try runs on the same data"
+                )
+    members = [
+        {key: value for key, value in content.items() if key != "weights"}
+        | {"name": member_name(file)}
+        for file, content in zip(files, contents, strict=True)
+    ]
+    weights = {
+        f"members.{number}.network.{name}": weight
+        for number, content in enumerate(contents)
+        for name, weight in content["weights"].items()
+    }
+    precisions = {content.get("precision", "32-true") for content in contents}
+    validated_on = {content["split"]["val_sha256"] for content in contents}
+    return first | {
+        "model": ENSEMBLE,
+        "arguments": {"members": members},
+        "weights": weights,
+        "normalization": {"mean": 0.0, "std": 1.0},  # each member has its own
+        "split": first["split"]
+        | {"val_sha256": validated_on.pop() if len(validated_on) == 1 else None},
+        "precision": precisions.pop() if len(precisions) == 1 else "32-true",
+        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
+    }
+
+
+def member_name(path: Path) -> str:
+    """Return what a member is called: as its run, or in a sweep as the sweep and the job's number.
+
+    The name of a checkpoint is added, e.g. `first`, `first-sweep-3` or `first-last`.
+    """
+    file, folder = model_path(path), run_directory(path)
+    name = folder.name
+    if (folder.parent / "multirun.yaml").exists():
+        name = f"{folder.parent.name}-{name.partition('_')[0]}"
+    return name if file.suffix == ".pt" else f"{name}-{file.stem}"
+
+
+def ensemble_folder(paths: Sequence[Path]) -> Path:
+    """Return where an ensemble is written unless a folder is given: named by its members."""
+    return FOLDER / slug("+".join(map(member_name, paths)))
+
+
+def check_folder(folder: Path, paths: Sequence[Path]) -> None:
+    """Check that an ensemble's model.pt would replace nothing but an older ensemble.
+
+    Args:
+        folder: where it is to be written; it need not exist.
+        paths: its members.
+
+    Raises:
+        DigitsError: the folder is a run directory, or holds another model or a member.
+    """
+    file = folder / "model.pt"
+    is_taken = file.exists() and (
+        file.resolve() in [model_path(path).resolve() for path in paths]
+        or read_model(file)["model"] != ENSEMBLE
+    )
+    if is_taken or is_run_dir(folder):
+        raise DigitsError(f"{folder} holds another model, which is kept; try --out NEW_FOLDER")

@@ -1,0 +1,371 @@
+"""A trained model measured again, as its training did: tables, pictures, a JSON file and a page."""
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from digits.data.datasets import SAMPLE, LabelledImages, prepare, read
+from digits.data.split import normalize
+from digits.ensemble import NO_VALIDATION
+from digits.errors import DigitsError
+from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
+from digits.files import write_atomically
+from digits.model_file import TrainedClassifier, load, model_path, run_directory
+from digits.models.measure import Measures, measure
+from digits.models.networks import Ensemble
+from digits.page import Picture, Section, Table, show_table, write_page
+from digits.runs import BEST, MODEL, finished_metrics
+
+PARTS = {"test": "test", "val": "validation"}
+BATCH_SIZE = 2500
+"""As in the validation and the test of a run, so that the same sums are rounded alike."""
+NUM_MISTAKES = 60
+"""Shown on the picture."""
+DTYPES = {
+    "16": torch.float16,
+    "bf16": torch.bfloat16,
+    "32": torch.float32,
+    "64": torch.float64,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's results on the images of one part.
+
+    Attributes:
+        file: the model.pt or checkpoint that was evaluated.
+        part: "test" or "val".
+        accuracy: share of images classified correctly.
+        loss: mean cross-entropy in nats.
+        measures: everything else.
+        images: what was measured on, with labels.
+        record: all that the file says of its model besides the weights.
+        members: of an ensemble, each of its members by itself, in their order.
+    """
+
+    file: Path
+    part: str
+    accuracy: float
+    loss: float
+    measures: Measures
+    images: LabelledImages
+    record: Mapping[str, Any]
+    members: Sequence["Evaluation"] = ()
+
+    @property
+    def name(self) -> str:
+        """A member's name, else the run directory's, of a checkpoint e.g. `first/last.ckpt`."""
+        if "name" in self.record:
+            return str(self.record["name"])
+        file = self.file.absolute()
+        if file.parent.name == "checkpoints":
+            return f"{file.parent.parent.name}/{file.name}"
+        return file.parent.name
+
+
+def evaluate(path: Path, data_dir: Path, part: str = "test") -> Evaluation:
+    """Measure a saved model as its training did: same images, normalization and precision.
+
+    Args:
+        path: a run directory, a model.pt or a checkpoint.
+        data_dir: the data folder; files that are not there are downloaded to it.
+        part: "test", or "val" for the images that the training kept apart.
+
+    Raises:
+        DigitsError: the file or the data cannot be used, or the validation images are not those
+            that the training kept apart.
+    """
+    file = model_path(path)
+    return evaluate_model(load(file), file, data_dir, part)
+
+
+def evaluate_model(
+    model: TrainedClassifier, file: Path, data_dir: Path, part: str = "test"
+) -> Evaluation:
+    """Measure a model, and of an ensemble each member as well.
+
+    Args:
+        model: what `load` returns.
+        file: where it is, or is going to be, for messages and the report.
+        data_dir: as for `evaluate`.
+        part: as for `evaluate`.
+
+    Raises:
+        DigitsError: as for `evaluate`.
+    """
+    images = _read_images(file, model.record, data_dir, part)
+
+    def measured(model: TrainedClassifier, members: Sequence[Evaluation] = ()) -> Evaluation:
+        logits, loss = evaluate_network(model, images)
+        measures = measure(logits, images.labels)
+        return Evaluation(
+            file, part, measures.accuracy, loss, measures, images, model.record, members
+        )
+
+    members = []
+    if isinstance(model.network, Ensemble):
+        records = model.record["arguments"]["members"]
+        for record, member in zip(records, model.network.members, strict=True):
+            network, normalization = member.get_submodule("network"), record["normalization"]
+            mean, std = normalization["mean"], normalization["std"]
+            members.append(measured(TrainedClassifier(network, mean, std, record)))
+    return measured(model, members)
+
+
+@torch.inference_mode()
+def evaluate_network(model: TrainedClassifier, data: LabelledImages) -> tuple[Tensor, float]:
+    """Return the logits, (n, classes) on the CPU, and the mean cross-entropy in nats.
+
+    It computes what Lightning's Trainer does in validation and test, in the precision that the
+    model was trained in, on a GPU if there is one.
+    """
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    bits, _, mode = model.record.get("precision", "32-true").partition("-")
+    dtype = DTYPES[bits] if mode == "true" else torch.float32
+    network = copy.deepcopy(model.network).to(device, dtype).eval()
+    batches, mean_loss = [], MeanMetric().to(device, dtype)
+    autocast = torch.autocast(device.type, DTYPES[bits], enabled=mode == "mixed")
+    for images, labels in zip(
+        torch.split(data.images, BATCH_SIZE), torch.split(data.labels, BATCH_SIZE), strict=True
+    ):
+        with autocast:
+            normalized = normalize(images.to(device), model.mean, model.std)
+            logits = network(normalized.to(dtype))
+            losses = F.cross_entropy(logits, labels.to(device), reduction="none")
+        batches.append(logits.float().cpu())
+        mean_loss.update(losses)
+    return torch.cat(batches), mean_loss.compute().item()
+
+
+def _read_images(
+    file: Path, record: Mapping[str, Any], data_dir: Path, part: str
+) -> LabelledImages:
+    # A model of MNIST must not be tested on the sample because the files are gone.
+    source = "sample" if record["dataset"] == SAMPLE else "download"
+    if part == "test":
+        prepare(data_dir, source, dir_option="--data-dir")
+        return read(data_dir, "test", record["dataset"])
+    split = record["split"]
+    if split["val_sha256"] is None:
+        raise DigitsError(f"{file}: {NO_VALIDATION}; try --part test")
+
+    from digits.data.datamodule import MNISTDataModule  # draws the split, imports Lightning
+
+    options = {name: split[name] for name in ("val_size", "train_size", "split_seed")}
+    datamodule = MNISTDataModule(data_dir, source, **options)
+    datamodule.setup("validate")
+    if datamodule.split_sha256 != split["val_sha256"]:
+        raise DigitsError(f"{file} was validated on other images than {data_dir} gives")
+    assert datamodule.train is not None
+    chosen = datamodule.val_indices
+    return LabelledImages(datamodule.train.images[chosen], datamodule.train.labels[chosen])
+
+
+def compare_with_metrics(evaluation: Evaluation) -> str:
+    """Say whether accuracy and loss are those that the training wrote into metrics.json."""
+    run_dir, part = run_directory(evaluation.file), evaluation.part
+    metrics = finished_metrics(run_dir)
+    if metrics is None:
+        return "there is no metrics.json of a finished run to compare with"
+    if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
+        return f"metrics.json is of {BEST.name}: nothing to compare with"
+    accuracy, loss = metrics.get(f"{part}/accuracy"), metrics.get(f"{part}/loss")
+    if accuracy is None:
+        return f"metrics.json has no {PARTS[part]} accuracy to compare with"
+    if (accuracy, loss) == (evaluation.accuracy, evaluation.loss):
+        return "accuracy and loss are those in metrics.json, to the last digit"
+    if accuracy == evaluation.accuracy:
+        return (
+            f"the same accuracy as in metrics.json, where the loss is {loss}, not "
+            f"{evaluation.loss}: other machines and releases of torch round otherwise"
+        )
+    return (
+        f"metrics.json says {accuracy:.2%}, not {evaluation.accuracy:.2%}: other machines and "
+        "releases of torch round otherwise, but that changes a few images at most"
+    )
+
+
+def summary_table(evaluation: Evaluation) -> Table:
+    """Return the results on all images."""
+    measures = evaluation.measures
+    low, high = measures.interval
+    rows = [
+        ("images", f"{measures.num_images:,}"),
+        ("accuracy", f"{measures.accuracy:.2%}"),
+        ("95% interval", f"{low:.2%} to {high:.2%}"),
+        ("mistakes", f"{len(measures.mistakes):,}"),
+        ("loss (cross-entropy, nats)", f"{evaluation.loss:.4f}"),
+        ("top-2 accuracy", f"{measures.top2_accuracy:.2%}"),
+        ("expected calibration error", f"{measures.calibration_error:.2%}"),
+    ]
+    return Table(("metric", PARTS[evaluation.part]), rows)
+
+
+def class_table(evaluation: Evaluation) -> Table:
+    """Return precision, recall and F1 of each digit."""
+    measures = evaluation.measures
+    rows = [
+        (str(digit), f"{int(num_images):,}", f"{precision:.2%}", f"{recall:.2%}", f"{f1:.2%}")
+        for digit, (num_images, precision, recall, f1) in enumerate(
+            zip(
+                measures.confusion.sum(dim=1),
+                measures.precision,
+                measures.recall,
+                measures.f1,
+                strict=True,
+            )
+        )
+    ]
+    return Table(("digit", "images", "precision", "recall", "F1"), rows)
+
+
+def mistake_table(evaluation: Evaluation, limit: int) -> Table:
+    """Return the most confident mistakes."""
+    rows = [
+        (str(each.index), str(each.label), str(each.predicted), f"{each.probability:.2%}")
+        for each in evaluation.measures.mistakes[:limit]
+    ]
+    return Table(("image", "true digit", "predicted digit", "probability"), rows)
+
+
+def confusion_table(evaluation: Evaluation, limit: int) -> Table:
+    """Return the pairs of digits that are mistaken for each other most often."""
+    counts = evaluation.measures.confusion.clone().fill_diagonal_(0)
+    order = counts.flatten().argsort(descending=True, stable=True)[:limit].tolist()
+    pairs = [divmod(place, counts.shape[1]) for place in order]
+    rows = [
+        (str(label), str(predicted), f"{int(counts[label, predicted]):,}")
+        for label, predicted in pairs
+        if counts[label, predicted]
+    ]
+    return Table(("true digit", "predicted digit", "images"), rows)
+
+
+def member_table(evaluation: Evaluation) -> Table:
+    """Return the results of each member, in the order in which they were named, and of all."""
+    rows = []
+    for each in (*evaluation.members, evaluation):
+        low, high = each.measures.interval
+        rows.append(
+            (
+                "the ensemble" if each is evaluation else each.name,
+                f"{each.accuracy:.2%}",
+                f"{low:.2%} to {high:.2%}",
+                f"{each.loss:.4f}",
+                f"{each.measures.calibration_error:.2%}",
+            )
+        )
+    return Table(("network", "accuracy", "95% interval", "loss", "calibration error"), rows)
+
+
+def model_table(evaluation: Evaluation) -> Table:
+    """Return what the model's file says of it."""
+    record = evaluation.record
+    rows = [("file", str(evaluation.file)), ("network", str(record["model"]))]
+    for each in evaluation.members:
+        values = each.record["arguments"] | each.record["normalization"]
+        listed = ", ".join(f"{name}={value}" for name, value in values.items())
+        rows.append((each.name, f"{each.record['model']}: {listed}"))
+    if not evaluation.members:
+        values = record["arguments"] | record["normalization"] | record["split"]
+        rows += [(name, str(value)) for name, value in values.items()]
+    return Table(("property", "value"), rows)
+
+
+def show(console: Console, evaluation: Evaluation) -> None:
+    """Print the tables."""
+    show_table(console, summary_table(evaluation))
+    if evaluation.members:
+        show_table(console, member_table(evaluation))
+        if evaluation.record["split"]["val_sha256"] is None:
+            console.print(NO_VALIDATION)
+    show_table(console, class_table(evaluation))
+    show_table(console, mistake_table(evaluation, 5))
+
+
+def write_report(evaluation: Evaluation, folder: Path) -> Path:
+    """Write evaluation.json, the pictures and report.html; return the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "evaluation.json", json.dumps(as_dict(evaluation), indent=1) + "\n")
+    confusion, reliability, *mistakes = draw(evaluation, folder)
+    sections = [Section("Summary", tables=[summary_table(evaluation)])]
+    if evaluation.members:
+        text = "The ensemble's probabilities are the means of its members'."
+        if evaluation.record["split"]["val_sha256"] is None:
+            text += f" Note: {NO_VALIDATION}."
+        sections.append(Section("Members", text, tables=[member_table(evaluation)]))
+    sections += [
+        Section("Each digit", tables=[class_table(evaluation)]),
+        Section("Confusion", tables=[confusion_table(evaluation, 10)], pictures=[confusion]),
+        Section("Mistakes", tables=[mistake_table(evaluation, 20)], pictures=mistakes),
+        Section("Calibration", pictures=[reliability]),
+        Section("The model", tables=[model_table(evaluation)]),
+    ]
+    page = folder / "report.html"
+    part, dataset = PARTS[evaluation.part], evaluation.record["dataset"]
+    lead = f"{evaluation.measures.num_images:,} {part} images of {dataset}, by {evaluation.name}."
+    write_page(page, f"Evaluation of {evaluation.name}", lead, sections)
+    return page
+
+
+def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
+    """Draw confusion matrix, reliability diagram and, if there are any, mistakes."""
+    measures = evaluation.measures
+    figures = {
+        "confusion_matrix": (
+            confusion_matrix(measures.confusion),
+            "Confusion matrix: images by true digit (row) and predicted digit (column).",
+        ),
+        "reliability": (
+            reliability_diagram(measures.bins, measures.calibration_error),
+            "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% "
+            "are classified correctly.",
+        ),
+    }
+    if shown := measures.mistakes[:NUM_MISTAKES]:
+        images = evaluation.images.images[[mistake.index for mistake in shown]]
+        titles = [f"{each.label} as {each.predicted}\n{each.probability:.0%}" for each in shown]
+        figures["mistakes"] = (
+            digit_grid(images, titles, title=f"The {len(shown)} most confident mistakes"),
+            "The most confident mistakes: true digit, predicted digit, probability.",
+        )
+    pictures = []
+    for name, (figure, caption) in figures.items():
+        pictures.append(Picture(folder / f"{name}.png", caption))
+        save_figure(figure, pictures[-1].path)
+    return pictures
+
+
+def as_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the content of evaluation.json."""
+    part = evaluation.part
+    content: dict[str, Any] = {
+        "file": str(evaluation.file),
+        "dataset": evaluation.record["dataset"],
+        "part": part,
+        f"{part}/accuracy": evaluation.accuracy,
+        f"{part}/loss": evaluation.loss,
+    }
+    if evaluation.members:
+        content["members"] = [
+            {
+                "name": each.name,
+                f"{part}/accuracy": each.accuracy,
+                f"{part}/loss": each.loss,
+                "accuracy_95_low": each.measures.interval[0],
+                "accuracy_95_high": each.measures.interval[1],
+                "calibration_error": each.measures.calibration_error,
+            }
+            for each in evaluation.members
+        ]
+    return content | evaluation.measures.as_dict()

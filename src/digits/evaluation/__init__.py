@@ -1,1 +1,0 @@
-"""A trained network measured in detail, from its own record."""

@@ -1,0 +1,559 @@
+"""Exported files by their own runtimes, and what a difference or a failure does to them."""
+
+import functools
+import importlib.util
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime  # type: ignore[import-untyped]
+import pytest
+import torch
+from runs import SMALL, train
+from safetensors import safe_open
+from torch import Tensor, nn
+
+import digits
+from digits.__main__ import main
+from digits.data.datamodule import MNISTDataModule
+from digits.data.datasets import load_sample
+from digits.errors import DigitsError
+from digits.export import FORMATS, compare, export, images_to_compare, read_safetensors
+from digits.model_file import TrainedClassifier, save_model
+from digits.models import BaselineClassifier, Classifier, CnnClassifier, NoiseClassifier
+
+IMAGES = load_sample("test").images
+MEAN, STD = 0.1306604762738429, 0.3081078038564622
+"""With all the digits that a float has."""
+ONNX, TORCH_EXPORT, SAFETENSORS = CACHED = [
+    replace(form, encode=functools.cache(form.encode)) for form in FORMATS.values()
+]
+each_form = pytest.mark.parametrize("form", CACHED, ids=FORMATS)
+each_input = pytest.mark.parametrize("pixels", ["floats", "bytes"])
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("runs") / "run"
+    options = ("data.train_size=1280", "trainer.max_epochs=1", "norm=exact")
+    train(folder, *SMALL, "model.hidden=[32,16]", *options)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(run_dir: Path) -> TrainedClassifier:
+    return digits.load(run_dir)
+
+
+def loaded(folder: Path, classifier: Classifier) -> TrainedClassifier:
+    """The network as it is, by way of a model.pt."""
+    datamodule = MNISTDataModule(source="sample", mean=MEAN, std=STD)
+    datamodule.prepare_data()
+    folder.mkdir(exist_ok=True)
+    save_model(folder / "model.pt", classifier, datamodule)
+    return digits.load(folder)
+
+
+def without_digits(code: str, cwd: Path) -> str:
+    """Run Python code in a process in which digits cannot be imported; return what it prints."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.modules['digits'] = None\n{code}"],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def refusal(model: TrainedClassifier, form: Any, folder: Path, pixels: str = "floats") -> str:
+    with pytest.raises(DigitsError) as caught:
+        export(model, form, folder, pixels, IMAGES)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@each_form
+@each_input
+def test_batches_of_any_size_get_the_logits_of_the_original(
+    form: Any, pixels: str, model: TrainedClassifier, tmp_path: Path
+) -> None:
+    path, comparison = export(model, form, tmp_path, pixels, IMAGES)
+    assert path == tmp_path / form.file
+    exported = form.open(path)
+    with torch.no_grad():
+        for size in (1, 7, 1000):
+            images = IMAGES[-size:]
+            found = exported(images if pixels == "bytes" else images / 255)
+            torch.testing.assert_close(found, model(images), atol=1e-4, rtol=0)
+    assert comparison.changed == []
+    assert comparison.num_images == 1000
+    assert comparison.largest_logit == model(IMAGES).abs().max().item()
+
+
+@pytest.mark.parametrize("form", [ONNX, TORCH_EXPORT], ids=["onnx", "torch-export"])
+def test_the_file_is_the_same_each_time_and_says_nothing_of_this_machine(
+    form: Any, model: TrainedClassifier
+) -> None:
+    content = form.encode(model, "floats")
+    assert content == FORMATS[form.name].encode(model, "floats")
+    for path in (Path(digits.__file__).parent, Path(torch.__file__).parent):
+        assert str(path).encode() not in content
+
+
+@pytest.mark.parametrize("form", [ONNX, TORCH_EXPORT], ids=["onnx", "torch-export"])
+@each_input
+def test_pixels_of_the_other_type_are_refused(
+    form: Any, pixels: str, model: TrainedClassifier, tmp_path: Path
+) -> None:
+    (tmp_path / form.file).write_bytes(form.encode(model, pixels))
+    others = IMAGES[:3] if pixels == "floats" else IMAGES[:3] / 255
+    with pytest.raises(Exception, match=r"dtype mismatch|Unexpected input data type"):
+        form.open(tmp_path / form.file)(others)
+
+
+def test_an_onnx_file_has_the_promised_names_types_shapes_and_record(
+    model: TrainedClassifier,
+) -> None:
+    proto = onnx.load_from_string(ONNX.encode(model, "bytes"))
+    (images,), (output,) = proto.graph.input, proto.graph.output
+    for value, name, type_, shape in (
+        (images, "images", onnx.TensorProto.UINT8, ["batch", 1, 28, 28]),
+        (output, "logits", onnx.TensorProto.FLOAT, ["batch", 10]),
+    ):
+        assert value.name == name
+        assert value.type.tensor_type.elem_type == type_
+        found = [each.dim_param or each.dim_value for each in value.type.tensor_type.shape.dim]
+        assert found == shape
+    assert [(each.domain, each.version) for each in proto.opset_import] == [("", 18)]
+    operations = [node.op_type for node in proto.graph.node]
+    assert operations == ["Cast", "Div", "Sub", "Div", "Reshape", *["Gemm", "Relu"] * 2, "Gemm"]
+    record = json.loads({each.key: each.value for each in proto.metadata_props}["digits"])
+    assert record == model.record | {
+        "digits": digits.__version__,
+        "input": "uint8 from 0 to 255",
+    }
+    assert "uint8 from 0 to 255" in proto.doc_string
+
+
+def test_onnxruntime_alone_reads_model_onnx(model: TrainedClassifier, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(ONNX.encode(model, "floats"))
+    np.save(tmp_path / "images.npy", (IMAGES[:50] / 255).numpy())
+    code = (
+        "import numpy, onnxruntime; sys.modules['torch'] = None\n"
+        "session = onnxruntime.InferenceSession('model.onnx')\n"
+        "images = numpy.load('images.npy')\n"
+        "print(*session.run(['logits'], {'images': images})[0].argmax(1))"
+    )
+    found = [int(digit) for digit in without_digits(code, tmp_path).split()]
+    assert found == model(IMAGES[:50]).argmax(1).tolist()
+
+
+@pytest.mark.slow  # a process that imports torch
+def test_torch_alone_reads_model_pt2_and_its_record(
+    model: TrainedClassifier, tmp_path: Path
+) -> None:
+    (tmp_path / "model.pt2").write_bytes(TORCH_EXPORT.encode(model, "bytes"))
+    torch.save(IMAGES[:50], tmp_path / "images.pt")
+    code = (
+        "import torch\n"
+        "extra = {'digits': ''}\n"
+        "model = torch.export.load('model.pt2', extra_files=extra).module()\n"
+        "print(extra['digits'])\n"
+        "print(*model(torch.load('images.pt')).argmax(1).tolist())"
+    )
+    record, predictions = without_digits(code, tmp_path).splitlines()
+    assert json.loads(record)["normalization"] == model.record["normalization"]
+    assert json.loads(record)["input"] == "uint8 from 0 to 255"
+    found = [int(digit) for digit in predictions.split()]
+    assert found == model(IMAGES[:50]).argmax(1).tolist()
+
+
+@pytest.mark.slow  # a process that imports torch
+def test_torch_and_safetensors_alone_rebuild_the_network_from_model_safetensors(
+    model: TrainedClassifier, tmp_path: Path
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS.encode(model, "floats"))
+    torch.save(IMAGES[:50], tmp_path / "images.pt")
+    code = (
+        "import json, torch\n"
+        "from safetensors import safe_open\n"
+        "with safe_open('model.safetensors', framework='pt') as file:\n"
+        "    record = json.loads(file.metadata()['digits'])\n"
+        "    weights = {name: file.get_tensor(name) for name in file.keys()}\n"
+        "sizes = [784, *record['arguments']['hidden'], 10]\n"
+        "layers = [torch.nn.Flatten()]\n"
+        "for size, next_size in zip(sizes, sizes[1:]):\n"
+        "    layers += [torch.nn.Linear(size, next_size), torch.nn.ReLU()]\n"
+        "network = torch.nn.Sequential(*layers[:-1])\n"
+        "network.load_state_dict(weights)\n"
+        "mean, std = record['normalization']['mean'], record['normalization']['std']\n"
+        "images = (torch.load('images.pt') / 255 - mean) / std\n"
+        "print(*network(images).argmax(1).tolist())"
+    )
+    found = [int(digit) for digit in without_digits(code, tmp_path).split()]
+    assert found == model(IMAGES[:50]).argmax(1).tolist()
+
+
+def test_a_safetensors_file_holds_all_that_model_pt_does(
+    model: TrainedClassifier, tmp_path: Path
+) -> None:
+    path, _ = export(model, SAFETENSORS, tmp_path, "floats", IMAGES)
+    content = read_safetensors(path)
+    for name, weight in model.network.state_dict().items():
+        assert content["weights"].pop(name).equal(weight)
+    assert not content.pop("weights")
+    assert content.pop("input") == "float32 in [0, 1] or uint8 from 0 to 255"
+    assert content.pop("digits")
+    assert content == model.record
+    with safe_open(path, framework="np") as file:  # as other readers of the format know it
+        assert file.metadata()["format"] == "pt"
+
+
+@pytest.mark.slow  # 6 exports, each compared on 10,000 images
+@pytest.mark.skipif("DIGITS_DATA" not in os.environ, reason="DIGITS_DATA names no MNIST files")
+@each_form
+@each_input
+def test_all_test_images_of_mnist_get_the_same_class(
+    form: Any, pixels: str, model: TrainedClassifier, tmp_path: Path
+) -> None:
+    images, reason = images_to_compare("mnist", Path(os.environ["DIGITS_DATA"]))
+    assert not reason
+    path, comparison = export(model, form, tmp_path, pixels, images)
+    assert comparison.num_images == 10_000
+    with torch.no_grad():
+        found = form.open(path)(images if pixels == "bytes" else images / 255)
+        expected = model(images)
+    assert found.argmax(1).equal(expected.argmax(1))
+    difference = (found - expected).abs().max().item()
+    assert difference == pytest.approx(comparison.largest_difference, abs=1e-5)
+    assert difference < 1e-4
+
+
+def test_a_dataset_that_cannot_be_read_gives_the_images_of_the_sample(tmp_path: Path) -> None:
+    images, reason = images_to_compare("mnist-sample-5k", tmp_path)
+    assert images.equal(IMAGES)
+    assert not reason
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("digits.export.prepare", no_network)
+        images, reason = images_to_compare("mnist", tmp_path)
+    assert images.equal(IMAGES)
+    assert reason == f"cannot download to {tmp_path}"
+
+
+def no_network(folder: Path, source: str, **_: str) -> str:
+    assert source == "download"
+    raise DigitsError(f"cannot download to {folder}")
+
+
+@each_form
+def test_a_changed_weight_is_found_and_leaves_no_file(
+    form: Any, model: TrainedClassifier, tmp_path: Path
+) -> None:
+    def changed(model: TrainedClassifier, pixels: str) -> bytes:
+        """Write the weights with one of them, the last layer's bias for 3, moved by 50."""
+        bias = list(model.network.parameters())[-1]
+        with torch.no_grad():
+            bias[3] += 50
+            try:
+                return FORMATS[form.name].encode(model, pixels)
+            finally:
+                bias[3] -= 50
+
+    other = replace(form, encode=changed)
+    found = refusal(model, other, tmp_path)
+    assert f"{form.file} is not kept" in found
+    assert "of 1,000 images" in found
+    assert "largest difference of a logit: 50" in found
+    assert not list(tmp_path.iterdir())
+    (tmp_path / form.file).write_bytes(b"older")
+    refusal(model, other, tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]
+
+
+def test_a_file_that_its_runtime_cannot_read_is_not_kept(
+    model: TrainedClassifier, tmp_path: Path
+) -> None:
+    for form in FORMATS.values():
+        unreadable = replace(form, encode=lambda *_: b"not a model")
+        assert f"{form.runtime} fails on it" in refusal(model, unreadable, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_in_one_line(
+    model: TrainedClassifier, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    found = refusal(model, SAFETENSORS, tmp_path / "file")
+    assert found == f"cannot write {tmp_path}/file/model.safetensors: File exists; try --out DIR"
+
+
+Logits = Callable[[Tensor], Tensor]
+
+
+@pytest.mark.parametrize(
+    ("exported", "changed"),
+    [
+        (lambda logits: logits * 2, []),
+        (lambda logits: logits.flip(1), [0, 1, 2]),
+        (lambda logits: logits.where(logits != 7, torch.nan), [1]),
+        (lambda logits: torch.full_like(logits, torch.nan), [0, 1, 2]),
+    ],
+)
+def test_the_images_whose_class_changes_are_found(exported: Logits, changed: list[int]) -> None:
+    images = torch.tensor([3, 7, 250], dtype=torch.uint8).reshape(3, 1, 1, 1).expand(3, 1, 28, 28)
+
+    def original(images: Tensor) -> Tensor:
+        """The brightness for class 0, and nothing for the others."""
+        levels = (images.float() * (255 if images.is_floating_point() else 1)).amax((1, 2, 3))
+        return torch.stack([levels.round(), *[torch.zeros(len(images))] * 9], dim=1)
+
+    found = compare(original, lambda images: exported(original(images)), images, "floats")
+    assert found.changed == changed
+    assert found.largest_logit == 250
+    if not changed:
+        assert found.largest_difference == 250
+
+
+class LooksAtPixels(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.flatten(1)
+        return pixels[:, :10] if pixels.sum() > 0 else pixels[:, 10:20]
+
+
+class OfTwoImages(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.reshape(2, 784)[:, :10]
+
+
+class Random(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.rand_like(images.flatten(1)[:, :10])
+
+
+class SingularValues(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        values: Tensor = torch.linalg.svdvals(images.squeeze(1))
+        return values[:, :10]
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(784, 10, bias=False), nn.Linear(10, 784, bias=False)
+        self.up.weight = nn.Parameter(self.down.weight.t())  # a view, and not contiguous
+        self.again = self.down
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.again(self.up(self.down(images.flatten(1))))
+        return logits
+
+
+class Layers(nn.Sequential):
+    """What other networks are made of: convolution, batch normalization, attention."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(1, 4, 3, stride=2, padding=1),
+            nn.BatchNorm2d(4),
+            nn.GELU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(2),
+            nn.TransformerEncoderLayer(49, 7, 8, batch_first=True),
+            nn.Flatten(),
+            nn.Linear(196, 10),
+        )
+
+
+class Own(Classifier):
+    """A classifier of the user's own."""
+
+    def __init__(self, kind: str, option: Any = None) -> None:
+        super().__init__()
+        self.network = globals()[kind]()
+
+
+@pytest.mark.parametrize("kind", ["LooksAtPixels", "OfTwoImages"])
+def test_a_network_that_cannot_be_followed_is_named_in_one_line(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = loaded(tmp_path / "run", Own(kind))
+    for form in (ONNX, TORCH_EXPORT):
+        found = refusal(model, form, tmp_path)
+        assert found.startswith(f"torch.export cannot follow the network {__name__}.Own (")
+        assert "its forward must" in found
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_network_that_rolls_dice_is_not_kept(tmp_path: Path) -> None:
+    model = loaded(tmp_path / "run", Own("Random"))
+    assert "gives another class" in refusal(model, TORCH_EXPORT, tmp_path, "bytes")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_operation_that_onnx_lacks_is_named_in_one_line(tmp_path: Path) -> None:
+    found = refusal(loaded(tmp_path, Own("SingularValues")), ONNX, tmp_path)
+    assert "Own cannot be written as ONNX" in found
+    assert "_linalg_svd" in found
+    assert found.endswith("try --to torch-export")
+
+
+def test_an_argument_that_json_cannot_express_is_named_in_one_line(tmp_path: Path) -> None:
+    found = refusal(loaded(tmp_path, Own("Tied", torch.float32)), SAFETENSORS, tmp_path)
+    assert f"arguments of {__name__}.Own" in found
+    assert "dtype" in found
+
+
+def test_tied_weights_can_be_exported(tmp_path: Path) -> None:
+    model = loaded(tmp_path, Own("Tied"))
+    path, _ = export(model, SAFETENSORS, tmp_path, "bytes", IMAGES)
+    assert SAFETENSORS.open(path)(IMAGES[:9]).equal(model(IMAGES[:9]))
+
+
+def test_a_white_pixel_has_the_same_effect_as_byte_and_as_float(tmp_path: Path) -> None:
+    model = loaded(tmp_path, BaselineClassifier([8]))
+    image = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+    image[0, 0, 14, 14] = 255
+    as_bytes, as_floats = (
+        ONNX.open(export(model, ONNX, tmp_path / pixels, pixels, IMAGES)[0])
+        for pixels in ("bytes", "floats")
+    )
+    assert as_bytes(image).equal(as_floats((image == 255).float()))
+    assert not as_bytes(image).equal(as_bytes(image // 255))
+
+
+@pytest.mark.slow  # 9 exports
+@each_form
+@pytest.mark.parametrize("kind", ["noise", "cnn", "layers"])
+def test_networks_are_exported_as_they_are_in_evaluation(
+    kind: str, form: Any, tmp_path: Path
+) -> None:
+    kinds: dict[str, Callable[[], Classifier]] = {
+        "noise": lambda: NoiseClassifier([32, 16]),
+        "cnn": lambda: CnnClassifier([4, 8]),
+        "layers": lambda: Own("Layers"),
+    }
+    classifier = kinds[kind]()
+    classifier.network.train()
+    with torch.no_grad():
+        classifier.network(IMAGES[:100] / 255)  # moves the means of batch normalization
+    model = loaded(tmp_path, classifier)
+    path, _ = export(model, form, tmp_path, "floats", IMAGES[:100])
+    found, expected = form.open(path)(IMAGES[:20] / 255).detach(), model(IMAGES[:20]).detach()
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_exporting_is_quiet_and_leaves_logs_and_warnings_as_they_were(
+    model: TrainedClassifier, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = warnings.filters[:], sys.stderr, logging.root.manager.disable
+    for form in FORMATS.values():
+        export(model, form, tmp_path, "floats", IMAGES)
+    assert (warnings.filters[:], sys.stderr, logging.root.manager.disable) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_verb_writes_onnx_and_prints_the_largest_difference(
+    run_dir: Path, model: TrainedClassifier, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "some [1]" / "where"
+    assert main(["export", str(run_dir), "--out", str(out)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    size = (out / "model.onnx").stat().st_size
+    assert first == f"{out}/model.onnx: {size:,} bytes; pixels: float32 in [0, 1]"
+    assert "by onnxruntime, the same class for all 1,000 test images of mnist-sample-5k" in second
+    printed = re.search(r"largest difference of a logit (\S+), of logits up to (\S+)$", second)
+    assert printed
+    session = onnxruntime.InferenceSession(out / "model.onnx")
+    (logits,) = session.run(["logits"], {"images": (IMAGES / 255).numpy()})
+    expected = model(IMAGES).detach()
+    difference = (torch.from_numpy(logits) - expected).abs().max().item()
+    assert float(printed[1]) == pytest.approx(difference, rel=0.5, abs=1e-6)
+    assert float(printed[2]) == pytest.approx(expected.abs().max().item(), abs=0.06)
+
+
+def test_exports_go_into_the_run_directory_and_those_of_a_checkpoint_beside(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = ["--to", "safetensors,torch-export", "--to", "safetensors"]
+    assert main(["export", str(run_dir / "model.pt"), *to, "--input", "bytes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" bytes; ")[0].rpartition("/")[2] for line in lines[::2]] == [
+        f"{name}: {(run_dir / name).stat().st_size:,}"
+        for name in ("model.safetensors", "model.pt2")
+    ]
+    last = run_dir / "checkpoints" / "last.ckpt"
+    assert main(["export", str(last), "--to", "safetensors"]) == 0
+    assert (run_dir / "export-last" / "model.safetensors").exists()
+
+
+def test_a_comparison_on_other_images_is_announced(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = torch.load(run_dir / "model.pt", weights_only=True) | {"dataset": "letters"}
+    torch.save(content, tmp_path / "model.pt")
+    assert main(["export", str(tmp_path), "--to", "safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("compared on the embedded sample instead of the test images of letters: ")
+    assert "the same class for all 1,000 test images of mnist-sample-5k" in out
+    assert main(["export", str(tmp_path), "--data-dir", str(tmp_path)]) == 1
+    assert f"no test images in --data-dir {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        ("onnx", "needs onnxruntime, onnxscript; try pip install onnxruntime onnxscript"),
+        ("torch-export,safetensors", "needs safetensors; try pip install safetensors"),
+        ("torchscript", "must be one of onnx, torch-export, safetensors, got 'torchscript'"),
+    ],
+)
+def test_missing_packages_and_unknown_formats_are_named_before_anything_is_read(
+    to: str,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    find_spec = importlib.util.find_spec
+
+    def without(package: str) -> ModuleSpec | None:
+        missing = package in ("onnxruntime", "onnxscript", "safetensors")
+        return None if missing else find_spec(package)
+
+    monkeypatch.setattr("importlib.util.find_spec", without)
+    assert main(["export", str(tmp_path / "no such run"), "--to", to]) == 1
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1
+
+
+def test_the_help_says_how_to_load_each_file_and_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys\n"
+        "from digits.__main__ import main\n"
+        "try: main(['export', '--help'])\n"
+        "finally: assert 'torch' not in sys.modules"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(digits.__file__).parents[1])}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    for word in (
+        *("model.onnx", "model.pt2", "model.safetensors", "`images`", "`logits`", *FORMATS),
+        *("onnxruntime.InferenceSession", "torch.export.load", "safetensors.torch.load_file"),
+        *("float32 in [0, 1]", "uint8 from 0", "--data-dir", "--out", "--input"),
+    ):
+        assert word in found.stdout
