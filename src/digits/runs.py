@@ -145,6 +145,11 @@ class Run:
         """Equal for runs that were validated on the same images."""
         return tuple(self.metrics.get(key) for key in ("dataset", "val_split_sha256", "num_val"))
 
+    @property
+    def overridden(self) -> list[str]:
+        """The dotted keys and config groups that its command line named."""
+        return [line.lstrip("+~").partition("=")[0] for line in self.overrides]
+
     @cached_property
     def options(self) -> dict[str, Any]:
         """The options that can change a result, without the seed, and the dataset.
@@ -328,10 +333,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     names = _group_names(
         [group[0].choices for group in members],
         [group[0].options for group in members],
-        [
-            {line.lstrip("+~").partition("=")[0] for run in group for line in run.overrides}
-            for group in members
-        ],
+        [{key for run in group for key in run.overridden} for group in members],
     )
     return [
         Group(name, sorted(group, key=lambda run: run.seed))
