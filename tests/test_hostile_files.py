@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,7 +19,6 @@ from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
 from digits.models import BaselineClassifier
 from digits.recorded import FORMAT
-from digits.runs import read_predictions
 
 
 class Bomb:
@@ -151,17 +149,3 @@ def test_what_is_no_model_is_told_in_one_line(changes: dict[str, Any], tmp_path:
     with pytest.raises(DigitsError) as caught:
         digits.load(path)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
-
-
-def test_predictions_are_numbers_and_no_pickles(tmp_path: Path) -> None:
-    for name in ("labels", "predicted", "confidence"):
-        arrays: dict[str, Any] = {
-            "labels": np.zeros(3, np.uint8),
-            "predicted": np.zeros(3, np.uint8),
-            "confidence": np.zeros(3, np.float16),
-        }
-        arrays[name] = np.array([Bomb(tmp_path / "exploded")] * 3, dtype=object)
-        np.savez(tmp_path / "predictions.npz", **arrays)
-        with pytest.raises(DigitsError, match=r"predictions\.npz is damaged"):
-            read_predictions(tmp_path)
-    assert not (tmp_path / "exploded").exists()
