@@ -92,7 +92,7 @@ def test_a_path_is_relative_to_the_working_directory_if_it_is_in_it(
 
 
 def test_names_keep_what_file_systems_allow_and_long_ones_stay_different() -> None:
-    assert slug("optim=sgd/lr: [0.1, 0.2]") == "optim-sgd-lr-0.1-0.2"
+    assert slug("optim=sgd/lr: [0.1, 0.2]") == "optim-sgd-lr-0.1,-0.2"
     long = [slug("x" * 300 + end) for end in "ab"]
     assert long[0] != long[1] and all(len(name) == MAX_NAME_LENGTH for name in long)
 
