@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,7 +176,8 @@ def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
     )
     (sweep / "1_baseline" / "metrics.csv").write_text("epoch\nsoon\n")
     (sweep / "3_dropout" / "predictions.npz").unlink()
-    make_run(sweep / "9", **{"test/accuracy": None})
+    untested: dict[str, Any] = {"test/accuracy": None}
+    make_run(sweep / "9", **untested)
     make_run(sweep / "10", num_parameters=[]).joinpath("metrics.json").write_text('{"seed": 1}')
     assert [line.rpartition("/")[2] for line in warnings(compare([sweep]))] == [
         "0_baseline: predictions.npz is of another test than metrics.json",

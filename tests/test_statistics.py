@@ -184,7 +184,7 @@ def residual_mean_square(group: Answers) -> float:
 def test_the_clustered_variance_is_put_together_from_textbook_parts(
     kind: str, seeds: tuple[int, int]
 ) -> None:
-    simulation = replace(KINDS[kind], num_images=60)
+    simulation = replace(KINDS[kind], num_images=150)
     first, second = simulation.draw(np.random.default_rng(1), *seeds)
     found = clustered_difference(first, second)
 
@@ -193,8 +193,8 @@ def test_the_clustered_variance_is_put_together_from_textbook_parts(
     of_images = stats.sem(first.mean(axis=0) - second.mean(axis=0)) ** 2
     of_both = sum(residual_mean_square(group) / group.size for group in (first, second))
     variance = max(of_seeds + of_images - of_both, of_seeds, of_images)
-    uncertainty = of_images**2 / (60 - 1)
-    if of_seeds:
+    uncertainty = of_images**2 / (150 - 1)
+    if of_seeds > 1e-12:  # rounding alone
         uncertainty += of_seeds**2 / stats.ttest_ind(*accuracies, equal_var=False).df
     student = stats.t(variance**2 / uncertainty, scale=variance**0.5)
 

@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from made_runs import make_run, set_status
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from runs import REPO, train_py
 
 from digits.errors import DigitsError
@@ -44,7 +44,7 @@ def configuration(sweep_dir: Path, *task: str, test: bool = True, job: str = "")
         config.hydra.overrides.task = list(task)
         config.hydra.mode = RunMode.MULTIRUN
         config.hydra.runtime.output_dir = str(sweep_dir / job)
-    HydraConfig.instance().cfg = OmegaConf.masked_copy(config, ["hydra"])
+    HydraConfig.instance().set_config(config)
     return config
 
 
@@ -99,7 +99,8 @@ def test_finished_jobs_are_counted_and_have_no_second_line(
     sweep_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run(sweep_dir / "0_run")
-    make_run(sweep_dir / "1_run", 1, **{"test/accuracy": None})
+    untested: dict[str, Any] = {"test/accuracy": None}
+    make_run(sweep_dir / "1_run", 1, **untested)
     for test, number in ((False, 2), (True, 1)):
         FollowSweep().on_multirun_start(configuration(sweep_dir, "seed=0,1", test=test))
         assert f"2 jobs, {number} of them finished already" in capsys.readouterr().out

@@ -1,7 +1,12 @@
 """What the screen shows while a sweep runs: a line for each job, and the result at the end."""
 
+import functools
 import json
 import math
+import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -201,4 +206,19 @@ def _loader() -> ConfigLoader:
 
 def _in_another_process() -> FollowSweep:
     register_resolvers()
+    if "joblib" in sys.modules:
+        _end_with_parent()
     return FollowSweep()
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    """End joblib's process when the one that started it was killed; it would wait for ever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
