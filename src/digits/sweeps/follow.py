@@ -217,8 +217,9 @@ def _end_with_parent() -> None:
     parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while True:
             time.sleep(5)
-        os.kill(os.getpid(), signal.SIGTERM)
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)  # again after a training that it ended
 
     threading.Thread(target=watch, daemon=True).start()
