@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,7 +15,6 @@ from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError
 from digits.model_file import FORMAT, read_checkpoint, read_model, save_model
 from digits.models import BaselineClassifier
-from digits.runs import read_predictions
 
 
 class Bomb:
@@ -95,15 +93,3 @@ def test_a_network_is_a_classifier_or_nothing_is_imported(name: Any, tmp_path: P
     assert not (tmp_path / "ran").exists()
 
 
-def test_predictions_are_numbers_and_no_pickles(tmp_path: Path) -> None:
-    for name in ("labels", "predicted", "confidence"):
-        arrays: dict[str, Any] = {
-            "labels": np.zeros(3, np.uint8),
-            "predicted": np.zeros(3, np.uint8),
-            "confidence": np.zeros(3, np.float16),
-        }
-        arrays[name] = np.array([Bomb(tmp_path / "exploded")] * 3, dtype=object)
-        np.savez(tmp_path / "predictions.npz", **arrays)
-        with pytest.raises(DigitsError, match=r"predictions\.npz is damaged"):
-            read_predictions(tmp_path)
-    assert not (tmp_path / "exploded").exists()

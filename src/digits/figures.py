@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from digits.files import whole_file
-from digits.runs import CURVES, read_history
+from digits.runs import CURVES, Group, read_history
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -317,3 +317,26 @@ def draw_loss_curves(run_dir: Path) -> None:
         steps.set(xlim=[epoch * row["step"] / row["epoch"] for epoch in axes.get_xlim()])
         steps.set_xlabel("optimizer steps", fontsize="small")
     save_figure(figure, run_dir / CURVES)
+
+
+def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Figure:
+    """Draw the validation accuracies of a sweep: a dot for each job, a bar at each group's mean.
+
+    Args:
+        title: the sweep's name.
+        groups: those that are shown, the best first.
+        num_groups: how many there are in all.
+    """
+    figure = Figure(figsize=(7, 1.4 + 0.32 * len(groups)), layout="constrained")
+    axes = figure.subplots()
+    for row, group in enumerate(groups):
+        accuracies = [100 * value for value in group.values("val/accuracy")]
+        mean = sum(accuracies) / len(accuracies)
+        axes.plot(accuracies, [row] * len(accuracies), "o", color=COLOURS[0], alpha=0.6)
+        axes.plot([mean, mean], [row - 0.3, row + 0.3], color=COLOURS[1], linewidth=2.5)
+    axes.set_yticks(range(len(groups)), [group.name for group in groups])
+    axes.set_ylim(len(groups) - 0.4, -0.6)  # the best at the top
+    axes.set_xlabel("validation accuracy (%): each job, and the mean")
+    axes.set_title(title + (f": the best {len(groups)}" if len(groups) < num_groups else ""))
+    axes.grid(axis="x", alpha=0.3)
+    return figure

@@ -1,10 +1,10 @@
-"""Compares finished runs, or groups of runs over seeds, on the same test images.
+"""Compare finished runs, or groups of runs over seeds, on the same test images.
 
 Finds the runs in run directories, sweep directories or folders of such, puts those together that
 differ in their seed only, ranks the groups by validation accuracy, and holds each against a
-baseline: mean and standard deviation, 95 % interval, a paired test and a verdict in plain words. A
-run that is not finished, or was tested on other images, is left out, and said to be. Writes
-comparison.md, comparison.csv, comparison.html and loss_curves.png.
+baseline: mean and standard deviation, 95 % interval, a test and a verdict. Runs that are not
+finished or were tested on other images are left out and listed. Writes comparison.md,
+comparison.csv, comparison.html and loss_curves.png.
 
 Examples:
   digits compare outputs/sweeps/first-sweep
@@ -15,12 +15,9 @@ Examples:
 import argparse
 from pathlib import Path
 
-FILE_WIDTH = 160
-"""Characters in a line of what is not written to a terminal."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="DIR", help="run or sweep directories"
     )
@@ -40,19 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compares, prints and writes."""
-    from rich.console import Console
-
-    from digits.comparison.compare import compare
-    from digits.comparison.report import show, write_report
+    """Compare, print and write."""
+    from digits.compare import compare, show, write_report
     from digits.files import relative
+    from digits.text import screen
 
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:  # a file has no edge that a wide table could run into
-        console.width = max(console.width, FILE_WIDTH)
+    console = screen(wide=True)
     with console.status("comparing"):
         comparison = compare(arguments.folders, arguments.baseline)
         page = write_report(comparison, arguments.out)
     show(console, comparison)
-    console.print(f"written: {relative(page.parent.absolute())}; the page: {page.name}")
+    console.print(f"written: {relative(page.parent)}; the page: {page.name}")
     return 0

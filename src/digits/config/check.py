@@ -26,7 +26,7 @@ from digits.config.targets import check_targets
 from digits.config.unknown import check_keys
 from digits.errors import DigitsError
 from digits.search.searchable import check_search
-from digits.sweeps.grid import check_grid
+from digits.sweeps.follow import check_same_sweep
 from digits.training.processes import check_common_name
 from digits.training.resume import check_resumable
 
@@ -72,7 +72,7 @@ class CheckBeforeRun(Callback):
                     check_values(put(composed[-1], assigned))
             check_search(config, loader)
             check_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
-            check_grid(config)
+            check_same_sweep(config)
             if _runs_here(config) or _adds_keys(config):
                 for values in composed:
                     check_arguments(values)

@@ -69,15 +69,8 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
 def _failed_jobs() -> list[str]:
     """Returns what is to be said of a sweep that has begun and in which jobs failed."""
     follow = sys.modules.get("digits.sweeps.follow")
-    if follow is None or follow.FollowSweep.sweep_dir is None:
-        return []
-    sweep_dir, follow.FollowSweep.sweep_dir = follow.FollowSweep.sweep_dir, None
-    try:
-        lines = [f"error: {line}" for line in follow.show_result(sweep_dir)]
-    except OSError as error:  # the leaderboard cannot be written
-        return [f"error: {error.filename}: {error.strerror}"]
-    number = "1 job" if len(lines) == 1 else f"{len(lines)} jobs"
-    return lines and [f"{number} failed; the train.log in each directory says more", *lines]
+    found: list[str] = follow.failed_jobs() if follow else []
+    return found
 
 
 def _stop(code: int) -> NoReturn:
@@ -92,7 +85,7 @@ def _stop(code: int) -> NoReturn:
     name = f"name={sweep.name}" if sweep else next(iter(given), "the run's name=RUN")
     if follow and sweep:
         with suppress(OSError, KeyboardInterrupt):  # what matters now is to end
-            follow.write_leaderboard(sweep)
+            follow.interrupted_sweep()
     print(f"{word}; the same command with {name} goes on", file=sys.stderr)
     sys.exit(code)
 

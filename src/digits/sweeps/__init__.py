@@ -1,1 +1,1 @@
-"""Many runs at once: which is best, and what went wrong."""
+"""Sweeps: many runs by one command, which is best, and what went wrong."""

@@ -8,166 +8,218 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.markup import escape
+from omegaconf import DictConfig
 
+from digits.config.overrides import parsed, values
 from digits.config.resolvers import register_resolvers
-from digits.config.sweep import values
+from digits.errors import DigitsError
 from digits.files import relative, write_atomically
-from digits.runs import FINISHED, RUNNING, in_use
-from digits.sweeps.grid import STARTED, asked, started
-from digits.sweeps.jobs import Job, by_rank, groups
-from digits.sweeps.leaderboard import group_cells, write_leaderboard
+from digits.runs import FINISHED, NO_EFFECT, RUNNING, Run, in_use, read_json
+from digits.sweeps.leaderboard import by_rank, cells, ranked_groups, write_leaderboard
+from digits.text import duration, plural, screen
+
+PLAN = ".sweep.json"
+"""What was noted when a sweep began: which one it is, and what was finished by then."""
+STUDY = "study.db"
+"""What makes a directory that of a search."""
+SHOWN_GROUPS = 5
 
 
 class FollowSweep(Callback):
-    """Follows the sweeps of Hydra's own sweeper; a search has a voice of its own.
+    """Follow the sweeps of Hydra's own sweeper; a search reports for itself.
 
     A job's process may be another one (a launcher's), so what they share is in files.
     """
 
     sweep_dir: ClassVar[Path | None] = None
-    """Of the sweep that this process has begun."""
+    """Of the sweep that this process has begun and not ended."""
 
     def __reduce__(self) -> Any:
-        """Makes a launcher's process, which receives this, know what configurations ask for."""
+        """Make a launcher's process, which receives this, know what configurations ask for."""
         return _in_another_process, ()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Says what is about to run."""
+        """Say what is about to run."""
         if not _is_followed(config):
             return
-        number = _num_jobs(config)
+        overrides = parsed(config, _loader())
         sweep_dir = FollowSweep.sweep_dir = Path(config.hydra.sweep.dir).absolute()
         sweep_dir.mkdir(parents=True, exist_ok=True)
         jobs = write_leaderboard(sweep_dir)
-        done = [job.path.name for job in jobs if _is_done(job, config.test)]
-        started = {"num_jobs": number, "done": done, "time": time.time(), "asked": asked(config)}
-        started["test"] = config.test
-        write_atomically(sweep_dir / STARTED, json.dumps(started).encode())
+        done = [job.dir.name for job in jobs if _is_done(job, config.test)]
+        number = math.prod(len(values(override)) for override in overrides)
+        plan = {"num_jobs": number, "done": done, "time": time.time(), "test": config.test}
+        plan["asked"] = _asked(overrides)
+        write_atomically(sweep_dir / PLAN, json.dumps(plan))
         resumed = f", {len(done)} of them finished already" if done else ""
-        _console().print(f"[bold]{number} jobs{resumed}[/bold]: {relative(sweep_dir)}")
+        screen().print(f"{plural(number, 'job')}{resumed}: {relative(sweep_dir)}", style="bold")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Brings the leaderboard up to date and says how the job went."""
+        """Bring the leaderboard up to date and say how the job went."""
         hydra = HydraConfig.get()
         if hydra.mode is not RunMode.MULTIRUN or not _is_followed(config):
             return
         sweep_dir = Path(hydra.sweep.dir)
         jobs = write_leaderboard(sweep_dir)
-        run = Path(hydra.runtime.output_dir).name
-        job = next((each for each in jobs if each.path.name == run), None)
-        plan = started(sweep_dir)
-        if job and run not in plan["done"]:
-            _console().print(_line(job, jobs, plan))
+        name = Path(hydra.runtime.output_dir).name
+        plan = _read_plan(sweep_dir)
+        for job in jobs:
+            if job.dir.name == name and name not in plan["done"]:
+                style = "bold red" if job.val_accuracy is None else None
+                screen().print(_line(job, jobs, plan), style=style)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Prints the best groups; Hydra does not come here if a job failed."""
+        """Print the best groups; Hydra does not come here if a job failed."""
         if FollowSweep.sweep_dir is not None:
-            show_result(FollowSweep.sweep_dir)
+            _show_result(FollowSweep.sweep_dir)
             FollowSweep.sweep_dir = None
 
 
-def _in_another_process() -> FollowSweep:
-    register_resolvers()
-    end_with_parent()
-    return FollowSweep()
+def check_same_sweep(config: DictConfig) -> None:
+    """Refuse to put other jobs into the directory of a sweep or search than it was made for.
+
+    Jobs are numbered, so that those of another sweep would stand beside the old ones, and some of
+    them twice.
+
+    Args:
+        config: the sweep's, with Hydra's part.
+
+    Raises:
+        DigitsError: the directory is of another sweep, or of a search.
+    """
+    sweep_dir = Path(config.hydra.sweep.dir)
+    if not _is_followed(config):
+        return
+    if (sweep_dir / STUDY).exists():
+        raise DigitsError(f"{sweep_dir} holds a search; try another name=SWEEP")
+    old, new = _read_plan(sweep_dir).get("asked"), _asked(parsed(config, _loader()))
+    if old is not None and old != new:
+        raise DigitsError(
+            f"{sweep_dir} holds a sweep of {' '.join(old)}, not of {' '.join(new)}; "
+            "try another name=SWEEP"
+        )
 
 
-@functools.cache
-def end_with_parent() -> None:
-    """Has this process end when the one that started it does; joblib's would wait for ever."""
-    parent = os.getppid()
+def failed_jobs() -> list[str]:
+    """End the sweep that this process has begun; return what to print of jobs that failed.
 
-    def watch() -> None:
-        while True:
-            time.sleep(5)
-            if os.getppid() != parent:
-                os.kill(os.getpid(), signal.SIGTERM)  # a training first writes a checkpoint
-
-    if "joblib" in sys.modules:
-        threading.Thread(target=watch, daemon=True).start()
-
-
-def show_result(sweep_dir: Path) -> list[str]:
-    """Prints the best groups of a sweep; returns one line for each job that did not end well."""
-    console, jobs = _console(), write_leaderboard(sweep_dir)
-    for rank, group in enumerate(groups(jobs)[:5], start=1):
-        validation, test, _time = group_cells(group)
-        seeds = f" ({len(group.jobs)} seeds)" if len(group.jobs) > 1 else ""
-        name = escape(group.name or sweep_dir.name)
-        console.print(f"{rank}. {name}{seeds}: validation {validation}, test {test}")
-    place = relative(sweep_dir)
-    console.print(f"ranked by validation; all jobs: {place}/leaderboard.md (.csv, .png)")
-    lines = [
-        f"{job.path.name}: {_failure(job)}" for job in jobs if job.status not in (FINISHED, "")
-    ]
-    begun = sum(job.status != "" for job in jobs)
-    if lines and (left := started(sweep_dir).get("num_jobs", 0) - begun) > 0:
+    Nothing is returned if no sweep has begun, or if all of its jobs that began are finished.
+    """
+    if FollowSweep.sweep_dir is None:
+        return []
+    sweep_dir, FollowSweep.sweep_dir = FollowSweep.sweep_dir, None
+    jobs = _show_result(sweep_dir)
+    failed = [job for job in jobs if job.status not in (FINISHED, "")]
+    if not failed:
+        return []
+    lines = [f"{plural(len(failed), 'job')} failed; see the train.log in each directory"]
+    lines += [f"error: {job.dir.name}: {_failure(job)}" for job in failed]
+    num_begun = sum(job.status != "" for job in jobs)
+    if (left := _read_plan(sweep_dir).get("num_jobs", 0) - num_begun) > 0:
         # A launcher whose process was killed, as for want of memory, starts no other job.
-        lines.append(f"{left} more did not begin; the same command with name={sweep_dir.name}")
+        resume = f"run the same command with name={sweep_dir.name} to resume"
+        lines.append(f"error: {plural(left, 'job')} did not begin; {resume}")
     return lines
 
 
-def _num_jobs(config: DictConfig) -> int:
-    params = OmegaConf.select(config, "hydra.sweeper.params") or {}
-    lines = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    return math.prod(len(values(override)) for override in parser.parse_overrides(lines))
+def interrupted_sweep() -> Path | None:
+    """Return the directory of the sweep that this process has begun, its leaderboard up to date."""
+    if FollowSweep.sweep_dir is not None:
+        write_leaderboard(FollowSweep.sweep_dir)
+    return FollowSweep.sweep_dir
 
 
-def _is_done(job: Job, test: bool) -> bool:
-    """Whether the sweep has nothing left to do for a job; it may still be tested."""
-    tested = job.metrics.get("test/accuracy") is not None
-    test = job.options.get("test", str(test)).lower() != "false"  # which may be what is varied
-    return job.status == FINISHED and (tested or not test)
+def _show_result(sweep_dir: Path) -> list[Run]:
+    """Print the best groups of a sweep; return its jobs."""
+    console, jobs = screen(), write_leaderboard(sweep_dir)
+    for rank, group in enumerate(ranked_groups(jobs)[:SHOWN_GROUPS], start=1):
+        validation, test, _ = cells(group)
+        seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
+        console.print(f"{rank}. {group.name}{seeds}: validation {validation}, test {test}")
+    place = relative(sweep_dir)
+    console.print(f"ranked by validation accuracy; all jobs: {place}/leaderboard.md (.csv, .png)")
+    return jobs
 
 
-def _failure(job: Job) -> str:
-    if job.status == RUNNING:
-        return "in use by another process" if in_use(job.path) else "was killed"
-    return job.reason or job.status
-
-
-def _line(job: Job, jobs: list[Job], started: dict[str, Any]) -> str:
-    ended = [
-        each
-        for each in jobs
-        if each.status not in ("", RUNNING, FINISHED) or _is_done(each, started.get("test", True))
-    ]
-    width = len(str(started["num_jobs"]))
-    head = f"job {len(ended):>{width}} of {started['num_jobs']}  {job.path.name:<40}"
-    if job.accuracy is None:
-        status = "" if job.status == RUNNING else f"{job.status}: "
-        return f"{head}  [bold red]{status}{escape(_failure(job))}[/bold red]"
+def _line(job: Run, jobs: Sequence[Run], plan: Mapping[str, Any]) -> str:
+    """Return e.g. "job 3 of 12  2_sgd  val/accuracy 98.10%  best 98.31% (number 1)  ..."."""
+    num_jobs = plan["num_jobs"]
+    num_ended = sum(
+        each.status not in ("", RUNNING, FINISHED) or _is_done(each, plan["test"]) for each in jobs
+    )
+    head = f"job {num_ended:>{len(str(num_jobs))}} of {num_jobs}  {job.dir.name:<40}"
+    if job.val_accuracy is None:
+        return f"{head}  {_failure(job)}"
     best = by_rank(jobs)[0]
-    number = best.path.name.partition("_")[0]
-    parts = [f"val/accuracy {job.accuracy:.2%}", f"best {best.accuracy:.2%} (number {number})"]
-    done_now = len(ended) - len(started["done"])
-    left = started["num_jobs"] - len(ended)
-    if left > 0 and done_now > 0:
-        seconds = (time.time() - started["time"]) / done_now * left
-        parts.append(f"about {_duration(seconds)} left")
-    return f"{head}  {'  '.join(parts)}"
+    number = best.dir.name.partition("_")[0]
+    told = f"val/accuracy {job.val_accuracy:.2%}  best {best.val_accuracy:.2%} (number {number})"
+    seconds_a_job = (time.time() - plan["time"]) / max(1, num_ended - len(plan["done"]))
+    left = duration(seconds_a_job * (num_jobs - num_ended))
+    return f"{head}  {told}" + (f"  about {left} left" if num_ended < num_jobs else "")
+
+
+def _failure(job: Run) -> str:
+    if job.status == RUNNING:
+        return "in use by another process" if in_use(job.dir) else "was killed"
+    return f"{job.status}: {job.reason}" if job.reason else job.status
+
+
+def _is_done(job: Run, is_tested: bool) -> bool:
+    """Say whether the sweep has nothing left to do for a job; it may still have to be tested."""
+    return job.is_finished and (job.test_accuracy is not None or not is_tested)
+
+
+def _asked(overrides: Sequence[Override]) -> list[str]:
+    """Return what a sweep's jobs are made of: its overrides, but for what changes no result."""
+    free = tuple(f"{key}." for key in NO_EFFECT)
+    return [
+        str(each.input_line) for each in overrides if not f"{each.key_or_group}.".startswith(free)
+    ]
+
+
+def _read_plan(sweep_dir: Path) -> dict[str, Any]:
+    """Return what was noted when the sweep began; nothing if it has not, or if that is damaged."""
+    try:
+        return read_json(sweep_dir / PLAN)
+    except DigitsError:
+        return {}
 
 
 def _is_followed(config: DictConfig) -> bool:
     return str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+def _loader() -> ConfigLoader:
+    return GlobalHydra.instance().config_loader()
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
+def _in_another_process() -> FollowSweep:
+    register_resolvers()
+    if "joblib" in sys.modules:
+        _end_with_parent()
+    return FollowSweep()
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    """End joblib's process when the one that started it was killed; it would wait for ever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while True:
+            time.sleep(5)
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)  # again after a training that it ended
+
+    threading.Thread(target=watch, daemon=True).start()

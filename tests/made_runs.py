@@ -30,7 +30,7 @@ def make_run(
     labels: np.ndarray = LABELS,
     **metrics: Any,
 ) -> Path:
-    """Writes a finished run that is wrong on `num_wrong` test images, drawn by its seed.
+    """Write a finished run that is wrong on `num_wrong` test images, drawn by its seed.
 
     `values` are those that its command line named, by dotted keys; `choices` change the target of
     the model or optimizer, too.
@@ -41,13 +41,16 @@ def make_run(
     for key, value in (values or {}).items():
         group, _, name = key.rpartition(".")
         (config[group] if group else config)[name] = value
-    hydra = {"hydra": {"runtime": {"choices": CHOICES | (choices or {})}}}
     given = (choices or {}) | (values or {}) | {"seed": seed}
     (path / ".hydra").mkdir(parents=True)
-    (path / ".hydra" / "config.yaml").write_text(yaml.dump(config))
-    (path / ".hydra" / "hydra.yaml").write_text(yaml.dump(hydra))
-    lines = [f"{key}={value}" for key, value in given.items()]
-    (path / ".hydra" / "overrides.yaml").write_text(yaml.dump(lines))
+    for name, content in {
+        "config": config,
+        "hydra": {"hydra": {"runtime": {"choices": CHOICES | (choices or {})}}},
+        "overrides": [f"{key}={value}" for key, value in given.items()],
+    }.items():
+        (path / ".hydra" / f"{name}.yaml").write_text(yaml.dump(content))
+    set_status(path, "finished", config=config)
+    (path / "model.pt").touch()
 
     wrong = np.random.default_rng(seed).choice(len(labels), num_wrong, replace=False)
     predicted = labels.copy()
@@ -66,3 +69,9 @@ def make_run(
         f"epoch,step,train/loss,val/loss\n1,10,0.9,{0.5 + seed / 10}\n2,20,0.6,{0.4 + seed / 10}\n"
     )
     return path
+
+
+def set_status(path: Path, status: str, reason: str = "", **others: Any) -> None:
+    """Write status.json."""
+    content = {"status": status, "reason": reason} | others
+    (path / "status.json").write_text(json.dumps(content))

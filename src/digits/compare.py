@@ -1,0 +1,470 @@
+"""Finished runs side by side: groups over seeds, their differences, and how sure they are."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from digits.errors import DigitsError
+from digits.files import relative, write_atomically
+from digits.page import Picture, Section, Table, as_markdown, show_table, write_page
+from digits.runs import (
+    CURVES,
+    DEFAULT_CHOICES,
+    Group,
+    Run,
+    differing_options,
+    find_runs,
+    group_runs,
+    is_run_dir,
+    read_run,
+)
+from digits.statistics import (
+    Difference,
+    clustered_difference,
+    holm,
+    mcnemar,
+    student_interval,
+    wilson_interval,
+)
+from digits.text import accuracy, p_value, plural, points, typed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LEVEL = 0.05
+"""A p below it is called a difference."""
+FEW_SEEDS = 3
+SHOWN_WARNINGS = 10
+NOTHING = "\u2013"
+TITLE = "Comparison"
+MCNEMAR, CLUSTERED = "exact McNemar", "two-way clustered t"
+
+_SAMPLE = "mnist-sample-5k"
+_REQUIRED = (
+    *("seed", "dataset", "epochs", "val/accuracy", "num_val", "val_split_sha256"),
+    *("test/accuracy", "num_test", "num_parameters", "train_time_s"),
+)
+_HOW_TO_READ = (
+    "Ranked by validation accuracy: selecting on the test set leaks it.",
+    "Accuracies: mean ± standard deviation over seeds, with Student's 95% interval of the mean "
+    "for these test images; of a single run, Wilson's 95% interval over images.",
+    "vs baseline: difference of test accuracy in percentage points ± standard error. Of groups, "
+    "the interval and p are Student's, with a variance clustered by seed and by test image; of "
+    "two single runs, p is by McNemar's exact test on the images on which they disagree.",
+    "Of several comparisons, p is corrected by Holm's method, and each interval is by itself.",
+)
+_COLUMNS = (
+    *("rank", "group", "seeds", "val_mean", "val_std", "test_mean", "test_std"),
+    *("test_low", "test_high", "train_time_s", "baseline", "difference_points", "error_points"),
+    *("low_points", "high_points", "p", "p_holm", "test", "verdict", "runs"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Versus:
+    """A group held against the baseline, on the same test images.
+
+    Attributes:
+        group: the one.
+        baseline: the other.
+        found: test accuracy of the group minus that of the baseline.
+        test: how p was found.
+        p_holm: p, corrected for all groups that are held against the baseline.
+    """
+
+    group: Group
+    baseline: Group
+    found: Difference
+    test: str
+    p_holm: float
+
+    @property
+    def judgement(self) -> str:
+        """Return "better", "worse" or "no significant difference"."""
+        if self.p_holm >= LEVEL:
+            return "no significant difference"
+        return "better" if self.found.difference > 0 else "worse"
+
+    @property
+    def with_error(self) -> str:
+        """Return the difference and its standard error in percentage points."""
+        return f"{points(self.found.difference)} ± {100 * self.found.error:.2f}"
+
+    @property
+    def verdict(self) -> str:
+        """Return one line, e.g. "dropout vs baseline: +0.31 ± 0.09 points, p = 0.032, ..."."""
+        low, high = self.found.interval
+        first, second = len(self.group.runs), len(self.baseline.runs)
+        seeds = plural(first, "seed") + (f" against {second}" if first != second else "")
+        return (
+            f"{self.group.name} vs {self.baseline.name}: {self.with_error} points, "
+            f"{p_value(self.p_holm)}, {seeds}: {self.judgement} "
+            f"(95% interval {points(low)} to {points(high)})"
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what a reader has to know to take p for what it is."""
+        pair = (self.group, self.baseline)
+        if self.test == MCNEMAR:
+            first, second = (each.runs[0].predictions.correct for each in pair)
+            return [
+                f"{(first & ~second).sum()} images right by {pair[0].name} only, "
+                f"{(second & ~first).sum()} by {pair[1].name} only",
+                "one run each: p is about these two networks; other seeds may say otherwise",
+            ]
+        singles = [each.name for each in pair if len(each.runs) == 1]
+        if singles:
+            return [f"{singles[0]} has one seed; it is assumed to vary as the other group does"]
+        if min(len(each.runs) for each in pair) < FEW_SEEDS:
+            return ["two seeds say little about how much the accuracy varies by seed; try five"]
+        return []
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Groups of runs, held against one of them.
+
+    Attributes:
+        ranked: groups by falling mean validation accuracy, all on the same validation images.
+        unranked: groups that were validated on other images than the baseline, or not at all.
+        baseline: one of them.
+        versus: each other group against the baseline, by its name, in the order shown.
+        left_out: what is not compared and why, e.g. "outputs/runs/a: not tested".
+    """
+
+    ranked: Sequence[Group]
+    unranked: Sequence[Group]
+    baseline: Group
+    versus: Mapping[str, Versus]
+    left_out: Sequence[str]
+
+    @property
+    def groups(self) -> list[Group]:
+        """All groups, in the order in which they are shown."""
+        return [*self.ranked, *self.unranked]
+
+    @property
+    def dataset(self) -> str:
+        """What the images are from."""
+        return str(self.baseline.runs[0].metrics["dataset"])
+
+    @property
+    def num_images(self) -> int:
+        """How many test images there are."""
+        return len(self.baseline.runs[0].predictions.labels)
+
+
+def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
+    """Compare all runs that are among the folders or below them.
+
+    Args:
+        folders: run directories, sweep directories, or folders of such.
+        baseline: a group's name or a run directory; unless given, the first run's group, of those
+            that were tested on the images on which most groups were.
+
+    Raises:
+        DigitsError: there is no run that can be compared, or no such baseline.
+    """
+    named = [Path(baseline)] if baseline and is_run_dir(Path(baseline)) else []
+    runs, left_out = _read_runs(find_runs([*folders, *named]))
+    by_images: dict[tuple[str, bytes], list[Run]] = {}
+    for run in runs:
+        key = run.metrics["dataset"], run.predictions.labels.tobytes()
+        by_images.setdefault(key, []).append(run)
+    # Most groups that can be compared come first; the order of the folders decides a tie.
+    families = sorted(map(group_runs, by_images.values()), key=len, reverse=True)
+    chosen = _choose_baseline([group for family in families for group in family], baseline)
+    family = next(family for family in families if chosen in family)
+    groups = []
+    for group in family:
+        once, repeated = group.each_seed_once()
+        groups.append(once)
+        left_out += [f"{relative(run.dir)}: repeats a seed of {group.name}" for run in repeated]
+    left_out += [
+        f"{relative(run.dir)}: tested on other images ({run.metrics['num_test']:,} of "
+        f"{run.metrics['dataset']}) than {chosen.name}"
+        for other in families
+        if other is not family
+        for group in other
+        for run in group.runs
+    ]
+    return _compare_groups(groups, groups[family.index(chosen)], left_out)
+
+
+def _compare_groups(
+    groups: Sequence[Group], baseline: Group, left_out: Sequence[str]
+) -> Comparison:
+    validated = [group for group in groups if group.values("val/accuracy")]
+    references = [
+        group.runs[0].val_images for group in (baseline, *validated) if group in validated
+    ]
+    ranked = [group for group in validated if group.runs[0].val_images == references[0]]
+    ranked.sort(key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
+    unranked = [group for group in groups if group not in ranked]
+    others = [group for group in (*ranked, *unranked) if group is not baseline]
+    found = [_difference(group, baseline) for group in others]
+    corrected = holm([difference.p for difference, _ in found])
+    versus = {
+        group.name: Versus(group, baseline, difference, test, p_holm)
+        for group, (difference, test), p_holm in zip(others, found, corrected, strict=True)
+    }
+    return Comparison(ranked, unranked, baseline, versus, left_out)
+
+
+def _difference(group: Group, baseline: Group) -> tuple[Difference, str]:
+    first, second = (
+        np.stack([run.predictions.correct for run in each.runs]) for each in (group, baseline)
+    )
+    if len(first) == len(second) == 1:
+        return mcnemar(first[0], second[0]), MCNEMAR
+    return clustered_difference(first, second), CLUSTERED
+
+
+def _read_runs(run_dirs: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Read what is finished and tested, and say why the rest is left out."""
+    runs, left_out = [], []
+    for path in run_dirs:
+        run = read_run(path)
+        if reason := _unfit(run):
+            left_out.append(f"{relative(path)}: {reason}")
+        else:
+            runs.append(run)
+    if not runs:
+        more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+        raise DigitsError(f"no run can be compared: {left_out[0]}{more}; try other directories")
+    return runs, left_out
+
+
+def _unfit(run: Run) -> str:
+    """Return why a run cannot be compared, or nothing."""
+    if not run.is_finished:
+        why = ": ".join(filter(None, (run.status, run.reason)))
+        return f"not finished ({why or 'it has not begun'})"
+    if missing := [key for key in _REQUIRED if key not in run.metrics]:
+        return f"metrics.json does not say {missing[0]}; train it again"
+    if run.test_accuracy is None:
+        return "not tested; run its command again without test=false"
+    try:
+        correct = run.predictions.correct
+        run.history  # noqa: B018 - what is drawn must be readable
+    except DigitsError as error:
+        return str(error)
+    num_images = run.metrics["num_test"]
+    if (num_images, round(run.test_accuracy * num_images)) != (len(correct), correct.sum()):
+        return "predictions.npz is of another test than metrics.json"
+    return "" if len(correct) else "it was tested on no images"
+
+
+def _choose_baseline(groups: Sequence[Group], baseline: str | None) -> Group:
+    named = [group for group in groups if baseline is None or group.name == baseline]
+    if named or baseline is None:
+        return named[0]
+    path = Path(baseline).resolve()
+    within = [
+        group
+        for group in groups
+        if any(run.dir.resolve().is_relative_to(path) for run in group.runs)
+    ]
+    if len(within) == 1:
+        return within[0]
+    names = ", ".join(dict.fromkeys(group.name for group in within or groups))
+    kind = f"holds {len(within)} groups" if within else "is not a group or a finished run"
+    raise DigitsError(f"--baseline {baseline} {kind}; try one of: {names}")
+
+
+def warnings(comparison: Comparison) -> list[str]:
+    """Return what a reader must not miss."""
+    lines = [f"left out: {each}" for each in comparison.left_out]
+    for group in comparison.unranked:
+        how = "on other images" if group.values("val/accuracy") else "on no images"
+        lines.append(f"not ranked: {group.name}: validated {how}")
+    if comparison.dataset == _SAMPLE:
+        lines.append(
+            "These are runs on the embedded sample of 5,000 images, not on MNIST: "
+            "do not compare these numbers with those of MNIST."
+        )
+    return lines
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Return how to read the numbers."""
+    by_note: dict[str, list[str]] = {}
+    for each in comparison.versus.values():
+        for note in each.notes:
+            by_note.setdefault(note, []).append(each.group.name)
+    return [*_HOW_TO_READ, *(f"{', '.join(names)}: {note}." for note, names in by_note.items())]
+
+
+def baseline_line(comparison: Comparison) -> str:
+    """Say which group the others are held against."""
+    if not comparison.versus:
+        return "one group only: there is nothing to compare it with"
+    return f"baseline: {comparison.baseline.name} (--baseline chooses another)"
+
+
+def group_table(comparison: Comparison) -> Table:
+    """Return the ranking: each group's accuracies, and how it differs from the baseline."""
+    rows = []
+    for rank, group in _with_ranks(comparison):
+        low, high = _test_interval(group)
+        versus = comparison.versus.get(group.name)
+        cells = (versus.with_error, _p_cell(versus.p_holm)) if versus else (NOTHING, NOTHING)
+        rows.append(
+            (
+                *(rank or NOTHING, group.name, str(len(group.runs))),
+                *(accuracy(*group.mean_std(f"{part}/accuracy")) for part in ("val", "test")),
+                f"{100 * low:.2f} to {100 * high:.2f}%",
+                *cells,
+                f"{group.mean_std('train_time_s')[0]:.1f} s",
+            )
+        )
+    p = "p (Holm)" if len(comparison.versus) > 1 else "p"
+    columns = ("rank", "group", "seeds", "validation", "test", "95% interval", "vs baseline", p)
+    images = f"{comparison.num_images:,} test images of {comparison.dataset}"
+    return Table((*columns, "time"), rows, f"Accuracy on {images}")
+
+
+def option_table(comparison: Comparison) -> Table:
+    """Return what differs between the groups: choices and values."""
+    first_runs = [group.runs[0] for group in comparison.groups]
+    is_alone = len(first_runs) == 1
+    choices = [
+        name
+        for name in DEFAULT_CHOICES
+        if len({run.choices.get(name) for run in first_runs}) > 1
+        or (is_alone and name in first_runs[0].choices)
+    ]
+    keys = differing_options([run.options for run in first_runs])
+    keys = [key for key in keys if not key.endswith("_target_")]
+    rows = [
+        (
+            group.name,
+            *(run.choices.get(name, NOTHING) for name in choices),
+            *(typed(run.options[key]) if key in run.options else NOTHING for key in keys),
+        )
+        for group, run in zip(comparison.groups, first_runs, strict=True)
+    ]
+    return Table(("group", *choices, *keys), rows)
+
+
+def run_table(comparison: Comparison) -> Table:
+    """Return every run by itself."""
+    rows = [
+        (
+            *(group.name, str(run.seed), accuracy(run.val_accuracy), accuracy(run.test_accuracy)),
+            *(str(run.metrics["epochs"]), f"{run.metrics['num_parameters']:,}"),
+            *(f"{run.metrics['train_time_s']:.1f} s", str(relative(run.dir))),
+        )
+        for group in comparison.groups
+        for run in group.runs
+    ]
+    columns = ("group", "seed", "validation", "test", "epochs", "parameters", "time", "run")
+    return Table(columns, rows)
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Return one row a group; accuracies as fractions, differences in percentage points."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, _COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for rank, group in _with_ranks(comparison):
+        row: dict[str, Any] = {"rank": rank, "group": group.name}
+        row["seeds"] = " ".join(map(str, group.seeds))
+        row["runs"] = " ".join(str(relative(run.dir)) for run in group.runs)
+        row["train_time_s"] = f"{group.mean_std('train_time_s')[0]:.3f}"
+        for part in ("val", "test"):
+            row[f"{part}_mean"], row[f"{part}_std"] = group.mean_std(f"{part}/accuracy")
+        row["test_low"], row["test_high"] = _test_interval(group)
+        if versus := comparison.versus.get(group.name):
+            found = versus.found
+            row |= {"difference_points": 100 * found.difference, "error_points": 100 * found.error}
+            row["low_points"], row["high_points"] = (100 * bound for bound in found.interval)
+            row |= {"p": found.p, "p_holm": versus.p_holm, "test": versus.test}
+            row |= {"baseline": versus.baseline.name, "verdict": versus.judgement}
+        writer.writerow({key: _csv_cell(value) for key, value in row.items()})
+    return table.getvalue()
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None or value != value:  # NaN: nothing was measured
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _with_ranks(comparison: Comparison) -> list[tuple[str, Group]]:
+    ranked = [(str(rank), group) for rank, group in enumerate(comparison.ranked, start=1)]
+    return ranked + [("", group) for group in comparison.unranked]
+
+
+def _p_cell(p: float) -> str:
+    """Return p below a heading that says so, e.g. "0.032" or "<0.001"."""
+    return p_value(p).removeprefix("p ").removeprefix("= ").replace(" ", "")
+
+
+def _test_interval(group: Group) -> tuple[float, float]:
+    """Return Student's 95 % interval over several seeds, Wilson's over the images of one run."""
+    if len(group.runs) > 1:
+        return student_interval(group.values("test/accuracy"))
+    correct = group.runs[0].predictions.correct
+    return wilson_interval(int(correct.sum()), len(correct))
+
+
+def show(console: "Console", comparison: Comparison) -> None:
+    """Print warnings, the ranking and the verdicts."""
+    lines = warnings(comparison)
+    for line in lines[:SHOWN_WARNINGS]:
+        console.print(line, style="bold red")
+    if len(lines) > SHOWN_WARNINGS:
+        more = f"and {len(lines) - SHOWN_WARNINGS} more, listed in the files"
+        console.print(more, style="bold red")
+    show_table(console, group_table(comparison))
+    console.print(baseline_line(comparison))
+    for versus in comparison.versus.values():
+        console.print(versus.verdict, style="bold")
+    for line in notes(comparison):
+        console.print(line, style="dim")
+
+
+def write_report(comparison: Comparison, folder: Path) -> Path:
+    """Write comparison.md, .csv and .html and loss_curves.png; return the page's path.
+
+    Args:
+        comparison: what is written.
+        folder: made if it does not exist.
+    """
+    from digits.figures import draw_overlaid_curves, save_figure  # matplotlib takes half a second
+
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = Picture(
+        folder / CURVES,
+        "Loss by epoch, mean over seeds: validation solid, training dashed. The band spans the "
+        "minimum to the maximum validation loss of the seeds.",
+    )
+    histories = {group.name: [run.history for run in group.runs] for group in comparison.groups}
+    save_figure(draw_overlaid_curves(histories), picture.path)
+    sections = [
+        Section("Ranking", "\n\n".join(warnings(comparison)), [group_table(comparison)]),
+        Section("Loss curves", pictures=[picture]),
+        Section("What differs", tables=[option_table(comparison)]),
+        Section("Runs", tables=[run_table(comparison)]),
+        Section("How to read it", "\n\n".join(notes(comparison))),
+    ]
+    if comparison.versus:
+        verdicts = [each.verdict for each in comparison.versus.values()]
+        sections.insert(1, Section("Verdict", "\n\n".join(verdicts)))
+    num_runs = sum(len(group.runs) for group in comparison.groups)
+    lead = (
+        f"{plural(num_runs, 'run')} in {plural(len(comparison.groups), 'group')}, tested on the "
+        f"same {comparison.num_images:,} images of {comparison.dataset}; "
+        f"{baseline_line(comparison)}."
+    )
+    write_atomically(folder / "comparison.csv", as_csv(comparison))
+    write_atomically(folder / "comparison.md", as_markdown(TITLE, lead, sections))
+    write_page(folder / "comparison.html", TITLE, lead, sections)
+    return folder / "comparison.html"

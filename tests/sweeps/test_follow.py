@@ -1,0 +1,241 @@
+"""Sweeps: what is printed, failures, kills, and starting again."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from made_runs import make_run, set_status
+from omegaconf import DictConfig, open_dict
+from runs import REPO, train_py
+
+from digits.errors import DigitsError
+from digits.sweeps.follow import FollowSweep, check_same_sweep, failed_jobs, interrupted_sweep
+
+TINY = ("data=sample", "data.train_size=640", "model.hidden=[16]", "trainer=cpu")
+JOB: Any = SimpleNamespace()
+
+
+@pytest.fixture
+def sweep_dir(tmp_path: Path) -> Iterator[Path]:
+    with initialize_config_dir(str(REPO / "conf"), version_base="1.3"):
+        yield tmp_path / "grid"
+    HydraConfig.instance().cfg = None
+    FollowSweep.sweep_dir = None
+
+
+def configuration(sweep_dir: Path, *task: str, test: bool = True, job: str = "") -> DictConfig:
+    """What Hydra hands to a callback in a sweep with these overrides, and to a job of it."""
+    overrides = [f"name={sweep_dir.name}", f"hydra.sweep.dir={sweep_dir}", f"test={test}"]
+    config = compose("config", overrides, return_hydra_config=True)
+    with open_dict(config):
+        config.hydra.overrides.task = list(task)
+        config.hydra.mode = RunMode.MULTIRUN
+        config.hydra.runtime.output_dir = str(sweep_dir / job)
+    HydraConfig.instance().set_config(config)
+    return config
+
+
+def end_job(sweep_dir: Path, name: str, *task: str, test: bool = True) -> None:
+    FollowSweep().on_job_end(configuration(sweep_dir, *task, test=test, job=name), JOB)
+
+
+def test_each_job_has_a_line_and_the_best_groups_are_last(
+    sweep_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = ("model=baseline,dropout", "seed=0,1")
+    FollowSweep().on_multirun_start(configuration(sweep_dir, *task))
+    for number, (model, seed) in enumerate([("baseline", 0), ("baseline", 1), ("dropout", 0)]):
+        choices, accuracy = {"model": model}, 0.9 + number / 100
+        make_run(sweep_dir / f"{number}_run", seed, val_accuracy=accuracy, choices=choices)
+        end_job(sweep_dir, f"{number}_run", *task)
+    assert (sweep_dir / "leaderboard.csv").exists()
+    FollowSweep().on_multirun_end(configuration(sweep_dir, *task))
+    start, first, second, third, *ranking = capsys.readouterr().out.splitlines()
+    assert start == f"4 jobs: {sweep_dir}"
+    assert first.startswith("job 1 of 4  0_run ")
+    assert "val/accuracy 91.00%  best 91.00% (number 1)  about " in second
+    assert "job 3 of 4" in third
+    assert ranking[0].startswith("1. dropout: validation 92.00%, test ")
+    assert ranking[1].startswith("2. baseline (2 seeds): validation 90.50% ± 0.71, test ")
+    assert not failed_jobs()
+
+
+def test_failed_jobs_are_listed_at_the_end(
+    sweep_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = ("seed=0,1,2,3",)
+    assert failed_jobs() == [] and interrupted_sweep() is None
+    FollowSweep().on_multirun_start(configuration(sweep_dir, *task))
+    make_run(sweep_dir / "0_run")
+    set_status(make_run(sweep_dir / "1_run", 1), "failed", "the loss diverged")
+    set_status(make_run(sweep_dir / "2_run", 2), "running")
+    end_job(sweep_dir, "1_run", *task)
+    assert "1_run" in capsys.readouterr().out.splitlines()[-1]
+    assert interrupted_sweep() == sweep_dir
+    assert failed_jobs() == [
+        "2 jobs failed; see the train.log in each directory",
+        "error: 1_run: failed: the loss diverged",
+        "error: 2_run: was killed",
+        "error: 1 job did not begin; run the same command with name=grid to resume",
+    ]
+    assert "1. baseline: validation 90.00%" in capsys.readouterr().out
+    assert failed_jobs() == []
+
+
+def test_finished_jobs_are_counted_and_have_no_second_line(
+    sweep_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(sweep_dir / "0_run")
+    untested: dict[str, Any] = {"test/accuracy": None}
+    make_run(sweep_dir / "1_run", 1, **untested)
+    for test, number in ((False, 2), (True, 1)):
+        FollowSweep().on_multirun_start(configuration(sweep_dir, "seed=0,1", test=test))
+        assert f"2 jobs, {number} of them finished already" in capsys.readouterr().out
+    end_job(sweep_dir, "0_run", "seed=0,1")
+    assert not capsys.readouterr().out
+    end_job(sweep_dir, "1_run", "seed=0,1")
+    assert "1_run" in capsys.readouterr().out
+
+
+def test_another_sweep_in_the_same_directory_is_refused(sweep_dir: Path) -> None:
+    FollowSweep().on_multirun_start(configuration(sweep_dir, "seed=0,1", "optim.lr=0.1"))
+    for task in (["seed=1,2", "optim.lr=0.1"], ["seed=0,1"]):
+        with pytest.raises(DigitsError, match=r"holds a sweep of seed=0,1 optim.lr=0.1, not of "):
+            check_same_sweep(configuration(sweep_dir, *task))
+    check_same_sweep(configuration(sweep_dir, "seed=0,1", "optim.lr=0.1", "logger=none"))
+    (sweep_dir / "study.db").touch()
+    with pytest.raises(DigitsError, match="holds a search; try another name=SWEEP"):
+        check_same_sweep(configuration(sweep_dir, "seed=0,1", "optim.lr=0.1"))
+
+
+ENDINGS = """
+import sys
+from pytorch_lightning import Callback
+
+class Ending(Callback):
+    def __init__(self, how):
+        self.how = how
+
+    def on_train_start(self, *_):
+        if self.how == "exit":
+            sys.exit(3)
+        if self.how == "raise":
+            raise RuntimeError("broken on purpose")
+"""
+
+
+def leaderboard(sweep: Path) -> list[dict[str, str]]:
+    with (sweep / "leaderboard.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def results(sweep: Path) -> list[tuple[str, str, str]]:
+    return [(row["run"], row["val/accuracy"], row["test/accuracy"]) for row in leaderboard(sweep)]
+
+
+@pytest.mark.slow
+def test_all_other_jobs_are_done_and_ranked_though_some_fail(tmp_path: Path) -> None:
+    (tmp_path / "endings.py").write_text(ENDINGS)
+    ending = ("+callbacks.ending._target_=endings.Ending", "+callbacks.ending.how=well,exit,raise")
+    options = ("optim=sgd", "optim.lr=0.1,1e38", "trainer.max_epochs=1", "name=mixed")
+    path = os.pathsep.join([str(REPO / "src"), str(tmp_path)])
+    finished = train_py("-m", *ending, *options, *TINY, cwd=tmp_path, PYTHONPATH=path)
+    assert finished.returncode == 1
+    sweep = tmp_path / "outputs" / "sweeps" / "mixed"
+    rows = leaderboard(sweep)
+    assert [row["status"] for row in rows].count("finished") == 1
+    assert rows[0]["rank"] == "1" and rows[0]["val/accuracy"]
+    assert rows[0]["callbacks.ending.how"] == "well"
+    reasons = " ".join(row["reason"] for row in rows)
+    assert "exit code 3" in reasons and "RuntimeError: broken on purpose" in reasons
+    assert "diverged" in reasons
+    last = finished.stderr.strip().splitlines()[-5:]
+    assert all(line.startswith("error: ") for line in last)
+    assert "Traceback" not in finished.stderr
+    (log,) = sweep.glob("*how-raise*lr-0.1*/train.log")
+    assert "Traceback" in log.read_text()
+    assert "job 6 of 6" in finished.stdout
+    assert "train/loss" not in finished.stdout  # the jobs themselves are silent
+
+
+def start_and_kill(cwd: Path, until: str, *arguments: str) -> None:
+    """Starts a sweep and kills it as soon as a file is there."""
+    environment = os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(REPO / "train.py"), *arguments]
+    with subprocess.Popen(command, cwd=cwd, env=environment) as process:
+        deadline = time.monotonic() + 120
+        while not list(cwd.glob(until)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_started_again_ends_as_one_never_stopped(tmp_path: Path) -> None:
+    options = ("-m", "seed=0,1,2", "model=baseline,dropout", "trainer.max_epochs=3", *TINY)
+    train_py(*options, "name=whole", cwd=tmp_path)
+    sweep = tmp_path / "outputs" / "sweeps" / "killed"
+    until = "outputs/sweeps/killed/2_*/checkpoints/last.ckpt"
+    start_and_kill(tmp_path, until, *options, "name=killed")
+    assert len(list(sweep.glob("*/metrics.json"))) < 6
+    before = {path: path.stat().st_mtime_ns for path in sweep.glob("*/model.pt")}
+    again = train_py(*options, "name=killed", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "finished already" in again.stdout
+    assert results(sweep) == results(tmp_path / "outputs" / "sweeps" / "whole")
+    assert before == {path: path.stat().st_mtime_ns for path in before}  # not trained again
+
+
+def is_bit_identical(run: Path, other: Path) -> bool:
+    metrics = [json.loads((each / "metrics.json").read_text()) for each in (run, other)]
+    weights = [torch.load(each / "model.pt", weights_only=True)["weights"] for each in (run, other)]
+    for each in metrics:
+        del each["train_time_s"]
+    same_weights = (torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    return metrics[0] == metrics[1] and all(same_weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "plugin"),
+    [
+        ("parallel", "hydra_plugins.hydra_joblib_launcher"),
+        ("submitit_local", "hydra_plugins.hydra_submitit_launcher"),
+        ("ray_jobs", "hydra_plugins.hydra_ray_launcher"),
+    ],
+)
+def test_a_launchers_jobs_are_bit_identical_to_the_same_jobs_alone(
+    launcher: str, plugin: str, tmp_path: Path
+) -> None:
+    pytest.importorskip(plugin)
+    options = ("model=dropout", "optim=sgd", "trainer.max_epochs=2", *TINY)
+    swept = train_py(
+        *("-m", f"hydra/launcher={launcher}", "name=both", "seed=0,1", *options), cwd=tmp_path
+    )
+    assert swept.returncode == 0, swept.stderr
+    sweep = tmp_path / "outputs" / "sweeps" / "both"
+    for row in leaderboard(sweep):
+        (tmp_path / row["seed"]).mkdir()
+        alone = train_py("name=alone", f"seed={row['seed']}", *options, cwd=tmp_path / row["seed"])
+        assert alone.returncode == 0, alone.stderr
+        assert is_bit_identical(sweep / row["run"], tmp_path / row["seed"] / "outputs/runs/alone")
+
+
+@pytest.mark.slow
+def test_a_job_does_not_inherit_the_drawn_seed_of_the_job_before(tmp_path: Path) -> None:
+    train_py("-m", "norm=half,exact", "seed=null", "name=drawn", "debug=fast", *TINY, cwd=tmp_path)
+    runs = (tmp_path / "outputs" / "sweeps" / "drawn").glob("*/metrics.json")
+    seeds = [json.loads(run.read_text())["seed"] for run in runs]
+    assert len(set(seeds)) == 2

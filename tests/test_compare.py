@@ -1,0 +1,276 @@
+"""Whole comparisons of run directories."""
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_runs import LABELS, make_run, set_status
+
+from digits.__main__ import main
+from digits.compare import (
+    CLUSTERED,
+    MCNEMAR,
+    NOTHING,
+    Comparison,
+    as_csv,
+    compare,
+    group_table,
+    notes,
+    option_table,
+    run_table,
+    warnings,
+)
+from digits.errors import DigitsError
+from digits.runs import read_run
+from digits.statistics import clustered_difference, mcnemar
+
+DROPOUT = {"model": "dropout"}
+LR = {"optim.lr": 0.1}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Three seeds each: by validation dropout is best, by test the baseline."""
+    for seed in range(3):
+        make_run(tmp_path / f"{seed}_baseline", seed, num_wrong=10, val_accuracy=0.90)
+        make_run(tmp_path / f"{seed + 3}_dropout", seed, 40, 0.92, DROPOUT)
+        make_run(tmp_path / f"{seed + 6}_sgd", seed, 20, 0.91, {"optim": "sgd"})
+    return tmp_path
+
+
+def test_groups_are_ranked_by_validation_and_held_against_the_first(sweep: Path) -> None:
+    comparison = compare([sweep])
+    assert [group.name for group in comparison.ranked] == ["dropout", "baseline+sgd", "baseline"]
+    assert comparison.baseline.name == "baseline"
+    assert list(comparison.versus) == ["dropout", "baseline+sgd"]
+    assert comparison.versus["dropout"].found.difference == pytest.approx(-0.075)
+    assert not comparison.left_out and not warnings(comparison)
+
+
+def test_the_baseline_is_a_groups_name_or_a_run_directory(sweep: Path) -> None:
+    for chosen in ("dropout", str(sweep / "4_dropout"), f"{sweep}/4_dropout/"):
+        assert compare([sweep], chosen).baseline.name == "dropout"
+    elsewhere = make_run(sweep / "x" / ".." / "other", values={"optim.lr": 0.5})
+    comparison = compare([sweep / "0_baseline"], str(elsewhere))
+    assert comparison.baseline.runs[0].dir == elsewhere
+    with pytest.raises(
+        DigitsError, match=r"is not a group.*try one of: baseline, dropout, baseline\+sgd"
+    ):
+        compare([sweep], "dropuot")
+    with pytest.raises(DigitsError, match="holds 4 groups; try one of"):
+        compare([sweep], str(sweep))
+
+
+def test_two_single_runs_are_compared_by_mcnemars_test(tmp_path: Path) -> None:
+    paths = [
+        make_run(tmp_path / "a", num_wrong=40),
+        make_run(tmp_path / "b", num_wrong=20, values=LR),
+    ]
+    (versus,) = compare(paths).versus.values()
+    first, second = (read_run(path).predictions.correct for path in paths)
+    assert versus.found == mcnemar(second, first)
+    assert (versus.test, versus.p_holm) == (MCNEMAR, versus.found.p)
+    low, high = (100 * bound for bound in versus.found.interval)
+    assert versus.verdict == (
+        f"lr=0.1 vs baseline: +5.00 ± {100 * versus.found.error:.2f} points, p = 0.010, 1 seed: "
+        f"better (95% interval +{low:.2f} to +{high:.2f})"
+    )
+    assert any("other seeds may say otherwise" in note for note in versus.notes)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "others", "told", "note"),
+    [
+        ((0, 1, 2), (0, 1, 2), "3 seeds: ", None),
+        ((0, 1, 2), (0, 1), "3 seeds against 2: ", "two seeds say little"),
+        ((0,), (0, 1), "1 seed against 2: ", "baseline has one seed"),
+    ],
+)
+def test_groups_are_compared_over_seeds_and_images(
+    tmp_path: Path, seeds: tuple[int, ...], others: tuple[int, ...], told: str, note: str | None
+) -> None:
+    first = [make_run(tmp_path / f"a{seed}", seed=seed) for seed in seeds]
+    second = [make_run(tmp_path / f"b{seed}", seed, values=LR) for seed in others]
+    (versus,) = compare([*second, *first]).versus.values()
+    correct = [
+        np.stack([read_run(path).predictions.correct for path in paths])
+        for paths in (first, second)
+    ]
+    assert versus.test == CLUSTERED
+    assert versus.found == clustered_difference(correct[0], correct[1])
+    assert told in versus.verdict and "p = " in versus.verdict
+    assert [str(note) in each for each in versus.notes] == ([True] if note else [])
+
+
+def test_a_difference_is_significant_after_holms_correction_only(sweep: Path) -> None:
+    comparison = compare([sweep])
+    for versus in comparison.versus.values():
+        assert versus.found.p <= versus.p_holm <= 2 * versus.found.p
+        judged = "worse" if versus.p_holm < 0.05 else "no significant difference"
+        assert versus.judgement == judged and f": {judged} (95%" in versus.verdict
+    assert "p (Holm)" in group_table(comparison).columns
+    two = compare([sweep / "0_baseline", sweep / "3_dropout"])
+    assert "p" in group_table(two).columns
+
+
+def test_runs_on_other_test_images_are_left_out_loudly(sweep: Path) -> None:
+    sample = make_run(sweep / "00_sample", dataset="mnist-sample-5k")
+    short = make_run(sweep / "9_short", labels=LABELS[:100], num_wrong=3)
+    comparison = compare([sweep])
+    assert {group.name for group in comparison.groups} == {"dropout", "baseline+sgd", "baseline"}
+    assert warnings(comparison) == [
+        f"left out: {sample}: tested on other images (400 of mnist-sample-5k) than baseline",
+        f"left out: {short}: tested on other images (100 of mnist) than baseline",
+    ]
+
+
+def test_other_validation_images_keep_a_group_out_of_the_ranking_only(sweep: Path) -> None:
+    make_run(sweep / "9", 5, val_accuracy=0.99, values={"data.split_seed": 1}, val_split_sha256="z")
+    make_run(sweep / "10", 5, val_accuracy=None, values={"data.val_size": 0}, num_val=0)
+    comparison = compare([sweep])
+    assert [group.name for group in comparison.unranked] == [
+        "baseline+split_seed=1",
+        "baseline+val_size=0",
+    ]
+    assert [row[0] for row in group_table(comparison).rows] == ["1", "2", "3", NOTHING, NOTHING]
+    assert len(comparison.versus) == 4
+    assert warnings(comparison) == [
+        "not ranked: baseline+split_seed=1: validated on other images",
+        "not ranked: baseline+val_size=0: validated on no images",
+    ]
+
+
+def test_the_same_seed_a_second_time_is_no_further_evidence(sweep: Path) -> None:
+    again = make_run(sweep / "9_again", seed=1)
+    comparison = compare([sweep])
+    assert comparison.baseline.seeds == (0, 1, 2)
+    assert warnings(comparison) == [f"left out: {again}: repeats a seed of baseline"]
+    assert compare([sweep], str(again)).baseline.name == "baseline"
+
+
+def test_unfinished_runs_are_left_out_loudly(sweep: Path) -> None:
+    set_status(sweep / "1_baseline", "failed", "the loss diverged")
+    set_status(sweep / "2_baseline", "running")
+    comparison = compare([sweep])
+    assert comparison.baseline.seeds == (0,)
+    assert warnings(comparison) == [
+        f"left out: {sweep / '1_baseline'}: not finished (failed: the loss diverged)",
+        f"left out: {sweep / '2_baseline'}: not finished (running)",
+    ]
+    for path in sweep.glob("*/metrics.json"):
+        path.unlink()
+    with pytest.raises(DigitsError, match=r"no run can be compared: .* \(and 8 more\)"):
+        compare([sweep])
+
+
+def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
+    sure = np.ones(len(LABELS), np.float16)
+    np.savez(
+        sweep / "0_baseline" / "predictions.npz", labels=LABELS, predicted=LABELS, confidence=sure
+    )
+    (sweep / "1_baseline" / "metrics.csv").write_text("epoch\nsoon\n")
+    (sweep / "3_dropout" / "predictions.npz").unlink()
+    untested: dict[str, Any] = {"test/accuracy": None}
+    make_run(sweep / "9", **untested)
+    make_run(sweep / "10", num_parameters=[]).joinpath("metrics.json").write_text('{"seed": 1}')
+    assert [line.rpartition("/")[2] for line in warnings(compare([sweep]))] == [
+        "0_baseline: predictions.npz is of another test than metrics.json",
+        "1_baseline: metrics.csv is damaged",
+        "3_dropout: there is no predictions.npz",
+        "9: not tested; run its command again without test=false",
+        "10: metrics.json does not say dataset; train it again",
+    ]
+
+
+def test_runs_on_the_sample_are_never_presented_as_mnist(tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run(tmp_path / str(seed), seed, dataset="mnist-sample-5k")
+    assert "not on MNIST" in warnings(compare([tmp_path]))[-1]
+
+
+def test_one_group_alone_is_shown_without_verdicts(tmp_path: Path) -> None:
+    for seed in range(3):
+        make_run(tmp_path / str(seed), seed)
+    comparison = compare([tmp_path])
+    assert not comparison.versus
+    ((_, name, seeds, *_, difference, p, _),) = group_table(comparison).rows
+    assert (name, seeds, difference, p) == ("baseline", "3", NOTHING, NOTHING)
+
+
+def rows(comparison: Comparison) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(as_csv(comparison))))
+
+
+def test_the_csv_file_holds_what_the_table_shows(sweep: Path) -> None:
+    comparison = compare([sweep])
+    first, _, last = rows(comparison)
+    assert (first["group"], last["group"]) == ("dropout", "baseline")
+    assert (first["seeds"], first["rank"], first["baseline"]) == ("0 1 2", "1", "baseline")
+    assert float(first["test_mean"]) == pytest.approx(0.9)
+    assert float(first["difference_points"]) == pytest.approx(-7.5)
+    versus = comparison.versus["dropout"]
+    assert float(first["p_holm"]) == pytest.approx(versus.p_holm, rel=0.01)
+    assert first["verdict"] == versus.judgement
+    assert last["p"] == last["verdict"] == ""
+    assert len(first["runs"].split()) == 3
+
+
+def test_every_run_and_every_difference_is_listed(sweep: Path) -> None:
+    comparison = compare([sweep])
+    assert len(run_table(comparison).rows) == 9
+    table = option_table(comparison)
+    assert table.columns == ("group", "model", "optim")
+    assert table.rows[0] == ("dropout", "dropout", "adam")
+    assert "Ranked by validation accuracy" in notes(comparison)[0]
+
+
+def test_the_command_writes_all_that_it_promises(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(sweep / "9", dataset="mnist-sample-5k")
+    out = tmp_path / "new" / "folder"
+    assert main(["compare", str(sweep), "--out", str(out)]) == 0
+    screen = capsys.readouterr().out
+    files = {"comparison.md", "comparison.csv", "comparison.html", "loss_curves.png"}
+    assert {path.name for path in out.iterdir()} == files
+    page, text = (out / "comparison.html").read_text(), (out / "comparison.md").read_text()
+    assert page.count("data:image/png;base64,") == 1
+    assert "http://" not in page and "https://" not in page
+    assert "](loss_curves.png)" in text
+    for shown in (screen, page, text):
+        assert "dropout vs baseline: " in shown and "left out: " in shown
+    assert (out / "loss_curves.png").read_bytes().startswith(b"\x89PNG")
+    table = io.StringIO((out / "comparison.csv").read_text())
+    validated = [float(row["val_mean"]) for row in csv.DictReader(table)]
+    assert validated == sorted(validated, reverse=True)
+
+
+def test_no_option_ranks_by_the_test_images(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+    _, _, options = capsys.readouterr().out.partition("options:")
+    assert set(re.findall("--[a-z-]+", options)) == {"--help", "--baseline", "--out"}
+
+
+def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_starts_without_what_takes_seconds_to_import(sweep: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from digits.__main__ import main; "
+        f"assert main(['compare', {str(sweep)!r}, '--out', {str(tmp_path / 'out')!r}]) == 0; "
+        "slow = {'torch', 'pytorch_lightning', 'hydra', 'omegaconf'} & set(sys.modules); "
+        "assert not slow, slow"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
