@@ -45,10 +45,13 @@ BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
 
 RUNNING, FINISHED, FAILED, STOPPED, PRUNED = "running", "finished", "failed", "stopped", "pruned"
 """The words of status.json. A run that is "running" though nobody holds its lock was killed."""
+DAMAGED = "damaged"
+"""The status of a run whose files cannot be read."""
 
 NO_EFFECT = (
     *("name", "test", "resume", "debug", "logger", "hydra", "data.dir", "data.source"),
-    *("data.mirrors", "trainer.accelerator", "trainer.profiler", "callbacks.stop"),
+    *("data.mirrors", "trainer.accelerator", "trainer.profiler"),
+    *("callbacks.last", "callbacks.stop"),
 )
 """Options (and all below them) that change no result: a run may be resumed with other values of
 them, and runs that differ in them are compared as one. `debug` holds nothing by itself, and what
@@ -125,7 +128,7 @@ class Run:
     @property
     def seed(self) -> int:
         """The number that drew weights, order of the images and dropout."""
-        return int(self.metrics["seed"])
+        return int(self.metrics.get("seed", 0))
 
     @property
     def val_accuracy(self) -> float | None:
@@ -146,15 +149,10 @@ class Run:
     def options(self) -> dict[str, Any]:
         """The options that can change a result, without the seed, and the dataset.
 
-        By dotted keys, nulls left out: runs of one group agree in all of them.
+        By dotted keys, nulls left out: runs of one group agree in all of them. A class of this
+        package stands there without its module, which may be another one in another release.
         """
-        ignored = tuple(f"{key}." for key in (*NO_EFFECT, "seed"))
-        found = {
-            key: value
-            for key, value in flat(self.config)
-            if value is not None and not f"{key}.".startswith(ignored)
-        }
-        return found | {"dataset": self.metrics.get("dataset")}
+        return _effective(self.config) | {"dataset": self.metrics.get("dataset")}
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
@@ -193,32 +191,71 @@ class Group:
         """Return the mean over the seeds and, of two or more, the sample's standard deviation."""
         return mean_std(self.values(metric))
 
+    def each_seed_once(self) -> tuple["Group", list[Run]]:
+        """Return the group with the first run of each seed, and the runs that repeat a seed."""
+        kept: dict[int, Run] = {}
+        repeated = [run for run in self.runs if kept.setdefault(run.seed, run) is not run]
+        return Group(self.name, list(kept.values())), repeated
+
 
 def read_run(run_dir: Path) -> Run:
     """Read a run directory; what is damaged in it becomes the reason of a "damaged" run."""
     try:
         return _read_run(run_dir)
     except DigitsError as error:
-        return Run(run_dir, "damaged", f"{error}; delete that file")
+        return Run(run_dir, DAMAGED, f"{error}; run the same command again without that file")
 
 
 def _read_run(run_dir: Path) -> Run:
     status = read_status(run_dir)
-    hydra = run_dir / ".hydra"
+    path = run_dir / ".hydra" / "config.yaml"
+    written = read_mapping(path) if path.exists() else {}
     config = status.get("config")
     if not isinstance(config, Mapping):
-        config = read_mapping(hydra / "config.yaml") if (hydra / "config.yaml").exists() else {}
+        config = written
+    # Hydra also writes .hydra for a command that is then refused.
+    is_truth = _agree(_effective(written), _effective(config))
     if lengthened := status.get("lengthened"):  # a schedule over other epochs is other training
         config = {**config, "lengthened_from": lengthened}
+    word, reason = (" ".join(str(status.get(key, "")).split()) for key in ("status", "reason"))
+    metrics = finished_metrics(run_dir) or {}
+    if word == FINISHED and not metrics:
+        word, reason = DAMAGED, _missing_result(run_dir)
     return Run(
         dir=run_dir,
-        status=str(status.get("status", "")),
-        reason=" ".join(str(status.get("reason", "")).split()),
+        status=word,
+        reason=reason,
         config=config,
-        choices=_read_choices(hydra / "hydra.yaml") if (hydra / "hydra.yaml").exists() else {},
-        overrides=read_overrides(run_dir) if (hydra / "overrides.yaml").exists() else (),
-        metrics=finished_metrics(run_dir) or {},
+        choices=read_choices(run_dir) if is_truth else {},
+        overrides=read_overrides(run_dir) if is_truth else (),
+        metrics=metrics,
     )
+
+
+def _missing_result(run_dir: Path) -> str:
+    """Say what a run lacks whose status is "finished" though its results are not all there."""
+    try:
+        read_metrics(run_dir)
+    except DigitsError as error:
+        return f"{error}; run the same command again"
+    return f"there is no {MODEL}; run the same command again"
+
+
+def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that can change a result, without the seed and nulls, by dotted keys."""
+    ignored = tuple(f"{key}." for key in (*NO_EFFECT, "seed"))
+    return {
+        key: value.rpartition(".")[2]
+        if key.endswith("_target_") and str(value).startswith("digits.")
+        else value
+        for key, value in flat(config)
+        if value is not None and not f"{key}.".startswith(ignored)
+    }
+
+
+def _agree(written: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Say whether a run trains with a configuration, in which `${...}` is not yet filled in."""
+    return all("${" in str(value) or config.get(key) == value for key, value in written.items())
 
 
 def finished_metrics(run_dir: Path) -> dict[str, Any] | None:
@@ -480,10 +517,10 @@ def read_predictions(run_dir: Path) -> Predictions:
 
 
 def read_overrides(run_dir: Path) -> list[str]:
-    """Read what a run's command line said, e.g. ["optim.lr=0.1"].
+    """Read what a run's command line said, e.g. ["optim.lr=0.1"]; nothing if that is not known.
 
     Raises:
-        DigitsError: .hydra/overrides.yaml is missing or damaged.
+        DigitsError: .hydra/overrides.yaml is damaged.
     """
     path = run_dir / ".hydra" / "overrides.yaml"
 
@@ -493,11 +530,17 @@ def read_overrides(run_dir: Path) -> list[str]:
             raise TypeError
         return [str(line) for line in found]
 
-    return _read(path, lines)
+    return _read(path, lines) if path.exists() else []
 
 
-def _read_choices(path: Path) -> dict[str, str]:
-    chosen: Any = read_mapping(path)
+def read_choices(run_dir: Path) -> dict[str, str]:
+    """Read the option of each config group, e.g. {"model": "dropout"}; empty if not known.
+
+    Raises:
+        DigitsError: .hydra/hydra.yaml is damaged.
+    """
+    path = run_dir / ".hydra" / "hydra.yaml"
+    chosen: Any = read_mapping(path) if path.exists() else {"hydra": {"runtime": {"choices": {}}}}
     for name in ("hydra", "runtime", "choices"):
         chosen = chosen.get(name) if isinstance(chosen, Mapping) else None
     if not isinstance(chosen, Mapping):
