@@ -12,7 +12,7 @@ from digits.data.datamodule import SPLIT_OPTIONS, MNISTDataModule
 from digits.errors import DigitsError
 from digits.models.classifier import Classifier
 from digits.sound import check_sound
-from digits.training.checkpoints import read_checkpoint
+from digits.model_file import read_checkpoint
 
 FORMAT = 2
 CLASSES = tuple("0123456789")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from digits.claims.header import Claim
 from digits.data.files import MNIST, SAMPLE
-from digits.errors import DigitsError
+from digits.errors import DigitsError, Terminated
 from digits.exploration.options import default_folder
 from digits.runs import FINISHED, read_mapping
 from digits.sweeps.jobs import Job, read_jobs
-from digits.training.signals import INTERRUPTED, TERMINATED, Terminated
 
 FOLDER = Path("outputs", "claims")
+INTERRUPTED, TERMINATED = 130, 143
 
 
 def rerun(claim: Claim, anew: bool) -> int:

@@ -27,7 +27,6 @@ from digits.config.unknown import check_keys
 from digits.errors import DigitsError
 from digits.search.searchable import check_search
 from digits.sweeps.grid import check_grid
-from digits.training.processes import check_common_name
 from digits.training.resume import check_resumable
 
 
@@ -46,7 +45,6 @@ class CheckBeforeRun(Callback):
             check_targets(values)
             check_keys(values, config.hydra)
             check_values(values)
-            check_common_name([*config.hydra.overrides.task, *config.hydra.overrides.hydra])
             check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_resumable(Path(config.hydra.run.dir), config)
             check_arguments(values)

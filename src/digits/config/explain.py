@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,11 +18,10 @@ from digits.config.launchers import missing_extra
 from digits.config.mistakes import CONFIG_NAME, find_mistake
 from digits.config.sweep import WrongJob
 from digits.config.unreadable import unreadable_file
-from digits.errors import DigitsError
+from digits.errors import DigitsError, Terminated
 from digits.runs import is_first_process
-from digits.training.processes import OF_SWEEP
-from digits.training.signals import INTERRUPTED, TERMINATED, Terminated, listen
 
+INTERRUPTED, TERMINATED = 130, 143
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 """Faults of a disk and its rights, which are not ours."""
 
@@ -38,7 +38,7 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
     check_first()
     try:
-        listen()
+        signal.signal(signal.SIGTERM, _terminate)
         read_flags(config_dir)
         yield
     except KeyboardInterrupt:
@@ -80,11 +80,13 @@ def _failed_jobs() -> list[str]:
     return lines and [f"{number} failed; the train.log in each directory says more", *lines]
 
 
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated(TERMINATED)
+
+
 def _stop(code: int) -> NoReturn:
     if not is_first_process():  # which would be killed if another one ended by a code of its own
         sys.exit(0)
-    if OF_SWEEP in os.environ:
-        sys.exit(code)
     word = "interrupted" if code == INTERRUPTED else "terminated"
     follow = sys.modules.get("digits.sweeps.follow")
     sweep = follow and follow.FollowSweep.sweep_dir
@@ -93,7 +95,7 @@ def _stop(code: int) -> NoReturn:
     if follow and sweep:
         with suppress(OSError, KeyboardInterrupt):  # what matters now is to end
             follow.write_leaderboard(sweep)
-    print(f"{word}; the same command with {name} goes on", file=sys.stderr)
+    print(f"{word}; run the same command with {name} to resume", file=sys.stderr)
     sys.exit(code)
 
 

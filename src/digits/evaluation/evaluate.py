@@ -14,7 +14,7 @@ from digits.ensembles.tables import NO_VALIDATION
 from digits.errors import DigitsError
 from digits.models.measure import Measures, measure
 from digits.recorded import read_saved, rebuild, saved_file
-from digits.training.quiet import quieten_lightning
+from digits.training.console import quieten_lightning
 
 PARTS = ("test", "val")
 
