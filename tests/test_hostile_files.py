@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import SMALL, train
+from support import SMALL, train
 
 import digits
 from digits.__main__ import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SMALL, train_py
+from support import SMALL, train_py
 
 from digits.__main__ import main
 from digits.comparison.run import read_run

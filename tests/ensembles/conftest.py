@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from runs import SMALL, train
+from support import SMALL, train
 
 KINDS = {
     "half": (),

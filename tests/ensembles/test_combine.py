@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from runs import SMALL, train
+from support import SMALL, train
 
 import digits
 from digits.artifact import save_model, write_model

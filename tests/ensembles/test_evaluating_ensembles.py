@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import SMALL, train
+from support import SMALL, train
 from sklearn.metrics import accuracy_score, log_loss  # type: ignore[import-untyped]
 
 import digits

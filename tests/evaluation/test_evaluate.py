@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from runs import SMALL, train
+from support import SMALL, train
 
 from digits.__main__ import main
 from digits.errors import DigitsError

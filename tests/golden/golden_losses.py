@@ -27,8 +27,8 @@ from torch import Tensor
 
 from digits.config.resolvers import register_resolvers
 from digits.files import write_atomically
-from digits.training.build import make_datamodule, make_model, make_trainer
-from digits.training.quiet import quieten_lightning
+from digits.training.build import make_datamodule, make_model, make_trainer, train_on_stacks
+from digits.training.console import quieten_lightning
 
 FOLDER = Path(__file__).parent
 CONF = FOLDER.parents[1] / "conf"
@@ -41,7 +41,7 @@ FIXED = (
     *("data=sample", "trainer=cpu", "logger=none", f"seed={SEED}"),
     *("++trainer.precision=64-true", "++model.compile=false"),
     *(f"++trainer.max_steps={NUM_STEPS}", "++trainer.limit_val_batches=0"),
-    "++data.minibatches_per_stack=1",  # so that each step's loss is logged by itself
+    "++trainer.limit_train_batches=1.0",  # minibatches, so that each step's loss is logged
 )
 """What is the same for all experiments; the rest is as their files say."""
 
@@ -76,10 +76,11 @@ def compute(experiment: str, *overrides: str) -> list[float]:
     logger = StepLosses()
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(F, "dropout", dropout_by_rand):
         seed_everything(SEED, verbose=False)
-        model = make_model(config, SEED)
+        model, datamodule = make_model(config, SEED), make_datamodule(config, SEED)
         trainer = make_trainer(config, Path(folder), [])
+        train_on_stacks(config, model, datamodule, trainer)
         trainer.loggers = [logger]
-        trainer.fit(model, make_datamodule(config, SEED, trainer))
+        trainer.fit(model, datamodule)
     assert trainer.global_step == NUM_STEPS
     return logger.losses
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import train_py
+from support import train_py
 
 from digits.config.launchers import missing_extra
 

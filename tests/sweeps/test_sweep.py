@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import REPO, train_py
+from support import REPO, train_py
 
 TINY = ("data=sample", "data.train_size=640", "model.hidden=[16]", "trainer=cpu")
 

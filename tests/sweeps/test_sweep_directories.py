@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from runs import train_py
+from support import train_py
 
 TINY = ("data=sample", "data.train_size=640", "model.hidden=[16]", "trainer=cpu", "debug=fast")
 
@@ -63,7 +63,7 @@ def test_an_output_that_nobody_reads_any_more_ends_no_run(tmp_path: Path) -> Non
     import subprocess
     import sys
 
-    from runs import REPO
+    from support import REPO
 
     command = f"{sys.executable} {REPO}/train.py name=head {' '.join(TINY)} | head -1"
     environment = os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"}
