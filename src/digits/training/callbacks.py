@@ -144,6 +144,36 @@ class TrainingProgress(ProgressBar):
             self._progress = None
 
 
+class Resuming(Callback):
+    """Keeps what Lightning loses of a training that it resumes from the end of an epoch.
+
+    That is: whether early stopping had ended it there, and that it stood between two epochs also if
+    `trainer.max_steps` is set, with which Lightning takes it for one that stood within an epoch.
+    """
+
+    def __init__(self) -> None:
+        self._has_stopped, self._max_steps = False, -1
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["should_stop"] = trainer.should_stop
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._has_stopped = checkpoint.get("should_stop", False)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # After this, Lightning restores its loops.
+        self._max_steps = trainer.max_steps
+        trainer.fit_loop.epoch_loop.max_steps = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+        trainer.should_stop = trainer.should_stop or self._has_stopped
+
+
 class RunCheckpoint(ModelCheckpoint):
     """Lightning's checkpoint in one file, from which a run can be resumed, moved or not.
 
@@ -162,7 +192,6 @@ class RunCheckpoint(ModelCheckpoint):
         if options.get("monitor") is None:
             options["save_on_train_epoch_end"] = True  # not after a validation within the epoch
         super().__init__(**plain_names | options)
-        self._has_stopped = False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.monitor is None:
@@ -171,21 +200,6 @@ class RunCheckpoint(ModelCheckpoint):
             for logger in trainer.loggers:
                 logger.save()  # a resumed run will not log the steps before this checkpoint again
         super().on_train_epoch_end(trainer, pl_module)
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["should_stop"] = trainer.should_stop
-
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        self._has_stopped = checkpoint.get("should_stop", False)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        # Lightning forgets that early stopping had ended the training before the run was killed.
-        trainer.should_stop = trainer.should_stop or self._has_stopped
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         old, new = state_dict["dirpath"], str(self.dirpath)

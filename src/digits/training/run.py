@@ -31,7 +31,7 @@ from digits.runs import (
     write_predictions,
 )
 from digits.training.build import make_datamodule, make_model, make_trainer, train_on_stacks
-from digits.training.callbacks import History, TrainingProgress
+from digits.training.callbacks import History, Resuming, TrainingProgress
 from digits.training.console import quieten_lightning, run_console, show_start, show_summary
 from digits.training.resume import check_resumable, read_newest, recorded_status, resume_point
 from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
@@ -116,7 +116,7 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     model = make_model(config, seed)
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
-    callbacks = [history, pictures, TrainingProgress(console)]
+    callbacks = [history, Resuming(), pictures, TrainingProgress(console)]
     trainer = make_trainer(config, run_dir, callbacks, resumed_at_step=step)
     train_on_stacks(config, model, datamodule, trainer)
 
