@@ -81,7 +81,9 @@ def kill_and_resume(folder: Path, name: str, setting: tuple[str, ...], most: int
         if process.wait() == 0:
             return number
         if process.returncode != -signal.SIGKILL:
-            sys.exit(f"{name} could not be resumed after kill {number}: exit code {process.returncode}")
+            sys.exit(
+                f"{name} could not be resumed after kill {number}: exit code {process.returncode}"
+            )
 
 
 def differences(run: Path, other: Path) -> list[str]:

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
@@ -24,6 +25,8 @@ SMALL = (
     *("data=sample", "data.train_size=640", "model.hidden=[16]"),
 )
 """Ten minibatches of 64 images in an epoch."""
+WAITING = "waiting"
+"""A file in the working directory."""
 
 
 def train(run_dir: Path, *overrides: str, quiet: bool = False) -> dict[str, Any]:
@@ -90,6 +93,15 @@ def cut(batches: int) -> str:
 def cut_at(hook: str) -> str:
     """Return the override with which a run fails in a hook."""
     return f"+callbacks.cut={{_target_: support.PowerCut, at: {hook}}}"
+
+
+class WaitInThirdEpoch(Callback):
+    """Waits for a signal, if the file of that name is there, which it deletes."""
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.current_epoch == 2 and Path(WAITING).exists():
+            Path(WAITING).unlink()
+            time.sleep(600)
 
 
 def events(run_dir: Path) -> EventAccumulator:
