@@ -1,4 +1,4 @@
-"""Checkpoints: when they are written, whole or not at all, and read without running code in them."""
+"""Checkpoints: when they are written, whole or not at all, and read without running code."""
 
 import errno
 import os

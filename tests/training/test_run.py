@@ -6,7 +6,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -68,7 +68,7 @@ def logits_of(run_dir: Path, images: Tensor) -> Tensor:
     return logits
 
 
-def sample(part: str) -> tuple[Tensor, Tensor]:
+def sample(part: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
     found = read(Path("unused"), part, "mnist-sample-5k")
     return found.images, found.labels
 

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: curves, choices, the network, its input, weights and mistakes."""
+"""What TensorBoard shows of a run: curves, choices, network, input, weights and mistakes."""
 
 import contextlib
 import copy
