@@ -22,10 +22,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from digits.data.datamodule import MNISTDataModule
 from digits.data.normalization import normalize
 from digits.models.mlp import mlp
-from digits.training.build import make_datamodule, make_model, make_trainer
-from digits.training.history import History
-from digits.training.progress import TrainingProgress
-from digits.training.tensorboard_pictures import TensorBoardPictures
+from digits.training.build import make_datamodule, make_model, make_trainer, train_on_stacks
+from digits.training.callbacks import History, TrainingProgress
+from digits.training.tensorboard import TensorBoardPictures
 
 CONF = Path(__file__).parents[1] / "conf"
 Turn = Callable[[], Any]
@@ -119,7 +118,9 @@ def digits(setting: Setting, num_epochs: int, turn: Turn) -> None:
         callbacks = [_TakeTurns(turn), History(run_dir), pictures, TrainingProgress(screen)]
         trainer = make_trainer(config, run_dir, callbacks)
         torch.manual_seed(0)
-        trainer.fit(make_model(config, 0), make_datamodule(config, 0, trainer))
+        model, datamodule = make_model(config, 0), make_datamodule(config, 0)
+        train_on_stacks(config, model, datamodule, trainer)
+        trainer.fit(model, datamodule)
 
 
 class _Automatic(LightningModule):

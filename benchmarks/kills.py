@@ -1,10 +1,10 @@
-"""Kills trainings at random moments, and compares what they end with to trainings left alone.
+"""Kill trainings at random moments, and compare what they end with to trainings left alone.
 
     python benchmarks/kills.py [--kills 50]
 
-Each run trains on the embedded sample, writes a checkpoint all the time, is killed by SIGKILL again
-and again, and goes on by the same command. It survives if weights, optimizer, metrics, the table of
-epochs and TensorBoard's curves and histograms are those of the uninterrupted run, bit for bit.
+Each run trains on the embedded sample, is killed by SIGKILL again and again, and is resumed by the
+same command. It survives if weights, optimizer, metrics, the table of epochs and TensorBoard's
+curves and histograms are those of the uninterrupted run, bit for bit.
 """
 
 import argparse
@@ -27,10 +27,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 
 TRAIN = Path(__file__).parents[1] / "train.py"
-COMMON = (
-    *("data=sample", "trainer=cpu", "trainer.max_epochs=30", "+data.minibatches_per_stack=20"),
-    "callbacks.stop.interval_s=0.05",
-)
+COMMON = ("data=sample", "trainer=cpu", "trainer.max_epochs=30")
 SETTINGS = (
     ("model=baseline", "optim=adam", "schedule=cosine"),
     ("model=dropout", "optim=sgd", "schedule=onecycle", "data.batch_size=32", "augment=elastic"),
@@ -38,7 +35,7 @@ SETTINGS = (
 
 
 def main() -> None:
-    """Prints one line a run, and how many kills were survived."""
+    """Print one line a run, and how many kills were survived."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=50, help="in all (default: %(default)s)")
     wanted = parser.parse_args().kills
@@ -63,7 +60,7 @@ def main() -> None:
 
 
 def kill_and_resume(folder: Path, name: str, setting: tuple[str, ...], most: int) -> int:
-    """Runs a training to its end, killing it up to `most` times; returns how often."""
+    """Run a training to its end, killing it up to `most` times; return how often."""
     status = folder / "outputs" / "runs" / name / "status.json"
     number = 0
 
@@ -84,11 +81,13 @@ def kill_and_resume(folder: Path, name: str, setting: tuple[str, ...], most: int
         if process.wait() == 0:
             return number
         if process.returncode != -signal.SIGKILL:
-            sys.exit(f"{name} did not go on after kill {number}: exit code {process.returncode}")
+            sys.exit(
+                f"{name} could not be resumed after kill {number}: exit code {process.returncode}"
+            )
 
 
 def differences(run: Path, other: Path) -> list[str]:
-    """Names what two finished runs differ in, times aside."""
+    """Return what two finished runs differ in, times aside."""
     reads = (_weights, _optimizer, _metrics, _epochs, _curves)
     return [read.__name__[1:] for read in reads if not _equal(read(run), read(other))]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pages import CHROMIUM, DRIVER, MISSING, browser, elements, requests, tensorboard, wait_for
 from PIL import Image
-from runs import train
+from support import train
 
 from digits.__main__ import main
 from digits.page import Picture, Section, Table, write_page

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from runs import REPO
+from support import REPO
 
 from digits.claims.header import Claim, find_claim, read_claims
 from digits.claims.rerun import finished_jobs, read_runs

@@ -28,7 +28,7 @@ from torch import Tensor
 from digits.config.resolvers import register_resolvers
 from digits.files import write_atomically
 from digits.training.build import make_datamodule, make_model, make_trainer
-from digits.training.quiet import quieten_lightning
+from digits.training.console import quieten_lightning
 
 FOLDER = Path(__file__).parent
 CONF = FOLDER.parents[1] / "conf"
@@ -75,10 +75,9 @@ def compute(experiment: str, *overrides: str) -> list[float]:
     logger = StepLosses()
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(F, "dropout", dropout_by_rand):
         seed_everything(SEED, verbose=False)
-        model = make_model(config, SEED)
+        model, datamodule = make_model(config, SEED), make_datamodule(config, SEED)
         trainer = make_trainer(config, Path(folder), [])
         trainer.loggers = [logger]
-        datamodule = make_datamodule(config, SEED, trainer)
         model.train_on_stacks(datamodule, 1)  # so that each step's loss is logged by itself
         trainer.fit(model, datamodule)
     assert trainer.global_step == NUM_STEPS

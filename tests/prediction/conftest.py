@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from runs import train
+from support import train
 
 import digits
 from digits.artifact import TrainedClassifier

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from pytorch_lightning import Callback
-from runs import SMALL, train
+from support import SMALL, train
 
 from digits.artifact import load
 from digits.data.batches import Batch

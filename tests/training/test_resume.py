@@ -1,94 +1,361 @@
-"""What a run directory may be gone on with, and how a run ends that is stopped."""
+"""What a run directory may be resumed with, from where, and what its status says meanwhile."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from filelock import FileLock
-from runs import REPO, train_py
+from kills import differences
+from omegaconf import OmegaConf
+from pytorch_lightning import Callback
+from support import SMALL, PowerCutError, cut, events, steps, train
 
-from digits.errors import DigitsError
-from digits.training.checkpoints import read_checkpoint
+from digits.errors import DigitsError, Pruned, Terminated
+from digits.model_file import read_checkpoint
+from digits.runs import finished_metrics, read_history, read_status
+from digits.training.resume import check_resumable, recorded_status, resume_point
 
-QUICK = ("data=sample", "trainer=cpu", "model.hidden=[16]", "trainer.max_epochs=1", "name=a")
+DEMANDING = (
+    *(*SMALL, "model=dropout", "optim=sgd", "schedule=onecycle", "norm=exact", "seed=5"),
+    *("augment=affine", "data.batch_size=16", "trainer.max_epochs=4"),
+    "trainer.limit_train_batches=1.0",
+)
+"""Everything that an interruption could upset; 40 minibatches an epoch, each a batch."""
+SHORT = (*SMALL, "trainer.max_epochs=2")
+
+
+def state(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run named a."""
-    folder = tmp_path_factory.mktemp("here")
-    assert train_py(*QUICK, cwd=folder).returncode == 0
-    return folder
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    train(run_dir, *DEMANDING)
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run that a power cut ended in the middle of its third epoch, resumed."""
+    run_dir = tmp_path_factory.mktemp("runs") / "resumed"
+    with pytest.raises(PowerCutError):
+        train(run_dir, *DEMANDING, cut(90))
+    assert not (run_dir / "metrics.json").exists()
+    assert [row["epoch"] for row in read_history(run_dir)] == [1, 2]
+    train(run_dir, *DEMANDING, "resume=must")
+    return run_dir
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+    uninterrupted: Path, resumed: Path
+) -> None:
+    assert differences(uninterrupted, resumed) == []
+    best, other = (
+        read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
+        for run_dir in (uninterrupted, resumed)
+    )
+    assert (best["epoch"], best["global_step"]) == (other["epoch"], other["global_step"])
+
+
+def test_a_resumed_runs_curves_have_no_step_twice(resumed: Path) -> None:
+    for tag in ("train/loss", "val/loss", "train/accuracy", "val/accuracy"):
+        assert steps(resumed, tag) == [39, 79, 119, 159], tag
+    assert steps(resumed, "train/loss_step") == steps(resumed, "lr") == list(range(160))
+
+
+@pytest.mark.parametrize("option", ["+trainer.val_check_interval=0.5", "callbacks=ema"])
+@pytest.mark.parametrize("batches", [5, 17])
+def test_power_cuts_change_nothing(option: str, batches: int, tmp_path: Path) -> None:
+    options = (*SMALL, option, "trainer.max_epochs=3", "trainer.limit_train_batches=1.0")
+    train(tmp_path / "whole", *options)
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "cut", *options, cut(batches))
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "cut", *options, cut(8))
+    train(tmp_path / "cut", *options)
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    "before", ["_load_best", "save_model", "log_hyperparameters", "write_metrics", "show_summary"]
+)
+@pytest.mark.parametrize("stopped_early", [False, True])
+def test_a_power_cut_after_the_training_changes_nothing(
+    before: str, stopped_early: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PowerCutError
+
+    stopping = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1")
+    never_better = (*stopping, "callbacks.early_stopping.min_delta=100", "trainer.max_epochs=9")
+    options = (*SMALL, *never_better) if stopped_early else SHORT
+    train(tmp_path / "whole", *options)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"digits.training.run.{before}", fail)
+        with pytest.raises(PowerCutError):
+            train(tmp_path / "cut", *options)
+    assert finished_metrics(tmp_path / "cut") is None
+    assert train(tmp_path / "cut", *options)["epochs"] == 2
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
+def test_a_run_that_max_steps_cut_goes_on_from_its_last_whole_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise PowerCutError
+
+    options = (*SMALL, "+trainer.max_steps=13")
+    assert train(tmp_path / "whole", *options)["epochs"] == 2
+    assert [row["step"] for row in read_history(tmp_path / "whole")] == [10, 13]
+    with monkeypatch.context() as patch:
+        patch.setattr("digits.training.run.write_metrics", fail)
+        with pytest.raises(PowerCutError):
+            train(tmp_path / "cut", *options)
+    last = read_checkpoint(tmp_path / "cut" / "checkpoints" / "last.ckpt")
+    assert last["global_step"] == 10
+    train(tmp_path / "cut", *options)
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
+class StopInSecondEpoch(Callback):
+    """Stops within the second epoch, as Lightning's `max_time` may."""
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step >= 15
+
+
+def test_a_run_that_was_cut_within_an_epoch_is_resumed_from_the_one_before(tmp_path: Path) -> None:
+    stop = f"+callbacks.stop_soon._target_={__name__}.StopInSecondEpoch"
+    options = (*SMALL, "trainer.limit_train_batches=1.0", "trainer.max_epochs=3")
+    assert train(tmp_path / "a", *options, stop)["epochs"] == 2
+    assert [row["step"] for row in read_history(tmp_path / "a")] == [10, 15]
+    last = read_checkpoint(tmp_path / "a" / "checkpoints" / "last.ckpt")
+    assert (last["global_step"], last["should_stop"]) == (10, False)
+
+
+def test_a_finished_run_is_left_as_it_is(
+    uninterrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = state(uninterrupted)
+    hydra = {path for path in before if path.parent.name == ".hydra"}
+    found = train(uninterrupted, *DEMANDING)
+    assert found == json.loads((uninterrupted / "metrics.json").read_text())
+    assert "is a finished run: nothing to do" in capsys.readouterr().out
+    after = state(uninterrupted)
+    assert {path: before[path] for path in before.keys() - hydra} == {
+        path: after[path] for path in after.keys() - hydra
+    }
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_finished_run_can_be_given_more_epochs(schedule: str, tmp_path: Path) -> None:
+    options = (*SMALL, f"schedule={schedule}")
+    train(tmp_path / "longer", *options, "trainer.max_epochs=1")
+    assert train(tmp_path / "longer", *options, "trainer.max_epochs=3")["epochs"] == 3
+    assert [row["step"] for row in read_history(tmp_path / "longer")] == [10, 20, 30]
+    assert read_status(tmp_path / "longer")["lengthened"] == [1]
+    with pytest.raises(DigitsError, match=r"trainer\.max_epochs=2, .* for 3 epochs; try .*=3"):
+        train(tmp_path / "longer", *options, "trainer.max_epochs=2")
+
+
+def test_a_onecycle_cannot_be_given_more_epochs_and_says_so(tmp_path: Path) -> None:
+    options = (*SMALL, "schedule=onecycle")
+    train(tmp_path / "a", *options, "trainer.max_epochs=1")
+    with pytest.raises(DigitsError, match=r"onecycle .* 10 steps"):
+        train(tmp_path / "a", *options, "trainer.max_epochs=3")
+
+
+def test_more_epochs_at_a_constant_rate_are_those_of_a_longer_run(tmp_path: Path) -> None:
+    train(tmp_path / "longer", *SMALL, "trainer.max_epochs=1")
+    train(tmp_path / "longer", *SMALL, "trainer.max_epochs=2")
+    train(tmp_path / "long", *SMALL, "trainer.max_epochs=2")
+    found = differences(tmp_path / "longer", tmp_path / "long")
+    assert set(found) <= {"curves"}  # the shorter run was tested, too
+
+
+def test_a_run_that_was_moved_is_resumed_where_it_is(tmp_path: Path) -> None:
+    options = (*SMALL, "trainer.max_epochs=3", "optim.lr=0")
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "before", *options, cut(2))
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert train(tmp_path / "after", *options)["best_epoch"] == 1
+    assert not (tmp_path / "before").exists()
+
+
+def test_a_drawn_seed_is_kept_when_a_run_is_resumed(tmp_path: Path) -> None:
+    options = (*SMALL, "seed=null", "trainer.max_epochs=3")
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "a", *options, cut(2))
+    seed = torch.load(tmp_path / "a/checkpoints/last.ckpt", weights_only=True)["seed"]
+    assert train(tmp_path / "a", *options)["seed"] == seed
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "finished"
+    train(run_dir, *SMALL, "trainer.max_epochs=1")
+    return run_dir
+
+
+def composed(run_dir: Path, changes: dict[str, Any]) -> Any:
+    """Return the configuration that a run was started with, changed."""
+    config = OmegaConf.create(read_status(run_dir)["config"])
+    for key, value in changes.items():
+        OmegaConf.update(config, key, value, force_add=True)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
     [
-        ("optim.lr=0.5", "optim.lr=0.001"),
-        ("data.train_size=100", "data.train_size=null"),
-        ("seed=3", "seed=0"),
-        ("data=mnist", "data.val_size=500"),
-        ("resume=never", "holds a run already"),
-        ("resume=must name=b", "does not exist"),
-        ("trainer.max_epochs=2 model.hidden=[8]", "model.hidden=[16]"),
-        ("trainer.max_epochs=2 callbacks=ema", "callbacks.ema._target_=null"),
+        ("optim.lr", 0.5, "optim.lr=0.001"),
+        ("data.train_size", None, "data.train_size=640"),
+        ("seed", 3, "seed=0"),
+        ("model.hidden", [8], "model.hidden=[16]"),
+        ("callbacks.ema", {"_target_": "pytorch_lightning.callbacks.EMA"}, "_target_=null"),
+        ("resume", "never", "holds a run already"),
     ],
 )
-def test_other_options_are_refused_and_nothing_is_written(
-    option: str, told: str, here: Path
+def test_other_options_are_refused_in_one_line(
+    key: str, value: Any, told: str, finished: Path
 ) -> None:
-    before = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
-    finished = train_py(*QUICK, *option.split(), cwd=here)
-    assert finished.returncode == 1
-    (line,) = finished.stderr.splitlines()
-    assert line.startswith("error: ") and told in line and "try" in line
-    after = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
-    assert after == before
+    with pytest.raises(DigitsError, match="; try ") as caught:
+        check_resumable(finished, composed(finished, {key: value}))
+    assert told in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_directory_in_use_and_a_flipped_byte_are_named(here: Path) -> None:
-    run_dir = here / "outputs" / "runs" / "a"
-    with FileLock(run_dir / ".lock"):
-        finished = train_py(*QUICK, cwd=here)
-    assert finished.returncode == 1
-    assert "is in use by another process" in finished.stderr
-
-    content = bytearray((run_dir / "model.pt").read_bytes())
-    content[len(content) // 2] ^= 1
-    (here / "flipped.pt").write_bytes(content)
-    with pytest.raises(DigitsError, match=r"flipped\.pt is no model\.pt or checkpoint, is damaged"):
-        read_checkpoint(here / "flipped.pt")
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_says_so_and_goes_on_later(
-    number: signal.Signals, code: int, tmp_path: Path
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("trainer.max_epochs", 5),
+        ("test", False),
+        ("data.dir", "/elsewhere"),
+        ("trainer.accelerator", "gpu"),
+        ("logger", {"_target_": None}),
+        ("callbacks.mine", {"_target_": "my_module.MyCallback", "level": 3}),
+        # what the release before wrote
+        ("callbacks.stop", {"_target_": "digits.training.stopping.SafeStop", "interval_s": 60}),
+        ("callbacks.checkpoint._target_", "digits.training.checkpoints.RunCheckpoint"),
+    ],
+)
+def test_options_that_change_no_epoch_that_was_trained_may_differ(
+    key: str, value: Any, finished: Path
 ) -> None:
-    options = [*QUICK[:3], "trainer.max_epochs=2000", "name=long"]
-    process = subprocess.Popen(
-        [sys.executable, str(REPO / "train.py"), *options],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    last = tmp_path / "outputs" / "runs" / "long" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 60
-    while not last.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == code
-    (line,) = stderr.splitlines()
-    assert "goes on" in line
-    epochs = read_checkpoint(last)["epoch"] + 1
-    options[3] = f"trainer.max_epochs={epochs + 1}"
-    finished = train_py(*options, cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    assert "resumed after step" in finished.stdout
-    metrics = json.loads((last.parents[1] / "metrics.json").read_text())
-    assert metrics["epochs"] == epochs + 1
+    check_resumable(finished, composed(finished, {key: value}))
+
+
+def test_other_options_leave_a_run_as_it_was(finished: Path) -> None:
+    before = read_status(finished)
+    with pytest.raises(DigitsError):
+        train(finished, *SMALL, "trainer.max_epochs=2", "model.hidden=[17]")
+    assert read_status(finished) == before
+
+
+def test_a_directory_in_use_is_refused(finished: Path) -> None:
+    with FileLock(finished / ".lock"), pytest.raises(DigitsError, match="in use by another proces"):
+        train(finished, *SMALL, "trainer.max_epochs=1")
+
+
+@pytest.mark.parametrize(
+    ("resume", "exists", "expected"),
+    [
+        ("auto", False, None),
+        ("auto", True, "last.ckpt"),
+        ("must", False, DigitsError),
+        ("must", True, "last.ckpt"),
+        ("never", False, None),
+        ("never", True, DigitsError),
+    ],
+)
+def test_where_a_run_goes_on_from(resume: str, exists: bool, expected: Any, tmp_path: Path) -> None:
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.parent.mkdir()
+    if exists:
+        last.touch()
+    if expected is DigitsError:
+        with pytest.raises(DigitsError, match=f"resume={resume}, but .* try .*resume=auto"):
+            resume_point(tmp_path, resume)
+    else:
+        assert resume_point(tmp_path, resume) == (last if expected else None)
+
+
+@pytest.mark.parametrize("kind", ["damaged", "within an epoch"])
+def test_a_checkpoint_that_cannot_be_used_is_named_and_the_best_one_taken(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = (*SMALL, "trainer.max_epochs=3")
+    train(tmp_path / "whole", *options)
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "cut", *options, cut(2))
+    last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    if kind == "damaged":
+        last.write_bytes(last.read_bytes()[:1000])
+    else:  # as the release before left it after Ctrl-C
+        checkpoint = torch.load(last, weights_only=True)
+        checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] -= 1
+        torch.save(checkpoint, last)
+    train(tmp_path / "cut", *options)
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "last.ckpt" in line and kind in line and "resuming from" in line and "best.ckpt" in line
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
+def test_without_any_usable_checkpoint_one_line_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "a", *SHORT, cut(1))
+    for name in ("last.ckpt", "best.ckpt"):
+        torch.save({"weights": torch.zeros(3)}, tmp_path / "a" / "checkpoints" / name)
+    with pytest.raises(DigitsError, match=r"last\.ckpt is not a checkpoint of a training; try"):
+        train(tmp_path / "a", *SHORT)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (KeyboardInterrupt(), "stopped", "interrupted"),
+        (Terminated(143), "stopped", "terminated"),
+        (SystemExit(-1), "stopped", "exit code -1"),
+        (Pruned("after epoch 2 of 9"), "pruned", "after epoch 2 of 9"),
+        (DigitsError("no such thing; try another"), "failed", "no such thing; try another"),
+        (ZeroDivisionError("by zero\nindeed"), "failed", "ZeroDivisionError: by zero"),
+        (None, "finished", ""),
+    ],
+)
+def test_a_status_says_how_a_run_ended(
+    error: BaseException | None, status: str, reason: str, tmp_path: Path
+) -> None:
+    config = {"trainer": {"max_epochs": 3}}
+
+    def end() -> None:
+        with recorded_status(tmp_path, config):
+            assert read_status(tmp_path)["status"] == "running"
+            if error is not None:
+                raise error
+
+    if error is None:
+        end()
+    else:
+        with pytest.raises(type(error)):
+            end()
+    found = read_status(tmp_path)
+    assert (found["status"], found["reason"], found["config"]) == (status, reason, config)
+
+
+def test_a_power_cut_at_the_first_checkpoint_leaves_no_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PowerCutError
+
+    train(tmp_path / "whole", *SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr("pytorch_lightning.Trainer.save_checkpoint", fail)
+        with pytest.raises(PowerCutError):
+            train(tmp_path / "cut", *SHORT)
+    train(tmp_path / "cut", *SHORT)
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+    assert len(events(tmp_path / "cut").Scalars("val/loss")) == 2

@@ -1,4 +1,4 @@
-"""From the composed configuration to the three objects of a training: data, model and trainer."""
+"""From the composed configuration to the three objects of a training: model, data and trainer."""
 
 import os
 import shutil
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
@@ -15,11 +13,12 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
 from digits.data.datamodule import MNISTDataModule
+from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.errors import DigitsError
 from digits.models import Classifier
 from digits.models.augmentation import Augmentation
-from digits.training.checkpoints import AtomicCheckpointIO
-from digits.training.try_network import try_network
+from digits.text import first_line
+from digits.training.callbacks import AtomicCheckpointIO
 
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic
@@ -29,10 +28,11 @@ PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": 
 
 
 def make_model(config: DictConfig, seed: int) -> Classifier:
-    """Makes the network with freshly drawn weights, its optimizer and its schedule.
+    """Make the network with freshly drawn weights, its optimizer and its schedule.
 
     Raises:
-        DigitsError: the network is none of this project, or cannot be compiled here.
+        DigitsError: it is not a Classifier, cannot be compiled here, or does not map images to
+            logits.
     """
     compiler = os.environ.get("CXX", "g++")
     if config.model.get("compile") and not torch.cuda.is_available() and not shutil.which(compiler):
@@ -51,12 +51,37 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
         raise DigitsError(
             f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
         )
-    try_network(model)
+    _try_network(model)
     return model
 
 
-def make_datamodule(config: DictConfig, seed: int, trainer: Trainer) -> MNISTDataModule:
-    """Makes the data module; nothing is read yet."""
+def _try_network(model: Classifier) -> None:
+    """Make sure that a network of the user's own maps two images to ten logits each."""
+    name, shape = model.class_path, (2, 1, SIDE, SIDE)
+    model.eval()
+    try:
+        with torch.inference_mode():
+            logits = model.network(torch.zeros(shape))
+    except DigitsError:
+        raise
+    except Exception as error:  # whatever the user's code stumbles over
+        raise DigitsError(
+            f"the network of {name} cannot take images of shape {shape}: "
+            f"{first_line(error) or type(error).__name__}; "
+            f"try nn.Flatten() first, and {SIDE * SIDE} inputs"
+        ) from error
+    finally:
+        model.train()
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, NUM_CLASSES):
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise DigitsError(
+            f"the network of {name} makes {found} of two images, not (2, {NUM_CLASSES}); "
+            f"try nn.Linear(..., {NUM_CLASSES}) last"
+        )
+
+
+def make_datamodule(config: DictConfig, seed: int) -> MNISTDataModule:
+    """Make the data module; nothing is read yet."""
     options = {"mean": config.norm.mean, "std": config.norm.std, "seed": seed}
     augmentation: Augmentation = instantiate(config.augment)
     # As an argument of `instantiate`, a dataclass would become a configuration.
@@ -67,18 +92,16 @@ def make_datamodule(config: DictConfig, seed: int, trainer: Trainer) -> MNISTDat
     return datamodule
 
 
-def _devices(devices: Any, accelerator: str) -> Any:
-    """Returns the GPU for this job of a sweep: one after the other, where there are several."""
-    num_gpus = torch.cuda.device_count()
-    on_one = devices == 1 and accelerator in ("auto", "gpu", "cuda")
-    is_job = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
-    return [HydraConfig.get().job.num % num_gpus] if is_job and on_one and num_gpus > 1 else devices
-
-
 def make_trainer(
     config: DictConfig, run_dir: Path, callbacks: list[Callback], resumed_at_step: int = 0
 ) -> Trainer:
-    """Makes Lightning's Trainer, with all that writes into the run directory.
+    """Make Lightning's Trainer, with all that writes into the run directory.
+
+    Args:
+        config: the run's configuration.
+        run_dir: the run directory.
+        callbacks: called before those of the configuration.
+        resumed_at_step: the optimizer step from which the run is resumed.
 
     Raises:
         DigitsError: `trainer.accelerator=gpu`, and there is none.
@@ -94,7 +117,6 @@ def make_trainer(
             )
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
-    options["devices"] = _devices(options["devices"], options["accelerator"])
     if options.get("profiler") in PROFILERS:  # a name by itself would write to the log
         profiler = PROFILERS[options["profiler"]]
         options["profiler"] = profiler(dirpath=run_dir, filename="profile")
@@ -107,7 +129,7 @@ def make_trainer(
     )
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
-        plugins.append(SLURMEnvironment(auto_requeue=False))  # SafeStop does it, between two steps
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # submitit does it
     defaults = {
         "default_root_dir": run_dir,
         "logger": logger or False,
@@ -119,6 +141,4 @@ def make_trainer(
         "use_distributed_sampler": False,  # the data module shares an epoch among the processes
     }
     trainer: Trainer = instantiate(defaults | options, _convert_="object")
-    # Lightning's handler of SIGTERM exchanges tensors amid whatever the processes are exchanging.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer

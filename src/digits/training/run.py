@@ -1,58 +1,56 @@
-"""The recipe of a run: make data, model and trainer, fit, test the best checkpoint, save."""
+"""The recipe of a run: seed, data, model, trainer; fit, test the best checkpoint, save, report."""
 
 import logging
-import os
 import secrets
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
+from torch import distributed
 
-from digits.artifact import save_model
 from digits.data.datamodule import MNISTDataModule
-from digits.figures import draw_loss_curves
+from digits.errors import Terminated
 from digits.files import relative, remove_parts
+from digits.model_file import read_checkpoint, save_model
 from digits.models import Classifier
 from digits.runs import (
-    FINISHED,
+    LAST,
+    MODEL,
+    Predictions,
     finished_metrics,
-    is_first_process,
     locked,
-    read_status,
+    read_choices,
     write_metrics,
+    write_predictions,
 )
-from digits.search.pruning import pruning_callbacks
 from digits.training.build import make_datamodule, make_model, make_trainer
-from digits.training.checkpoints import read_checkpoint, read_newest
-from digits.training.history import History
-from digits.training.predictions import write_predictions
-from digits.training.processes import (
-    OF_SWEEP,
-    leave_together,
-    needs_own_process,
-    run_in_own_process,
-)
-from digits.training.progress import TrainingProgress
-from digits.training.quiet import quieten_lightning
-from digits.training.report import show_start, show_summary
-from digits.training.resume import check_resumable, resume_point
-from digits.training.signals import stop_if_told
-from digits.training.status import recorded
-from digits.training.tensorboard import log_hyperparameters
-from digits.training.tensorboard_pictures import TensorBoardPictures
+from digits.training.callbacks import History, Resuming, TrainingProgress
+from digits.training.console import quieten_lightning, run_console, show_start, show_summary
+from digits.training.resume import check_resumable, read_newest, recorded_status, resume_point
+from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
+
+TERMINATED = 143
+"""Exit code after SIGTERM: 128 and the signal's number."""
 
 _log = logging.getLogger(__name__)
 
 
-def run(config: DictConfig) -> dict[str, Any]:
-    """Trains, tests and saves one network; everything lands in Hydra's run directory.
+def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, Any]:
+    """Train, test and save one network; everything lands in the run directory.
+
+    A run that was stopped goes on from its last whole epoch; a finished one is left as it is.
+
+    Args:
+        config: the composed configuration, without Hydra's part.
+        run_dir: the run directory; made if it does not exist.
+        quiet: print nothing.
 
     Returns:
         What metrics.json holds.
@@ -60,32 +58,26 @@ def run(config: DictConfig) -> dict[str, Any]:
     Raises:
         DigitsError: the data, the configuration or the checkpoint to resume from cannot be used, or
             the loss diverged.
+        Pruned: a search has ended the run early.
     """
-    stop_if_told()
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
-    if needs_own_process(config):
-        run_in_own_process(run_dir)
-        return finished_metrics(run_dir) or {}
     quieten_lightning()
+    console = run_console(quiet)
+    run_dir.mkdir(parents=True, exist_ok=True)
     with locked(run_dir):
-        for folder in (run_dir, run_dir / "checkpoints"):
-            remove_parts(folder)
-        check_resumable(run_dir, config)  # Hydra lets a sweep's jobs be checked only here
+        check_resumable(run_dir, config)
         metrics = finished_metrics(run_dir)
         if metrics and _is_done(metrics, config):
-            place = relative(run_dir)
             untested = ", not tested" if metrics["test/accuracy"] is None else ""
-            _console().print(
-                f"{place} is a finished run{untested}: nothing to do. A new run needs another name."
+            console.print(
+                f"{relative(run_dir)} is a finished run{untested}: nothing to do. "
+                "For a new run give another name=RUN."
             )
-            if read_status(run_dir).get("status") == FINISHED:
-                return metrics
-            with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
-                return metrics  # its status says finished again
-        with recorded(run_dir, OmegaConf.to_container(config, resolve=True)):
-            metrics = _run(config, run_dir)
-    leave_together()
-    return metrics
+            return metrics
+        for folder in (run_dir, (run_dir / LAST).parent):
+            remove_parts(folder)
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        with recorded_status(run_dir, plain), _signals_of_lightning():
+            return _run(config, run_dir, console)
 
 
 def _is_done(metrics: Mapping[str, Any], config: DictConfig) -> bool:
@@ -93,94 +85,101 @@ def _is_done(metrics: Mapping[str, Any], config: DictConfig) -> bool:
     return tested and bool(metrics["max_epochs"] == config.trainer.max_epochs)
 
 
-class _LastingConsole(Console):
-    """A screen whose end is no reason to end a run, as of `python train.py | head`."""
+@contextmanager
+def _signals_of_lightning() -> Iterator[None]:
+    """Raise what a signal means; Lightning ends the process with 1 after Ctrl-C, 0 after SIGTERM.
 
-    def on_broken_pipe(self) -> None:
-        """Writes no more."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    Raises:
+        KeyboardInterrupt: after Ctrl-C.
+        Terminated: after SIGTERM.
+    """
+    try:
+        yield
+    except SIGTERMException:
+        raise Terminated(TERMINATED) from None
+    except SystemExit as left:
+        if isinstance(left.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
-def _console() -> Console:
-    """Makes the screen's; the jobs of a sweep leave it to `digits.sweeps.follow`."""
-    is_job = HydraConfig.get().mode is RunMode.MULTIRUN or OF_SWEEP in os.environ
-    quiet = not is_first_process() or is_job
-    return _LastingConsole(highlight=False, soft_wrap=True, quiet=quiet)
-
-
-def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
-    choices = HydraConfig.get().runtime.choices
-    console = _console()
-
+def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
+    choices = read_choices(run_dir)
     checkpoint: dict[str, Any] = {}
     if last := resume_point(run_dir, config.resume):
-        last, checkpoint, damage = read_newest(run_dir, config.trainer.max_epochs)
-        if damage:
-            _log.warning(damage)
-    resumed_at_step = checkpoint.get("global_step", 0)
+        last, checkpoint = read_newest(run_dir)
+    step = checkpoint.get("global_step", 0)
 
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
     seed_everything(seed, verbose=False)
+    datamodule = make_datamodule(config, seed)
     model = make_model(config, seed)
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
-    callbacks = [history, pictures, TrainingProgress(console)]
-    callbacks += pruning_callbacks(str(config.trainer.get("strategy")))
-    trainer = make_trainer(config, run_dir, callbacks, resumed_at_step)
-    datamodule = make_datamodule(config, seed, trainer)
+    callbacks = [history, Resuming(), pictures, TrainingProgress(console)]
+    trainer = make_trainer(config, run_dir, callbacks, resumed_at_step=step)
+    model.train_on_stacks(datamodule)
 
-    show_start(console, config, choices, seed, run_dir)
+    show_start(console, choices, seed, run_dir)
     if last is not None:
-        console.print(f"resumed after step {resumed_at_step:,}, from checkpoints/{last.name}")
+        console.print(f"resumed after step {step:,}, from checkpoints/{last.name}")
     trainer.fit(model, datamodule, ckpt_path=last)
-    metrics = {"seed": seed} | _test(trainer, model, datamodule, history, config.test)
+    best_epoch = _load_best(trainer, model)
+    if config.test:
+        trainer.test(model, datamodule, verbose=False)
 
+    metrics = _metrics(seed, trainer, model, datamodule, history, best_epoch)
     if trainer.is_global_zero:
-        save_model(run_dir / "model.pt", model, datamodule)
+        from digits.figures import draw_loss_curves  # matplotlib takes a third of a second
+
+        save_model(run_dir / MODEL, model, datamodule, precision=str(trainer.precision))
         if config.test:
-            assert datamodule.test is not None
-            tested = datamodule.test.labels[: len(model.test_logits)]
-            write_predictions(run_dir, model.test_logits, tested)
+            write_predictions(run_dir, _predictions(model, datamodule))
         draw_loss_curves(run_dir)
         log_hyperparameters(trainer.logger, config, choices, metrics, trainer.global_step)
-        write_metrics(run_dir, metrics)  # by which the run is finished: whatever is missing is made
+        write_metrics(run_dir, metrics)
         show_summary(console, run_dir, metrics)
+    if trainer.world_size > 1:  # Lightning kills the first process if another one ends badly
+        trainer.strategy.barrier()
+        distributed.destroy_process_group()
     return metrics
 
 
-def _test(
+def _load_best(trainer: Trainer, model: Classifier) -> int:
+    """Load the checkpoint that validation chose, if there is one; return its epoch, from 1."""
+    checkpoint = trainer.checkpoint_callback
+    best = checkpoint.best_model_path if isinstance(checkpoint, ModelCheckpoint) else ""
+    if not best:
+        return trainer.current_epoch
+    content = read_checkpoint(Path(best))
+    model.load_state_dict(content["state_dict"])
+    return int(content["epoch"]) + 1
+
+
+def _metrics(
+    seed: int,
     trainer: Trainer,
     model: Classifier,
     datamodule: MNISTDataModule,
     history: History,
-    on_test_images: bool,
+    best_epoch: int,
 ) -> dict[str, Any]:
-    """Tests the checkpoint that validation chose, once, and collects what is known of the run."""
-    checkpoint = trainer.checkpoint_callback
-    best = checkpoint.best_model_path if isinstance(checkpoint, ModelCheckpoint) else ""
-    best_epoch = trainer.current_epoch
-    if best:
-        content = read_checkpoint(Path(best))
-        model.load_state_dict(content["state_dict"])
-        best_epoch = content["epoch"] + 1
+    """Collect what is known of the run, for metrics.json."""
     validated = next((row for row in history.rows if row["epoch"] == best_epoch), {})
-    tested: Mapping[str, float] = {}
-    if on_test_images:
-        (tested,) = trainer.test(model, datamodule, verbose=False)
-    metrics = {
+    metrics: dict[str, Any] = {
+        "seed": seed,
         "dataset": datamodule.dataset,
         "epochs": trainer.current_epoch,
         "best_epoch": best_epoch,
     }
-    for part, measured in (("val", validated), ("test", tested)):
+    for part, measured in (("val", validated), ("test", trainer.callback_metrics)):
         num_images = model.num_images[part]
-        accuracy = measured.get(f"{part}/accuracy")
+        accuracy, loss = measured.get(f"{part}/accuracy"), measured.get(f"{part}/loss")
         # Lightning's float32 is near a fraction of whole images; that is written exactly.
         metrics[f"{part}/accuracy"] = (
-            None if accuracy is None else round(accuracy * num_images) / num_images
+            None if accuracy is None else round(float(accuracy) * num_images) / num_images
         )
-        metrics[f"{part}/loss"] = measured.get(f"{part}/loss")
+        metrics[f"{part}/loss"] = None if loss is None else float(loss)
         metrics[f"num_{part}"] = num_images
     return metrics | {
         "max_epochs": trainer.max_epochs,
@@ -191,3 +190,15 @@ def _test(
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "train_time_s": round(history.train_time_s, 3),
     }
+
+
+def _predictions(model: Classifier, datamodule: MNISTDataModule) -> Predictions:
+    """Return what the model answered on each test image."""
+    assert datamodule.test is not None
+    labels = datamodule.test.labels[: len(model.test_logits)]
+    confidence, predicted = model.test_logits.float().softmax(dim=1).max(dim=1)
+    return Predictions(
+        labels=labels.numpy().astype(np.uint8),
+        predicted=predicted.numpy().astype(np.uint8),
+        confidence=confidence.numpy().astype(np.float16),
+    )

@@ -1,13 +1,27 @@
-"""The run's curves for TensorBoard."""
+"""What TensorBoard shows of a run: curves, choices, network, input, weights and mistakes."""
 
+import contextlib
+import copy
+import io
+import logging
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from digits.data.batches import Batch
+from digits.data.datasets import SIDE
+from digits.models import Classifier
+from digits.models.measure import measure
+from digits.training.console import SHOWN_CHOICES
 
 LAYOUT = {
     "training and validation": {
@@ -16,8 +30,11 @@ LAYOUT = {
     }
 }
 """What the Custom Scalars tab draws on one chart: regular expressions, searched in the tags."""
-
 FINAL = ("val/accuracy", "val/loss", "test/accuracy", "test/loss")
+NUM_SHOWN = 40
+"""Images in a picture of the input or of mistakes."""
+
+_log = logging.getLogger(__name__)
 
 
 class TensorBoard(TensorBoardLogger):
@@ -41,22 +58,19 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs metrics at an optimizer step."""
         if not self._has_layout:
             self.experiment.add_custom_scalars(LAYOUT)
             self._has_layout = True
-        # Lightning adds the epoch to whatever is logged; a straight line is no curve to look at.
+        # Lightning adds the epoch to whatever is logged; a straight line is not a curve to look at.
         super().log_metrics({key: metrics[key] for key in metrics if key != "epoch"}, step)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Flushes, and leaves the file open for the test and the final metrics."""
-        self.experiment.flush()
+        self.experiment.flush()  # and stay open for the test and the final metrics
 
     @rank_zero_only
     def save(self) -> None:
-        """Leaves out Lightning's hparams.yaml, since Hydra has written .hydra/config.yaml."""
-        self.experiment.flush()
+        self.experiment.flush()  # without Lightning's hparams.yaml: there is .hydra/config.yaml
 
 
 def log_hyperparameters(
@@ -66,15 +80,10 @@ def log_hyperparameters(
     metrics: Mapping[str, Any],
     step: int,
 ) -> None:
-    """Fills the HPARAMS tab: what was chosen, against the final metrics at the last step."""
+    """Fill the HPARAMS tab: what was chosen, against the final metrics at the last step."""
     if not isinstance(logger, TensorBoard):
         return
-    groups = {
-        group: choices[group]
-        for group in ("model", "optim", "norm", "schedule")
-        if group in choices
-    }
-    values = {
+    values = {group: choices[group] for group in SHOWN_CHOICES if group in choices} | {
         "lr": config.optim.get("lr"),
         "batch_size": config.data.batch_size,
         "hidden": str(list(config.model.get("hidden", []))),
@@ -88,12 +97,12 @@ def log_hyperparameters(
         for name in FINAL
         if metrics[name] is not None
     }
-    logger.log_hyperparams(groups | values, final, step)
+    logger.log_hyperparams(values, final, step)
     logger.experiment.close()
 
 
 def _wait_for_a_later_name(run_dir: Path) -> None:
-    """Waits for up to a second where an event file of this second lies there.
+    """Wait for up to a second if the run directory holds an event file of this second.
 
     TensorBoard reads a run's files in the order of their names, which hold the second of their
     beginning and then a number without leading zeros: 10 comes before 9.
@@ -101,3 +110,124 @@ def _wait_for_a_later_name(run_dir: Path) -> None:
     second = int(time.time())
     if any(run_dir.glob(f"events.out.tfevents.{second}.*")):
         time.sleep(max(second + 1 - time.time(), 0))
+
+
+class TensorBoardPictures(Callback):
+    """Adds text, graph, images, histograms and precision-recall curves to a run's events.
+
+    Does nothing with any other logger. All of it together takes about half a second of a run,
+    without the projector.
+
+    Args:
+        configuration: the run's whole configuration, as YAML.
+    """
+
+    def __init__(self, configuration: str) -> None:
+        self.configuration = configuration
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if (writer := _writer(trainer)) and trainer.global_step == 0:
+            code = "".join(f"    {line}\n" for line in self.configuration.splitlines())
+            writer.add_text("configuration", code, 0)
+            _add_graph(writer, pl_module)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        if (writer := _writer(trainer)) and trainer.global_step == 0 and batch_idx == 0:
+            generator = torch.Generator(batch.images.device)
+            images, labels = next(batch.minibatches(lambda: generator.manual_seed(0)))
+            low, high = (float(value) for value in images.aminmax())
+            title = f"What the network receives, from {low:.2f} (black) to {high:.2f}"
+            _add_digits(writer, "input", images, [str(int(label)) for label in labels], title, 0)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # The step of the epoch's curves: a resumed run would purge them at the next one.
+        epoch, step = trainer.current_epoch + 1, trainer.global_step - 1
+        if (writer := _writer(trainer)) and epoch & (epoch - 1) == 0:  # 1, 2, 4, 8, ...
+            for name, parameter in pl_module.named_parameters():
+                values = parameter.detach().float()
+                writer.add_histogram(name.replace(".", "/", 1), values, step)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        writer, data = _writer(trainer), getattr(trainer, "datamodule", None)
+        if writer is None or data is None or not isinstance(pl_module, Classifier):
+            return
+        step, logits = trainer.global_step, pl_module.test_logits
+        images, labels = data.test.images[: len(logits)], data.test.labels[: len(logits)]
+        add_test_pictures(writer, logits, images, labels, step)
+        if isinstance(trainer.logger, TensorBoard) and trainer.logger.projector:
+            add_projector(writer, pl_module, data.normalized(images), images, labels, step)
+
+
+def add_test_pictures(
+    writer: Any, logits: Tensor, images: Tensor, labels: Tensor, step: int
+) -> None:
+    """Add confusion matrix, worst mistakes and precision-recall curves of tested images."""
+    from digits.figures import confusion_matrix  # matplotlib takes a third of a second
+
+    measures = measure(logits, labels)
+    _add_figure(writer, "test/confusion matrix", confusion_matrix(measures.confusion), step)
+    if shown := measures.mistakes[:NUM_SHOWN]:
+        titles = [f"{each.label} as {each.predicted}\n{each.probability:.0%}" for each in shown]
+        title = f"The {len(shown)} most confident of {len(measures.mistakes):,} mistakes"
+        chosen = images[[mistake.index for mistake in shown]]
+        _add_digits(writer, "test/mistakes", chosen, titles, title, step)
+    probabilities = logits.float().softmax(dim=1)
+    for digit, probability in enumerate(probabilities.T):
+        writer.add_pr_curve(f"precision and recall/{digit}", labels == digit, probability, step)
+
+
+def add_projector(
+    writer: Any, model: Classifier, inputs: Tensor, images: Tensor, labels: Tensor, step: int
+) -> None:
+    """Add the last hidden layer's values for each image to the projector; takes some seconds."""
+    layers = list(model.network.children())
+    hidden = torch.nn.Sequential(*layers[:-1]) if len(layers) > 1 else model.network
+    with torch.inference_mode():
+        embeddings = hidden(inputs.to(model.device, _dtype(model))).flatten(1).float().cpu()
+    shown = 1 - images / 255
+    writer.add_embedding(embeddings, labels.tolist(), shown, global_step=step, tag="test")
+
+
+def _writer(trainer: Trainer) -> Any:
+    logger = trainer.logger
+    if isinstance(logger, TensorBoard) and trainer.is_global_zero:
+        return logger.experiment
+    return None
+
+
+def _dtype(model: LightningModule) -> torch.dtype:
+    return next(model.parameters()).dtype
+
+
+def _add_graph(writer: Any, model: LightningModule) -> None:
+    network = copy.deepcopy(model.network)  # a compiled one cannot be traced, but its copy can
+    image = torch.zeros(1, 1, SIDE, SIDE, device=model.device, dtype=_dtype(model))
+    try:
+        # It prints what it raises.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            # TensorBoard's writer traces by torch.jit, which torch will remove.
+            warnings.filterwarnings("ignore", message=".*torch.jit.* is deprecated")
+            writer.add_graph(network, image)
+    except Exception as error:  # whatever cannot be traced in the user's own network
+        _log.info("TensorBoard has no graph of this network: %s", error)
+
+
+def _add_digits(
+    writer: Any, tag: str, images: Tensor, titles: list[str], title: str, step: int
+) -> None:
+    from digits.figures import digit_grid
+
+    shown = images[:NUM_SHOWN]
+    _add_figure(writer, tag, digit_grid(shown, titles[: len(shown)], title=title), step)
+
+
+def _add_figure(writer: Any, tag: str, figure: Any, step: int) -> None:
+    # The writer's own add_figure imports pyplot, which takes a quarter of a second.
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    writer.add_image(tag, np.asarray(canvas.buffer_rgba())[..., :3], step, dataformats="HWC")

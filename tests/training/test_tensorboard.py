@@ -1,15 +1,21 @@
-"""What TensorBoard finds in a run besides curves."""
+"""What TensorBoard finds in a run."""
 
+import json
+import re
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from runs import SMALL, events, train
+from support import SMALL, events, steps, train
+from tensorboard.plugins.custom_scalar import layout_pb2  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams import plugin_data_pb2  # type: ignore[import-untyped]
 from tensorboard.plugins.pr_curve import metadata  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from digits.models import Classifier
 from digits.runs import read_history
+from digits.training.tensorboard import TensorBoard
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +78,79 @@ def test_pictures_change_no_bit_of_the_training(run_dir: Path, tmp_path: Path) -
     train(tmp_path / "plain", *SMALL, *options)
     for ours, theirs in zip(read_history(run_dir), read_history(tmp_path / "plain"), strict=True):
         assert ours["train/loss"] == theirs["train/loss"]
+
+
+def test_curves_show_what_the_table_says_at_the_steps_of_the_epochs_ends(run_dir: Path) -> None:
+    found = events(run_dir)
+    for tag in ("train/loss", "val/loss", "train/accuracy", "val/accuracy"):
+        # Steps are numbered by how many were before them.
+        assert steps(run_dir, tag) == [9, 19, 29, 39, 49]
+        expected = [row[tag] for row in read_history(run_dir)]
+        assert [event.value for event in found.Scalars(tag)] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_final_metrics_are_those_of_metrics_json(run_dir: Path) -> None:
+    found, metrics = events(run_dir), json.loads((run_dir / "metrics.json").read_text())
+    for part in ("val", "test"):
+        for name in ("accuracy", "loss"):
+            (event,) = found.Scalars(f"final/{part}_{name}")
+            assert event.value == pytest.approx(metrics[f"{part}/{name}"], rel=1e-6)
+
+
+def test_a_custom_chart_draws_both_losses_on_one_chart(run_dir: Path) -> None:
+    (event,) = events(run_dir).Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    charts = {
+        chart.title: list(chart.multiline.tag)
+        for category in layout.category
+        for chart in category.chart
+    }
+    assert charts["loss"] == ["^train/loss$", "^val/loss$"]  # and not train/loss_step
+    assert charts["accuracy"] == ["^train/accuracy$", "^val/accuracy$"]
+    scalars = events(run_dir).Tags()["scalars"]
+    for tag in (tag for tags in charts.values() for tag in tags):
+        assert len([scalar for scalar in scalars if re.search(tag, scalar)]) == 1
+
+
+def test_the_hparams_tab_hold_the_choices_and_no_empty_metric(run_dir: Path) -> None:
+    found = events(run_dir)
+    content = found.PluginTagToContent("hparams")
+    start = plugin_data_pb2.HParamsPluginData.FromString(
+        content["_hparams_/session_start_info"]
+    ).session_start_info.hparams
+    choices = {name: start[name].string_value for name in ("model", "optim", "norm", "schedule")}
+    assert choices == {
+        "model": "baseline",
+        "optim": "adam",
+        "norm": "exact",
+        "schedule": "constant",
+    }
+    assert start["seed"].number_value == 0
+    assert start["batch_size"].number_value == 64
+    experiment = plugin_data_pb2.HParamsPluginData.FromString(
+        content["_hparams_/experiment"]
+    ).experiment
+    names = {info.name.tag for info in experiment.metric_infos}
+    assert names == {
+        f"final/{part}_{name}" for part in ("val", "test") for name in ("accuracy", "loss")
+    }
+    assert "hp_metric" not in found.Tags()["scalars"]
+
+
+def test_an_event_file_never_shares_its_second_with_an_earlier_one(tmp_path: Path) -> None:
+    second = int(time.time())
+    earlier = tmp_path / f"events.out.tfevents.{second}.host.1.9"
+    earlier.touch()
+    logger = TensorBoard(str(tmp_path))
+    logger.experiment.close()
+    (later,) = set(tmp_path.iterdir()) - {earlier}
+    assert int(later.name.split(".")[3]) > second
+
+
+def test_without_a_logger_there_is_no_event_file_and_the_table_all_the_same(tmp_path: Path) -> None:
+    train(tmp_path / "a", *SMALL, "logger=none", "trainer.max_epochs=1")
+    assert not list((tmp_path / "a").glob("events*"))
+    assert len(read_history(tmp_path / "a")) == 1
 
 
 class BranchingClassifier(Classifier):

@@ -1,3 +1,5 @@
+"""Checkpoints: when they are written, whole or not at all, and read without running code."""
+
 import errno
 import os
 import pickle
@@ -6,16 +8,18 @@ from typing import Any, BinaryIO
 
 import pytest
 import torch
+from support import SMALL, PowerCutError, cut, train
 
 from digits.errors import DigitsError
-from digits.training.checkpoints import AtomicCheckpointIO, read_checkpoint
-from digits.training.resume import resume_point
+from digits.model_file import read_checkpoint
+from digits.runs import read_history
+from digits.training.callbacks import COLUMNS, AtomicCheckpointIO
 
 CONTENT = {"step": 3, "weights": {"a": torch.arange(4.0)}, "names": ["x", None, True, 0.5]}
 
 
 class Bomb:
-    """A pickle that makes a file when it is loaded."""
+    """A pickle that makes a folder when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,9 +62,7 @@ def test_no_code_in_a_checkpoint_is_run_whatever_is_asked_for(
     torch.save({"bomb": Bomb(tmp_path / "exploded")}, tmp_path / "a.ckpt")
     (tmp_path / "b.ckpt").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     for name in ("a.ckpt", "b.ckpt"):
-        with pytest.raises(
-            DigitsError, match=f"{name} is no model.pt or checkpoint, is damaged, or holds more"
-        ):
+        with pytest.raises(DigitsError, match=name):
             AtomicCheckpointIO().load_checkpoint(tmp_path / name, weights_only=asked_for)
     assert not (tmp_path / "exploded").exists()
     # The bomb is one: torch's other way of loading sets it off.
@@ -68,50 +70,40 @@ def test_no_code_in_a_checkpoint_is_run_whatever_is_asked_for(
     assert (tmp_path / "exploded").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(100)])
-def test_a_damaged_checkpoint_is_told_in_one_line(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "last.ckpt"
-    path.write_bytes(content)
-    with pytest.raises(DigitsError, match="damaged") as caught:
-        read_checkpoint(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("optim", ["adam", "adamw", "sgd"])
+def test_checkpoints_of_every_optimizer_load_as_plain_values(optim: str, tmp_path: Path) -> None:
+    options = (f"optim={optim}", "schedule=onecycle", "trainer.max_epochs=1")
+    train(tmp_path, *SMALL, *options)
+    for name in ("best.ckpt", "last.ckpt"):
+        content = torch.load(tmp_path / "checkpoints" / name, weights_only=True)
+        assert content["global_step"] == 10
 
 
-def test_a_checkpoint_that_was_cut_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "last.ckpt"
-    torch.save(CONTENT, path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DigitsError, match="damaged"):
-        read_checkpoint(path)
+def test_the_last_checkpoint_is_of_the_last_epoch_and_the_best_one_of_the_first_best(
+    tmp_path: Path,
+) -> None:
+    # A learning rate of 0: all epochs are equally good.
+    train(tmp_path, *SMALL, "optim.lr=0", "trainer.max_epochs=3")
+    best, last = (
+        read_checkpoint(tmp_path / "checkpoints" / f"{name}.ckpt") for name in ("best", "last")
+    )
+    assert (best["global_step"], last["global_step"]) == (10, 30)
 
 
-def test_a_missing_checkpoint_and_one_of_another_kind_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DigitsError, match="there is no file"):
-        read_checkpoint(tmp_path / "none.ckpt")
-    torch.save([1, 2], tmp_path / "list.ckpt")
-    with pytest.raises(DigitsError, match="holds a list"):
-        read_checkpoint(tmp_path / "list.ckpt")
+def test_the_last_checkpoint_is_of_a_whole_epoch_and_the_best_one_of_any_validation(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(PowerCutError):
+        train(tmp_path, *SMALL, "+trainer.val_check_interval=0.5", cut(8))
+    folder = tmp_path / "checkpoints"
+    assert [path.name for path in folder.iterdir()] == ["best.ckpt"]
+    assert read_checkpoint(folder / "best.ckpt")["global_step"] == 5
 
 
-@pytest.mark.parametrize(
-    ("resume", "exists", "expected"),
-    [
-        ("auto", False, None),
-        ("auto", True, "last.ckpt"),
-        ("must", False, DigitsError),
-        ("must", True, "last.ckpt"),
-        ("never", False, None),
-        ("never", True, DigitsError),
-    ],
-)
-def test_where_a_run_goes_on_from(resume: str, exists: bool, expected: Any, tmp_path: Path) -> None:
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    last.parent.mkdir()
-    if exists:
-        last.touch()
-    if expected is DigitsError:
-        with pytest.raises(DigitsError, match=f"resume={resume}, but .* try .*resume=auto"):
-            resume_point(tmp_path, resume)
-    else:
-        assert resume_point(tmp_path, resume) == (last if expected else None)
+def test_the_table_has_a_row_for_each_epoch_and_is_part_of_the_checkpoint(tmp_path: Path) -> None:
+    train(tmp_path, *SMALL, "trainer.max_epochs=2")
+    header, *rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert header == ",".join(COLUMNS)
+    assert [row.split(",")[:2] for row in rows] == [["1", "10"], ["2", "20"]]
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["callbacks"]["History"]["rows"] == read_history(tmp_path)

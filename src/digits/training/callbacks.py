@@ -1,0 +1,233 @@
+"""What happens along the way: the table of epochs, the progress on the screen, the checkpoints."""
+
+import errno
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from digits.files import whole_file
+from digits.model_file import read_checkpoint
+from digits.models import Classifier
+from digits.runs import write_history
+
+METRICS = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
+COLUMNS = (
+    *("epoch", "step", "train/loss", "train/accuracy"),
+    *("val/loss", "val/accuracy", "lr", "time_s"),
+)
+
+
+class History(Callback):
+    """Writes metrics.csv, one row an epoch.
+
+    The rows are part of every checkpoint, so that a resumed run ends with the same table as an
+    uninterrupted one, but for the times.
+
+    Args:
+        run_dir: where metrics.csv is written.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.rows: list[dict[str, float]] = []
+        self._started = 0.0
+
+    @property
+    def train_time_s(self) -> float:
+        """Seconds that the epochs took, validation included."""
+        return sum(row["time_s"] for row in self.rows)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Lightning calls the checkpoints' hook of this name after all others.
+        found = trainer.callback_metrics
+        self.rows.append(
+            {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+            | {name: float(found[name]) for name in METRICS if name in found}
+            | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
+            | {"time_s": time.perf_counter() - self._started}
+        )
+        if trainer.is_global_zero:
+            write_history(self.run_dir, self.rows, COLUMNS)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+
+class TrainingProgress(ProgressBar):
+    """A bar over the whole training, and one line for each epoch, which stays.
+
+    Counts optimizer steps, not stacks of minibatches. Only the lines are written where the output
+    is not a terminal.
+
+    Args:
+        console: where to draw.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def disable(self) -> None:
+        # Lightning calls this in all processes but the first.
+        self.console = Console(quiet=True)
+
+    def enable(self) -> None:
+        pass
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            refresh_per_second=2,  # drawing takes milliseconds, in which the training waits
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        total = pl_module.num_steps() if isinstance(pl_module, Classifier) else None
+        self._task = self._progress.add_task("training", total=total, completed=trainer.global_step)
+        self._progress.start()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if self._progress:
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._progress.update(self._task, completed=trainer.global_step, description=epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        width = len(str(trainer.max_epochs))
+        parts = [f"epoch {trainer.current_epoch + 1:>{width}}/{trainer.max_epochs}"]
+        for name in METRICS:
+            if name in trainer.callback_metrics:
+                value = float(trainer.callback_metrics[name])
+                form = ".2%" if name.endswith("accuracy") else ".4f" if value < 1000 else ".3g"
+                parts.append(f"{name} {value:{form}}")
+        self.console.print("  ".join(parts))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._stop()  # so that the message stands alone
+
+    def _stop(self) -> None:
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+
+class Resuming(Callback):
+    """Keeps what Lightning loses of a training that it resumes from the end of an epoch.
+
+    That is: whether early stopping had ended it there, and that it stood between two epochs also if
+    `trainer.max_steps` is set, with which Lightning takes it for one that stood within an epoch.
+    """
+
+    def __init__(self) -> None:
+        self._has_stopped, self._max_steps = False, -1
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["should_stop"] = trainer.should_stop
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._has_stopped = checkpoint.get("should_stop", False)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # After this, Lightning restores its loops.
+        self._max_steps = trainer.max_steps
+        trainer.fit_loop.epoch_loop.max_steps = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+        trainer.should_stop = trainer.should_stop or self._has_stopped
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Lightning's checkpoint in one file, from which a run can be resumed, moved or not.
+
+    With a metric to monitor it is the best checkpoint, written after any validation. Without one it
+    is the last checkpoint, written after whole epochs only: all random draws depend on the epoch
+    and the step, so that a run that is resumed from there ends as if nothing had stopped it.
+    (Lightning's own `save_last` writes only when the best checkpoint is written.)
+
+    Args:
+        **options: Lightning's.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # A resumed run writes best.ckpt again, not best-v1.ckpt.
+        plain_names = {"enable_version_counter": False, "auto_insert_metric_name": False}
+        if options.get("monitor") is None:
+            options["save_on_train_epoch_end"] = True  # not after a validation within the epoch
+        super().__init__(**plain_names | options)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.monitor is None:
+            if not trainer.is_last_batch or trainer.global_step == trainer.max_steps:
+                return  # the epoch was cut short
+            for logger in trainer.loggers:
+                logger.save()  # a resumed run will not log the steps before this checkpoint again
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        old, new = state_dict["dirpath"], str(self.dirpath)
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {moved(key): each for key, each in value.items()}
+            return value.replace(old, new, 1) if isinstance(value, str) else value
+
+        super().load_state_dict({key: moved(value) for key, value in state_dict.items()})
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint files, written whole or not at all, and read without running code."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            with zipfile.ZipFile(temporary) as archive:
+                if archive.testzip() is not None:
+                    raise OSError(errno.EIO, "what was written is not what is read", str(path))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return read_checkpoint(Path(path), map_location)

@@ -1,0 +1,92 @@
+"""What a run prints: a line at its start, a table at its end, and nothing of Lightning's."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from digits.data.datasets import SAMPLE
+from digits.files import relative
+from digits.runs import CURVES, is_first_process
+from digits.statistics import wilson_interval
+from digits.text import duration, plural, screen
+
+SHOWN_CHOICES = ("model", "optim", "norm", "schedule")
+"""Config groups that the start line and TensorBoard's HPARAMS tab name."""
+
+
+def quieten_lightning() -> None:
+    """Send Lightning's log to train.log, and drop the warnings that do not apply here."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    for message in (
+        ".*does not have many workers.*",  # the data is in memory: they would have nothing to do
+        "Checkpoint directory .* exists and is not empty",  # as it is when a run is resumed
+        "The dirpath has changed from",  # as it has when a run directory was moved
+        ".*LeafSpec.*is deprecated",  # Lightning uses what torch will remove
+        # A stack is one of Lightning's batches, so an epoch has few of them.
+        ".*The number of training batches.*is smaller than the logging interval.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def run_console(quiet: bool) -> Console:
+    """Make the console of a run, whose end does not end the run, as of `python train.py | head`.
+
+    Args:
+        quiet: print nothing, as in a job of a sweep; nor do processes other than the first one.
+    """
+    console = screen(quiet=quiet or not is_first_process())
+
+    def print_no_more() -> None:
+        console.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    console.on_broken_pipe = print_no_more  # type: ignore[method-assign]
+    return console
+
+
+def show_start(console: Console, choices: Mapping[str, str], seed: int, run_dir: Path) -> None:
+    """Print what is about to be trained, and where to."""
+    chosen = [f"{group}={choices[group]}" for group in SHOWN_CHOICES if group in choices]
+    console.print(", ".join([*chosen, f"seed={seed}"]), style="bold")
+    console.print(f"run directory: {relative(run_dir)}")
+
+
+def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) -> None:
+    """Print the results as a table, and what to type next."""
+    table = Table(title=run_dir.name, title_justify="left", title_style="bold")
+    for column in ("split", "images", "accuracy", "95 % interval", "loss"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for part, title in (("val", "validation"), ("test", "test")):
+        accuracy, number = metrics[f"{part}/accuracy"], metrics[f"num_{part}"]
+        if accuracy is None:
+            continue
+        low, high = wilson_interval(round(accuracy * number), number)
+        interval, loss = f"{low:.2%} to {high:.2%}", f"{metrics[f'{part}/loss']:.4f}"
+        table.add_row(title, f"{number:,}", f"{accuracy:.2%}", interval, loss)
+    console.print(table)
+    if metrics["test/accuracy"] is None:
+        console.print("not tested; run the same command without test=false to test this model")
+    trained = f"{plural(metrics['epochs'], 'epoch')} in {duration(metrics['train_time_s'])}"
+    console.print(
+        f"{trained}, best after epoch {metrics['best_epoch']}; dataset: {metrics['dataset']}"
+    )
+    console.print(f"model, metrics and {CURVES}: {relative(run_dir)}")
+    for profile in sorted(run_dir.glob("*-profile*")):
+        console.print(f"profile: {relative(profile)}")
+    console.print(f"to see the curves: tensorboard --logdir {relative(run_dir.parent)}")
+    if metrics["dataset"] == SAMPLE:
+        console.print(
+            "This was the embedded sample of 5,000 images, not MNIST: "
+            "do not compare these results with those on MNIST.",
+            style="bold red",
+        )

@@ -1,0 +1,118 @@
+"""Whole runs in this process or one of their own, as `train.py` composes them."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pytorch_lightning import Callback, Trainer
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
+
+from digits.config.resolvers import register_resolvers
+from digits.training.run import run
+
+REPO = Path(__file__).parents[1]
+
+SMALL = (
+    *("model=baseline", "optim=adam", "schedule=constant", "norm=half", "trainer=cpu"),
+    *("data=sample", "data.train_size=640", "model.hidden=[16]"),
+)
+"""Ten minibatches of 64 images in an epoch."""
+WAITING = "waiting"
+"""A file in the working directory."""
+
+
+def train(run_dir: Path, *overrides: str, quiet: bool = False) -> dict[str, Any]:
+    """Run what `python train.py OVERRIDES` would, into `run_dir`; return its metrics."""
+    # On a busy machine two threads wait for each other, up to 10 ms an operation.
+    torch.set_num_threads(1)
+    register_resolvers()
+    given = [f"name={run_dir.name}", *overrides]
+    with initialize_config_dir(str(REPO / "conf"), version_base="1.3"):
+        composed = compose("config", given, return_hydra_config=True)
+    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    hydra = run_dir / ".hydra"
+    hydra.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.masked_copy(composed, "hydra"), hydra / "hydra.yaml")
+    OmegaConf.save(own, hydra / "config.yaml")
+    OmegaConf.save(OmegaConf.create(given), hydra / "overrides.yaml")
+    return run(own, run_dir, quiet=quiet)
+
+
+def train_py(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `python train.py` in a process of its own, in the folder `cwd`."""
+    environment = os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, str(REPO / "train.py"), *arguments],
+        cwd=cwd,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+    )
+
+
+class PowerCutError(RuntimeError):
+    """A power cut."""
+
+
+class PowerCut(Callback):
+    """Fails after so many of Lightning's batches or, with `at`, in the hook of that name.
+
+    Args:
+        batches: trained on before, in all epochs of this start.
+        at: a hook of Lightning's, e.g. "on_test_start"; then `batches` are of no account.
+    """
+
+    def __init__(self, batches: int = 0, at: str = "") -> None:
+        self.left = batches
+        if at:
+            self.left = -1
+            setattr(self, at, self._fail)
+
+    def _fail(self, *_: Any) -> None:
+        raise PowerCutError
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        if self.left == 0:
+            raise PowerCutError
+        self.left -= 1
+
+
+def cut(batches: int) -> str:
+    """Return the override with which a run fails after so many of Lightning's batches."""
+    return f"+callbacks.cut={{_target_: support.PowerCut, batches: {batches}}}"
+
+
+def cut_at(hook: str) -> str:
+    """Return the override with which a run fails in a hook."""
+    return f"+callbacks.cut={{_target_: support.PowerCut, at: {hook}}}"
+
+
+class WaitInThirdEpoch(Callback):
+    """Waits for a signal, if the file of that name is there, which it deletes."""
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.current_epoch == 2 and Path(WAITING).exists():
+            Path(WAITING).unlink()
+            time.sleep(600)
+
+
+def events(run_dir: Path) -> EventAccumulator:
+    """Return everything in a run's event files, as TensorBoard reads it."""
+    accumulator = EventAccumulator(
+        str(run_dir), size_guidance={"scalars": 0, "tensors": 0, "histograms": 0}
+    )
+    accumulator.Reload()
+    return accumulator
+
+
+def steps(run_dir: Path, tag: str) -> list[int]:
+    """Return the x axis of a curve."""
+    return [event.step for event in events(run_dir).Scalars(tag)]
