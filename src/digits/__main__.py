@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (here := os.getcwd()) not in sys.path:  # for your own networks, as with python -m
         sys.path.append(here)
     try:
-        parsed = _parser().parse_args(arguments)
+        parsed = make_parser().parse_args(arguments)
         code: int = parsed.do(parsed)
         sys.stdout.flush()
     except DigitsError as error:
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of all verbs."""
     parser = argparse.ArgumentParser(
         prog="digits",
         description="Look at data and at finished runs. Training is: python train.py --help",
