@@ -1,4 +1,4 @@
-"""The command `digits`, for data and finished runs; training is what train.py does."""
+"""The command `digits`: its verbs look at data and at finished runs. train.py trains."""
 
 import argparse
 import importlib
@@ -8,22 +8,22 @@ from collections.abc import Sequence
 
 from digits.errors import DigitsError
 
-VERBS = ("explore", "evaluate", "predict", "export", "compare", "claims", "data")
+VERBS = ("explore", "evaluate", "predict", "export", "compare", "data")
 """One file each in digits/commands; its first line is the verb's help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb and returns the exit code: 0, 1 after an error, 2 for a wrong command line."""
-    if (here := os.getcwd()) not in sys.path:  # for networks of one's own, as with python -m
+    """Run one verb and return the exit code: 0, 1 after an error, 2 for a wrong command line."""
+    if (here := os.getcwd()) not in sys.path:  # for your own networks, as with python -m
         sys.path.append(here)
     try:
-        parsed = _parser().parse_args(arguments)
+        parsed = make_parser().parse_args(arguments)
         code: int = parsed.do(parsed)
         sys.stdout.flush()
     except DigitsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader, as `head`, has seen enough
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a folder that is a file, a full disk
@@ -35,10 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of all verbs."""
     parser = argparse.ArgumentParser(
         prog="digits",
-        description="Looks at data and at finished runs. Training is: python train.py --help",
+        description="Look at data and at finished runs. Training is: python train.py --help",
         epilog="digits VERB --help says more about each.",
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)

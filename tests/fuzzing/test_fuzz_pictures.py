@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as st_numpy
 from made_up import examples, or_refused
 from PIL import Image
 
-from digits.prediction.preparing import prepare
+from digits.predict.predict import prepare
 
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F")
 FORMS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")

@@ -1,8 +1,8 @@
-"""Classifies pictures of handwritten digits.
+"""Classify pictures of handwritten digits.
 
 RUN is a run directory, its model.pt or a checkpoint. IMAGE is a picture of one digit, a folder of
-pictures, or a pattern in quotes; any number of them, in any mixture. Read are PNG, JPEG, GIF, BMP,
-TIFF, WebP and PPM, of any size up to 80 megapixels and 100 MB: photos of a digit on paper, scans,
+pictures, or a pattern in quotes, in any number. The formats are PNG, JPEG, GIF, BMP, TIFF, WebP and
+PPM, of any size up to 89 megapixels and 100 MB: photos of a digit on paper, scans,
 drawings, dark on light or light on dark, with or without transparency, with 1 to 16 bits a pixel.
 
 Each is brought to the form of the images that the network was trained on: the digit is looked for
@@ -15,7 +15,7 @@ the digit, its probability and the runner-up. --json prints one object a line in
   {"file": "a.png", "digit": 7, "probability": 0.98, "probabilities": [0.0, ...]}
   {"file": "b.png", "error": "is empty"}
 
-A file that cannot be classified (it is damaged, no picture, or blank) gets one line that says so,
+A file that cannot be classified (damaged, blank, not a picture) gets one line that says so,
 on stderr, or with --json in its place; the others are classified all the same. The exit code is 0
 if all were, and 1 if any was not.
 
@@ -28,21 +28,19 @@ Examples:
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from digits.errors import DigitsError
-
-if TYPE_CHECKING:
-    from digits.prediction.classifying import Prediction
-    from digits.prediction.showing import Shown
+from digits.text import plural, screen
 
 DEFAULT_FOLDER = Path("outputs/predict")
-_CHARTS = 3
+MAX_CHARTS = 3
 """Pictures up to which all ten probabilities are printed."""
+MIN_FOR_PROGRESS = 20
+"""Pictures that are classified within about two seconds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run directory, its model.pt, or a checkpoint")
     parser.add_argument(
         "images", metavar="IMAGE", nargs="+", help="a picture, a folder of them, or a pattern"
@@ -60,45 +58,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Classifies the pictures; returns 1 if any of them could not be."""
+    """Classify the pictures; return 1 if any of them could not be."""
     if arguments.show is not None and arguments.show.is_file():
         raise DigitsError(
             f"--show takes a folder to write into, got the file {arguments.show}; "
             "put --show last, or write --show=DIR"
         )
-    import digits
-    from digits.heavy import import_lightning
+    from rich.progress import track
 
-    import_lightning()
-    from digits.prediction.classifying import predict
-    from digits.prediction.finding import find
-    from digits.prediction.printing import as_chart, as_error, as_json, as_line, file_width
-    from digits.prediction.progress import show_progress
-    from digits.prediction.showing import Shown
+    from digits.artifact import load
+    from digits.predict import predict as pictures
 
-    model = digits.load(arguments.run)
-    found = list(find(arguments.images))
+    model = load(arguments.run)
+    found = list(pictures.find_pictures(arguments.images))
     files = [file for file, _ in found]
-    shown = Shown(arguments.show, files) if arguments.show is not None else None
-    width, num_failed = file_width(files), 0
-    with show_progress(len(found)) as advance:
-        for prediction in predict(model, advance(found)):
-            num_failed += prediction.error is not None
-            if arguments.json:
-                print(as_json(prediction))
-            elif prediction.error is not None:
-                print(as_error(prediction), file=sys.stderr)
-            else:
-                few = len(found) <= _CHARTS
-                print(as_chart(prediction) if few else as_line(prediction, width))
-            if shown:
-                _write(shown, prediction)
-    if shown:
-        pictures = "1 picture" if shown.count == 1 else f"{shown.count:,} pictures"
-        print(f"what the network saw: {shown.folder} ({pictures})", file=sys.stderr)
+    seen = pictures.paths_of_seen(files, arguments.show) if arguments.show else [None] * len(files)
+    width = min(48, max((len(pictures.printable(file)) for file in files), default=0))
+    num_failed, num_shown = 0, 0
+    # On a terminal the lines themselves show the progress; track would take them from a file.
+    output, console = sys.stdout, screen(stderr=True)
+    no_bar = len(found) < MIN_FOR_PROGRESS or output.isatty() or not console.is_terminal
+    counted = track(found, "pictures", console=console, transient=True, disable=no_bar)
+    for prediction, path in zip(pictures.predict(model, counted), seen, strict=True):
+        num_failed += prediction.error is not None
+        if arguments.json:
+            print(pictures.as_json(prediction), file=output)
+        elif prediction.error is not None:
+            print(pictures.as_error(prediction), file=sys.stderr)
+        elif len(found) <= MAX_CHARTS:
+            print(pictures.as_chart(prediction), file=output)
+        else:
+            print(pictures.as_line(prediction, width), file=output)
+        if path is not None and prediction.image is not None:
+            pictures.write_seen(path, prediction.image)
+            num_shown += 1
+    if arguments.show:
+        number = plural(num_shown, "picture")
+        print(f"what the network saw: {arguments.show} ({number})", file=sys.stderr)
     return 1 if num_failed else 0
-
-
-def _write(shown: "Shown", prediction: "Prediction") -> None:
-    if prediction.image is not None:
-        shown.write(prediction.file, prediction.image)

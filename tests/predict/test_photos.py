@@ -1,4 +1,4 @@
-"""What all of this is for: pictures of digits are classified as the digits that they are."""
+"""What all of this is for: photos of digits are classified as the digits that they are."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from digits.prediction.classifying import Prediction, predict
-from digits.prediction.preparing import prepare
-from prediction.conftest import Trained
-from prediction.photographs import KINDS, photo
+from digits.predict.predict import Prediction, predict
+from predict.conftest import Trained
+from predict.photographs import KINDS, photo
+
+pytestmark = pytest.mark.slow
 
 NUM_PHOTOS, NUM_OF_A_KIND, NUM_TINY = 200, 8, 100
 
@@ -61,14 +62,3 @@ def test_an_image_in_mnists_form_is_classified_as_it_is(trained: Trained, tmp_pa
     seen = np.stack([each.image for each in predictions if each.image is not None])
     # On average, of 255.
     assert np.abs(seen.astype(int) - images[:, 0].numpy()).mean() < 3
-
-
-def test_dark_on_light_and_light_on_dark_are_the_same_digit(
-    trained: Trained, tmp_path: Path
-) -> None:
-    for number in range(10):
-        image = trained.test.images[number, 0].numpy()
-        Image.fromarray(image).save(tmp_path / "light.png")
-        Image.fromarray(255 - image).save(tmp_path / "dark.png")
-        light, dark = (prepare(tmp_path / name).astype(int) for name in ("light.png", "dark.png"))
-        assert np.abs(light - dark).mean() < 4

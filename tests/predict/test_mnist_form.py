@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from digits.data.sample import load_sample
-from digits.prediction.mnist_form import THICKEST, THINNEST, mnist_form, stroke_width
+from digits.predict.mnist_form import THICKEST, THINNEST, mnist_form, stroke_width
 
 SAMPLE = load_sample("test").images[:, 0].numpy()
 

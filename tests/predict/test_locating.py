@@ -6,11 +6,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from digits.errors import DigitsError
-from digits.prediction.preparing import prepare
-from prediction.photographs import save_jpeg
+from digits.predict.predict import prepare
+from predict.photographs import save_jpeg
 
 
-def drawn(folder: Path, size: tuple[int, int] = (300, 400), text: str = "4") -> np.ndarray:
+def drawn(size: tuple[int, int] = (300, 400), text: str = "4") -> np.ndarray:
     """Ink from 0 to 1: a digit in Pillow's own font."""
     image = Image.new("L", size)
     font = ImageFont.load_default(size[0] // 2)
@@ -31,7 +31,7 @@ def likeness(image: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.fixture
 def four(tmp_path: Path) -> np.ndarray:
-    return seen(tmp_path, 255 - 255 * drawn(tmp_path))
+    return seen(tmp_path, 255 - 255 * drawn())
 
 
 def test_a_clean_drawing_is_light_ink_on_black(four: np.ndarray) -> None:
@@ -41,33 +41,33 @@ def test_a_clean_drawing_is_light_ink_on_black(four: np.ndarray) -> None:
 
 def test_uneven_light_does_not_matter(tmp_path: Path, four: np.ndarray) -> None:
     light = np.linspace(0.4, 1, 300)[None, :] * np.linspace(0.7, 1, 400)[:, None]
-    assert likeness(seen(tmp_path, light * (230 - 190 * drawn(tmp_path))), four) > 0.95
+    assert likeness(seen(tmp_path, light * (230 - 190 * drawn())), four) > 0.95
 
 
 def test_a_hard_shadow_across_the_digit_does_not_matter(tmp_path: Path, four: np.ndarray) -> None:
     light = np.where(np.arange(300) < 130, 0.55, 1)[None, :]
-    assert likeness(seen(tmp_path, light * (230 - 190 * drawn(tmp_path))), four) > 0.9
+    assert likeness(seen(tmp_path, light * (230 - 190 * drawn())), four) > 0.9
 
 
 def test_a_dark_table_around_the_paper_does_not_matter(tmp_path: Path, four: np.ndarray) -> None:
     scene = np.full((600, 600), 45.0)
-    scene[60:460, 120:420] = 230 - 190 * drawn(tmp_path)
+    scene[60:460, 120:420] = 230 - 190 * drawn()
     assert likeness(seen(tmp_path, scene), four) > 0.95
 
 
 def test_faint_ruled_lines_do_not_matter(tmp_path: Path, four: np.ndarray) -> None:
     paper = np.where(np.arange(400) % 45 < 2, 200, 235)[:, None]
-    assert likeness(seen(tmp_path, paper - 190 * drawn(tmp_path)), four) > 0.95
+    assert likeness(seen(tmp_path, paper - 190 * drawn()), four) > 0.95
 
 
 def test_specks_far_from_the_digit_are_left_out(tmp_path: Path, four: np.ndarray) -> None:
-    page = 235 - 200 * drawn(tmp_path)
+    page = 235 - 200 * drawn()
     page[10:14, 10:14] = page[380:384, 20:25] = page[200:203, 290:293] = 20
     assert likeness(seen(tmp_path, page), four) > 0.95
 
 
 def test_strokes_that_do_not_touch_are_one_digit(tmp_path: Path) -> None:
-    five = drawn(tmp_path, text="5")
+    five = drawn(text="5")
     rows = np.flatnonzero(five.any(1))
     cut = five.copy()
     cut[rows[0] + 30 : rows[0] + 34] = 0  # below the bar
@@ -87,7 +87,7 @@ def test_strokes_that_do_not_touch_are_one_digit(tmp_path: Path) -> None:
 def test_coloured_ink_on_coloured_paper_is_seen(
     paper: tuple[int, ...], ink: tuple[int, ...], tmp_path: Path, four: np.ndarray
 ) -> None:
-    share = drawn(tmp_path)[..., None]
+    share = drawn()[..., None]
     pixels = np.array(paper) * (1 - share) + np.array(ink) * share
     assert likeness(seen(tmp_path, pixels), four) > 0.95
 
@@ -97,20 +97,20 @@ def test_coloured_ink_on_coloured_paper_is_seen(
 def test_a_digit_in_the_transparency_only_is_seen(
     mode: str, colour: int, tmp_path: Path, four: np.ndarray
 ) -> None:
-    alpha = Image.fromarray((255 * drawn(tmp_path)).astype(np.uint8))
+    alpha = Image.fromarray((255 * drawn()).astype(np.uint8))
     image = Image.new(mode, alpha.size, (colour,) * (len(mode) - 1) + (0,))
     image.putalpha(alpha)
     image.save(tmp_path / "a.png")
     assert likeness(prepare(tmp_path / "a.png").astype(int), four) > 0.95
 
 
-def test_faint_pencil_under_noise_is_no_blank_page(tmp_path: Path, four: np.ndarray) -> None:
+def test_faint_pencil_under_noise_is_not_a_blank_page(tmp_path: Path, four: np.ndarray) -> None:
     noise = np.random.default_rng(0).normal(size=(400, 300)) * 4
-    assert likeness(seen(tmp_path, 225 - 22 * drawn(tmp_path) + noise), four) > 0.85
+    assert likeness(seen(tmp_path, 225 - 22 * drawn() + noise), four) > 0.85
 
 
 def test_salt_and_pepper_of_one_bit_do_not_matter(tmp_path: Path, four: np.ndarray) -> None:
-    grey = Image.fromarray((240 - 240 * drawn(tmp_path)).astype(np.uint8))
+    grey = Image.fromarray((240 - 240 * drawn()).astype(np.uint8))
     grey.convert("1").save(tmp_path / "a.png")  # dithered
     assert likeness(prepare(tmp_path / "a.png").astype(int), four) > 0.85
 
@@ -128,7 +128,7 @@ BLANK: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("kind", BLANK)
-def test_a_blank_page_is_told(kind: str, tmp_path: Path) -> None:
+def test_a_blank_page_has_no_digit(kind: str, tmp_path: Path) -> None:
     save_jpeg(tmp_path / "a.jpg", BLANK[kind](np.random.default_rng(0)))
     with pytest.raises(DigitsError, match=r"^no digit found: "):
         prepare(tmp_path / "a.jpg")
@@ -138,7 +138,7 @@ def test_a_blank_page_is_told(kind: str, tmp_path: Path) -> None:
 def test_pictures_of_any_size_give_the_same(
     size: tuple[int, int], tmp_path: Path, four: np.ndarray
 ) -> None:
-    page = Image.fromarray((255 - 255 * drawn(tmp_path)).astype(np.uint8))
+    page = Image.fromarray((255 - 255 * drawn()).astype(np.uint8))
     if size == (28, 28):
         page = page.crop((50, 70, 250, 270))
     page.resize(size, Image.Resampling.BOX).save(tmp_path / "a.png")

@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from digits.prediction.planes import Plane
+from digits.predict.reading import Plane
 
 SIDE, BOX = 28, 20
-_DETAIL = 100
+DETAIL = 100
 """Pixels of the box in which strokes are made thicker or thinner."""
-_EDGE = 0.2
+EDGE = 0.2
 """Ink from which on a pixel counts for the box."""
 THINNEST, THICKEST = 1.7, 3.6
 """Mean width of strokes in pixels: between them are nine in ten of MNIST's training images."""
 
 
 def mnist_form(ink: Plane) -> NDArray[np.uint8] | None:
-    """Brings ink to the form of MNIST's images.
+    """Bring ink to the form of MNIST's images.
 
     The digit's box is scaled to 20 x 20 with its proportions kept, and the centre of mass is put at
     the centre of 28 x 28 by whole pixels (LeCun et al., "The MNIST database"). Where the strokes
@@ -39,11 +39,11 @@ def mnist_form(ink: Plane) -> NDArray[np.uint8] | None:
         wanted = min(max(width, THINNEST), THICKEST)
         if abs(wanted - width) < 0.05:
             break
-        detailed = _in_box(ink, _DETAIL)
+        detailed = _in_box(ink, DETAIL)
         assert detailed is not None
         # Of each side of a stroke; thinner strokes make the digit smaller, so that scaling it to
         # the box makes them thicker again.
-        excess = (width - wanted) / 2 / (1 - wanted / BOX) * _DETAIL / BOX
+        excess = (width - wanted) / 2 / (1 - wanted / BOX) * DETAIL / BOX
         if abs(excess) < 0.4:
             break
         if excess > 0:
@@ -56,25 +56,23 @@ def mnist_form(ink: Plane) -> NDArray[np.uint8] | None:
 
 
 def stroke_width(ink: Plane) -> float:
-    """Returns the mean width of strokes, in pixels: twice the area over the contour's length."""
+    """Return the mean width of strokes, in pixels: twice the area over the contour's length."""
     padded = np.pad(ink, 1)
     vertical, horizontal = np.diff(padded, axis=0)[:, :-1], np.diff(padded, axis=1)[:-1]
     return 2 * float(ink.sum()) / max(float(np.hypot(vertical, horizontal).sum()), 1e-6)
 
 
 def _in_box(ink: Plane, side: int) -> Plane | None:
-    """The ink's box, enlarged or reduced so that its longer side has `side` pixels."""
-    rows, columns = (np.flatnonzero((ink > _EDGE).any(axis)) for axis in (1, 0))
+    """Return the ink's box, enlarged or reduced so that its longer side has `side` pixels."""
+    rows, columns = (np.flatnonzero((ink > EDGE).any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
     cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     factor = side / max(cut.shape)
-    how = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.HAMMING
-    if factor < 0.5:
-        how = Image.Resampling.BOX
+    resampling = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.BOX
     height, width = (max(1, round(length * factor)) for length in cut.shape)
-    image = Image.fromarray(np.ascontiguousarray(cut, np.float32)).resize((width, height), how)
-    boxed: Plane = np.clip(np.asarray(image), 0, 1)
+    image = Image.fromarray(np.ascontiguousarray(cut, np.float32))
+    boxed: Plane = np.clip(np.asarray(image.resize((width, height), resampling)), 0, 1)
     return boxed
 
 

@@ -1,0 +1,410 @@
+"""Where the digit is in a picture, and its ink without the ground.
+
+Strokes are dark on light or light on dark, under uneven light, beside a table's edge, on ruled
+paper. So candidates are collected at several stroke widths and thresholds, and the one that looks
+most like a written digit is taken: long, thin strokes with a sharp edge all around.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from digits.predict.reading import Picture, Plane, resized, shrunk
+
+Mask = NDArray[np.bool_]
+
+LARGEST, SMALLEST = 240, 100
+"""Pixels of the longer side between which the digit is looked for."""
+STROKE_LIMITS = (0.08, 0.2, 0.45)
+"""Of the longer side. A small limit is for thin strokes under spotty light, a large one for a digit
+that fills the picture."""
+THRESHOLD_STEP = 0.55
+MIN_SCORE = 2.5
+"""Blank paper under uneven light, ruled or not, scores about 1 to 2.5, the faintest pencil 3."""
+MIN_SIGNAL = 2.5
+"""Contrast over noise: of blots in pure noise 1.8 at most, of faint digits under much noise 4."""
+GOOD_CONTRAST = 64
+"""Above this, the colours are not looked at."""
+MAX_COMPONENTS = 3000
+GAP = 0.3
+"""Of a group's longer side: the distance from which on a stroke belongs to something else."""
+TOUCHING_AT_CORNERS = np.ones((3, 3), np.int8)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Rows `top` to `bottom - 1`, columns `left` to `right - 1`."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def side(self) -> int:
+        """The longer side."""
+        return max(self.bottom - self.top, self.right - self.left)
+
+    def share_within(self, other: "Box") -> float:
+        """Return how much of this box's area lies in another one."""
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        width = min(self.right, other.right) - max(self.left, other.left)
+        area = (self.bottom - self.top) * (self.right - self.left)
+        return max(0, height) * max(0, width) / area
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A group of strokes that may be the digit.
+
+    Attributes:
+        mask: its pixels, in the picture that it was looked for in.
+        box: around it, in pixels of the mask.
+        at_border: whether it touches the picture's border.
+        main_share: how much of the ink is in its main stroke.
+        dark: whether the ink is darker than the ground.
+        stroke_limit: the width from which on strokes were not looked for.
+        threshold: the ink from which on a pixel is counted.
+        noise: of the ink, where there is none.
+        score: how good a digit it is; comparable within a picture, about 1 to 200.
+        contrast: between ink and ground along the contour, 0 to 255.
+        thickness: half the width of the widest stroke, over the box's longer side.
+    """
+
+    mask: Mask
+    box: Box
+    at_border: bool
+    main_share: float
+    dark: bool
+    stroke_limit: int
+    threshold: float
+    noise: float
+    score: float = 0.0
+    contrast: float = 0.0
+    thickness: float = 0.0
+
+
+def locate(picture: Picture) -> tuple[Plane, Candidate] | None:
+    """Look for the digit in luminance, in the colours where that has little contrast, and in alpha.
+
+    Returns:
+        The plane on which the digit is seen best, and where it is there; `None` if there is none.
+    """
+    plane, best = picture.grey, locate_in(picture.grey)
+    if best is None or best.contrast < GOOD_CONTRAST:
+        for colour in picture.colours:
+            found = locate_in(colour)
+            if found and (best is None or found.score > 1.3 * best.score):
+                plane, best = colour, found
+    if picture.alpha is not None:
+        found = locate_in(picture.alpha)
+        if found and (best is None or found.score > best.score):
+            plane, best = picture.alpha, found
+    return (plane, best) if best and best.score >= MIN_SCORE else None
+
+
+def locate_in(plane: Plane) -> Candidate | None:
+    """Return what looks most like a digit, dark or light; `None` if nothing is more than noise."""
+    plane = shrunk(plane, LARGEST)
+    # In a tiny picture each pixel belongs to a stroke, and noise cannot be told from it.
+    noise = noise_of(plane) if max(plane.shape) >= 20 else 0.0
+    enlargement = max(1, -(-SMALLEST // max(plane.shape)))
+    if enlargement > 1:
+        plane = resized(plane, enlargement, Image.Resampling.BILINEAR)
+    blur = min(2.0, noise_of(plane) / 8)
+    if max(plane.shape) > SMALLEST:
+        blur += 0.8 * max(plane.shape) / LARGEST
+    if blur > 0.2:
+        plane = ndimage.gaussian_filter(plane, blur)
+        noise /= max(1.0, 2 * math.sqrt(math.pi) * blur / enlargement)
+    of_each = (_best(list(_candidates(plane, dark))) for dark in (True, False))
+    found = [each for each in of_each if each and each.contrast > MIN_SIGNAL * noise]
+    found.sort(key=lambda each: -each.score)
+    if len(found) == 2 and _is_page_around(*found):
+        return found[1]
+    return found[0] if found else None
+
+
+# Ink: how much darker or lighter than its ground each pixel is.
+
+
+def ink_of(plane: Plane, dark: bool, stroke_limit: int, white: float) -> Plane:
+    """Return how far each pixel stands out from the ground, 0 to 255.
+
+    The ground is what a square of `stroke_limit` pixels fits into (grey-scale closing for dark ink,
+    opening for light ink: Serra, "Image analysis and mathematical morphology", 1982). So thin
+    strokes stand out, and shadows, gradients and the edges of paper and table do not. Dark ink is
+    taken relative to its ground: half the light on the paper is half the light on the ink.
+
+    Args:
+        plane: brightness.
+        dark: whether the ink is darker than the ground.
+        stroke_limit: what is wider than this, in pixels, is not a stroke.
+        white: brightness of the whole picture's bright parts, see `white_of`.
+    """
+    size = (stroke_limit, stroke_limit)
+    if not dark:
+        light: Plane = plane - ndimage.grey_opening(plane, size)
+        return light
+    ground = ndimage.grey_closing(plane, size)
+    # The floor keeps the noise of a dark table from being taken for ink.
+    ink: Plane = 255 * (ground - plane) / np.maximum(ground, 0.4 * white)
+    return ink
+
+
+def white_of(plane: Plane) -> float:
+    """Return the brightness of a picture's bright parts, at least 1."""
+    return max(float(np.percentile(plane, 95)), 1.0)
+
+
+def noise_of(plane: Plane) -> float:
+    """Estimate the standard deviation of the pixel noise.
+
+    After Immerkaer, "Fast noise variance estimation", CVIU 1996, with the median for the mean, so
+    that the strokes do not count.
+    """
+    if min(plane.shape) < 3:
+        return 0.0
+    laplacian = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    return 1.4826 * float(np.median(np.abs(ndimage.convolve(plane, laplacian)))) / 6
+
+
+# Candidates: groups of strokes, at several stroke widths and thresholds.
+
+
+def _candidates(plane: Plane, dark: bool) -> Iterator[Candidate]:
+    white, side = white_of(plane), max(plane.shape)
+    for share in STROKE_LIMITS:
+        limit = max(3, int(share * side)) | 1
+        ink = ink_of(plane, dark, limit, white)
+        quarter, half = np.percentile(ink, (25, 50))
+        ink, noise = ink - quarter, float(half - quarter) / 0.6745
+        highest = float(ink.max())
+        # Where the digit fills the picture, much that is ink is counted as noise here.
+        lowest = max(min(4 * noise, 0.35 * highest), 1.0)
+        threshold = 0.75 * highest
+        while threshold > lowest:
+            for mask, box, at_border, main_share in _groups(ink, threshold):
+                if box.side >= 0.03 * side:
+                    group = Candidate(
+                        mask, box, at_border, main_share, dark, limit, threshold, noise
+                    )
+                    if judged := _judged(plane, group):
+                        yield judged
+            threshold *= THRESHOLD_STEP
+
+
+def _groups(ink: Plane, threshold: float) -> Iterator[tuple[Mask, Box, bool, float]]:
+    """Find the main group of strokes away from the border, and the main one at the border.
+
+    Yields:
+        Mask, box, whether it is at the border, and the share of its ink in its main stroke.
+    """
+    labels, count = ndimage.label(ink > threshold, TOUCHING_AT_CORNERS)
+    if not 0 < count < MAX_COMPONENTS:
+        return
+    boxes = np.array([[y.start, y.stop, x.start, x.stop] for y, x in ndimage.find_objects(labels)])
+    sums = np.bincount(labels.ravel(), ink.ravel(), count + 1)[1:]
+    strengths = sums / np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    touching = (boxes[:, [0, 2]] == 0).any(1) | (boxes[:, [1, 3]] == ink.shape).any(1)
+    heights, widths = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
+    lines = (widths > 5 * heights) | ((heights > 12 * widths) & (heights > 0.6 * max(ink.shape)))
+    for at_border in (False, True):
+        strokes = touching == at_border
+        if not (strokes & ~lines).any():
+            continue
+        # The main stroke has much ink, and is spread out.
+        weights = sums * np.maximum(heights, widths)
+        main = int(np.argmax(np.where(strokes & ~lines, weights, -1)))
+        # Less ink in all is a speck, less of it per pixel a line of the paper.
+        strokes &= (sums > 0.02 * sums[main]) & (strengths > 0.5 * strengths[main])
+        chosen, box = _near(boxes, strokes, main)
+        mask = np.concatenate([[False], chosen])[labels]
+        if at_border and _covers_a_side(mask):
+            continue
+        yield mask, box, at_border, float(sums[main] / sums[chosen].sum())
+
+
+def _near(boxes: NDArray[np.int64], strokes: Mask, main: int) -> tuple[Mask, Box]:
+    """Return the main stroke and what is near it, near those, and so on; and the box around all."""
+    chosen = np.zeros(len(boxes), bool)
+    chosen[main] = True
+    while True:
+        lowest, highest = boxes[chosen].min(0).tolist(), boxes[chosen].max(0).tolist()
+        box = Box(lowest[0], highest[1], lowest[2], highest[3])
+        gap = GAP * box.side
+        near = (
+            (boxes[:, 0] < box.bottom + gap)
+            & (boxes[:, 1] > box.top - gap)
+            & (boxes[:, 2] < box.right + gap)
+            & (boxes[:, 3] > box.left - gap)
+        )
+        if not (near & strokes & ~chosen).any():
+            return chosen, box
+        chosen |= near & strokes
+
+
+def _covers_a_side(mask: Mask) -> bool:
+    """Whether it lies along a whole side of the picture, as a table does and a digit hardly."""
+    return max(float(side.mean()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])) > 0.97
+
+
+# Judging: how much like a written digit a group of strokes is.
+
+
+def _judged(plane: Plane, group: Candidate) -> Candidate | None:
+    """Return the candidate with its score; `None` if there is no contrast along its contour.
+
+    A digit has long and thin strokes, with a real edge in the picture all around. A shadow is a
+    blob with soft edges; and where a piece of the ground has been mistaken for ink, a part of its
+    contour is no edge at all.
+    """
+    box, side = group.box, group.box.side
+    step = max(1, side // 48)  # thousands of groups are judged
+    margin = 4 * step
+    window = (
+        slice(max(0, box.top - margin), box.bottom + margin, step),
+        slice(max(0, box.left - margin), box.right + margin, step),
+    )
+    mask = group.mask[window]
+    contrasts = _contour_contrasts(plane[window], mask, group.dark)
+    if not contrasts.size or contrasts.mean() <= 0:
+        return None
+    contrast = float(contrasts.mean())
+    closed = float((contrasts > 0.35 * np.percentile(contrasts, 75)).mean())
+    # Beyond the picture's border a stroke goes on.
+    half_width = step * float(ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge")).max())
+    thickness = half_width / side
+    length = mask.sum() * step**2 / (2 * half_width) / max(plane.shape)
+    score = contrast * length**0.7 * closed**5 * group.main_share**0.5
+    score *= min(1.0, (0.15 / thickness) ** 2)  # MNIST's strokes are up to this; a blob's is 0.5
+    if 2 * half_width > 0.7 * group.stroke_limit:
+        score *= 0.8  # rather the same strokes, found by a larger limit
+    return replace(group, score=float(score), contrast=contrast, thickness=thickness)
+
+
+def _contour_contrasts(plane: Plane, mask: Mask, dark: bool) -> Plane:
+    """Return of each pixel of the contour how much the ink and the ground around it differ.
+
+    Above 0 where the ink is darker (or lighter, if `dark` is false) than the ground.
+    """
+
+    def around(values: Plane, size: int = 5) -> Plane:
+        mean: Plane = ndimage.uniform_filter(values, size, mode="constant")
+        return mean
+
+    inside = mask.astype(np.float32)
+    share_inside = around(inside)
+    share_outside = around(np.ones_like(inside)) - share_inside
+    contour = mask & (around(inside, 3) < 0.99) & (share_outside > 0.15)
+    ink = around(plane * inside)[contour] / share_inside[contour]
+    ground = around(plane * (1 - inside))[contour] / share_outside[contour]
+    return ground - ink if dark else ink - ground
+
+
+# Choosing among candidates.
+
+
+def _best(candidates: list[Candidate]) -> Candidate | None:
+    """Return the best candidate of one polarity, at the lowest threshold at which it is as good."""
+    if not candidates:
+        return None
+    candidates.sort(key=lambda each: -each.score)
+    best = candidates[0]
+    if best.at_border:
+        best = next((each for each in candidates if _stands_apart(each, best)), best)
+    whole = min(
+        (each for each in candidates if _is_more_of(best, each)),
+        key=lambda each: each.threshold,
+        default=best,
+    )
+    # What touches the border is more often a table or a finger than a digit.
+    return replace(whole, score=best.score * (0.5 if best.at_border else 1))
+
+
+def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
+    """Whether a candidate away from the border is a digit beside the table that lies at the border.
+
+    Otherwise it is a piece of what touches the border, or a speck.
+    """
+    return (
+        not candidate.at_border
+        and candidate.box.side > 0.05 * max(candidate.mask.shape)
+        and candidate.contrast > max(0.2 * at_border.contrast, 5 * candidate.noise)
+        and candidate.score > 0.05 * at_border.score
+    )
+
+
+def _is_more_of(best: Candidate, other: Candidate) -> bool:
+    """Whether it is the same digit with its fainter strokes."""
+    return (
+        other.at_border == best.at_border
+        and other.stroke_limit == best.stroke_limit
+        and other.threshold < best.threshold
+        and other.score >= 0.85 * best.score
+        and best.box.share_within(other.box) == 1
+    )
+
+
+def _is_page_around(outer: Candidate, inner: Candidate) -> bool:
+    """Whether the better one of two is a small page, on which the other one is written."""
+    return (
+        not inner.at_border
+        and inner.box.share_within(outer.box) > 0.8
+        and outer.thickness > 0.15
+        and inner.thickness < 0.7 * outer.thickness
+        and inner.contrast > 0.4 * outer.contrast
+        and inner.score > 0.15 * outer.score
+    )
+
+
+# Cutting out the digit's ink, in detail.
+
+DETAIL = 100
+"""Pixels of the digit's longer side that are enough: five for each of the 20 that are wanted."""
+
+
+def cut_out(plane: Plane, digit: Candidate) -> Plane:
+    """Return the digit's ink: 0 (ground) to 1 (full ink), with some ground around it.
+
+    Args:
+        plane: brightness, with all the detail that there is.
+        digit: where the digit is; its mask may have fewer or more pixels than `plane`.
+    """
+    scale = max(plane.shape) / max(digit.mask.shape)
+    box, side = digit.box, digit.box.side * scale
+    stroke_width = 2 * digit.thickness * side
+    margin = 0.15 * side + 2 * scale + 3 * stroke_width + 4
+    top, left = (max(0, math.floor(edge * scale - margin)) for edge in (box.top, box.left))
+    bottom, right = (
+        min(length, math.ceil(edge * scale + margin))
+        for edge, length in zip((box.bottom, box.right), plane.shape, strict=True)
+    )
+    shrinking = min(1.0, DETAIL / side)
+    cut = resized(plane[top:bottom, left:right], shrinking, Image.Resampling.BOX)
+    blur = min(2.0, noise_of(cut) / 4) * min(1.0, side / DETAIL)
+    if blur > 0.25:
+        cut = ndimage.gaussian_filter(cut, blur)
+    limit = max(3, int((2.5 * stroke_width + 2) * shrinking)) | 1
+    ink = ink_of(cut, digit.dark, limit, white_of(plane))
+    height, width = digit.mask.shape
+    part = (left / scale, top / scale, min(right / scale, width), min(bottom / scale, height))
+    image = Image.fromarray(digit.mask.astype(np.float32))
+    size, resampling = (cut.shape[1], cut.shape[0]), Image.Resampling.BILINEAR
+    mask = np.asarray(image.resize(size, resampling, box=part)) > 0.3
+    near = ndimage.binary_dilation(
+        mask, TOUCHING_AT_CORNERS, max(1, round(1.5 * scale * shrinking))
+    )
+    ink = ink - (np.median(ink[~near]) if not near.all() else 0)
+    usual = np.percentile(ink[mask], 75) if mask.any() else ink.max()
+    # In an image as small as MNIST's every grey is an edge's, and is kept; in larger ones what is
+    # faint is noise or blur, and what is nearly full is full.
+    steepness = min(1.0, max(0.0, (side - 28) / (DETAIL - 28)))
+    low, high = steepness * 0.15, 1 - steepness * 0.15
+    drawn: Plane = np.clip((ink / max(usual, 1e-3) - low) / (high - low), 0, 1) * near
+    return drawn
