@@ -25,7 +25,7 @@ from digits.config.sweep import jobs
 from digits.config.targets import check_targets
 from digits.config.unknown import check_keys
 from digits.errors import DigitsError
-from digits.search.searchable import check_search
+from digits.search.space import check_search
 from digits.sweeps.grid import check_grid
 from digits.training.processes import check_common_name
 from digits.training.resume import check_resumable

@@ -8,10 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
 from digits.runs import NO_EFFECT
-from digits.search.plan import is_search
+from digits.search.space import STUDY, is_search
 
 STARTED = ".sweep.json"
-STUDY = "study.db"
 
 
 def asked(config: DictConfig) -> list[str]:

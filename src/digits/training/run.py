@@ -28,7 +28,6 @@ from digits.runs import (
     read_status,
     write_metrics,
 )
-from digits.search.pruning import pruning_callbacks
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.checkpoints import read_checkpoint, read_newest
 from digits.training.history import History
@@ -126,7 +125,6 @@ def _run(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
     callbacks = [history, pictures, TrainingProgress(console)]
-    callbacks += pruning_callbacks(str(config.trainer.get("strategy")))
     trainer = make_trainer(config, run_dir, callbacks, resumed_at_step)
     datamodule = make_datamodule(config, seed, trainer)
 

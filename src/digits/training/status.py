@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from digits.config.explain import explain, first_line
-from digits.errors import DigitsError
+from digits.errors import DigitsError, Pruned
 from digits.files import write_atomically
 from digits.runs import FAILED, FINISHED, PRUNED, RUNNING, STOPPED, is_first_process, read_status
-from digits.search.trial import Pruned
 from digits.training.signals import Terminated, wait_for_end
 
 FILE = "status.json"
