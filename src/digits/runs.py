@@ -48,7 +48,8 @@ RUNNING, FINISHED, FAILED, STOPPED, PRUNED = "running", "finished", "failed", "s
 
 NO_EFFECT = (
     *("name", "test", "resume", "debug", "logger", "hydra", "data.dir", "data.source"),
-    *("data.mirrors", "trainer.accelerator", "trainer.profiler", "callbacks.stop"),
+    *("data.mirrors", "trainer.accelerator", "trainer.profiler"),
+    *("callbacks.stop", "callbacks.pruning"),
 )
 """Options (and all below them) that change no result: a run may be resumed with other values of
 them, and runs that differ in them are compared as one. `debug` holds nothing by itself, and what
