@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from digits.randomness import draw_seed
 from digits.search.space import STUDY, Search
 from digits.text import first_line
 
-SAMPLERS = {
+SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "tpe": TPESampler,
     "cmaes": CmaEsSampler,
     "gp": GPSampler,
@@ -128,7 +128,7 @@ def batches(study: Study, storage: RDBStorage, search: Search) -> Iterator[list[
     failed = [trial.params for trial in trials if trial.params not in done]
     again = iter([each for place, each in enumerate(failed) if each not in failed[:place]])
     while missing > 0:
-        asked = []
+        asked: list[Trial] = []
         while len(asked) < min(missing, search.n_jobs):
             if (old := next(stopped, None)) is not None:
                 if old.params.keys() == search.space.keys():
