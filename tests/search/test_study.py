@@ -30,10 +30,10 @@ RATE = FloatDistribution(0.0, 0.5)
 
 
 def search_of(
-    sampler: str, n_trials: int | None, n_jobs: int = 1, **space: BaseDistribution
+    sampler: str, n_trials: int | None, space: Mapping[str, BaseDistribution], n_jobs: int = 1
 ) -> Search:
     options = SearchOptions(n_trials, sampler, 0, None, ("val/accuracy",), None)
-    return Search(options, space, {}, [], n_jobs)
+    return Search(options, {**space}, {}, [], n_jobs)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def peak(params: Mapping[str, Any]) -> float:
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
 def test_a_sampler_that_learns_comes_nearer_than_chance(sampler: str, opened: Opened) -> None:
-    params = tried(opened, search_of(sampler, 25, lr=LR, rate=RATE), peak)
+    params = tried(opened, search_of(sampler, 25, {"lr": LR, "rate": RATE}), peak)
     # By chance: (log10(lr / 0.003))^2 is 9/12 + 0.023^2, and (rate - 0.2)^2 is 0.25/12 + 0.05^2.
     by_chance = -(0.75 + 0.023**2 + 4 * (0.25 / 12 + 0.05**2))
     assert sum(peak(each) for each in params[15:]) / 10 > by_chance / 1.5
@@ -72,9 +72,9 @@ def test_a_sampler_that_learns_comes_nearer_than_chance(sampler: str, opened: Op
 def test_what_is_proposed_depends_on_seed_and_results_and_not_on_stops(
     sampler: str, opened: Opened
 ) -> None:
-    space = {"lr": LR, "rate": RATE, "size": IntDistribution(8, 64)}
-    tried(opened, search_of(sampler, 6, **space), peak)
-    params = tried(opened, search_of(sampler, 12, **space), peak)
+    space: dict[str, BaseDistribution] = {"lr": LR, "rate": RATE, "size": IntDistribution(8, 64)}
+    tried(opened, search_of(sampler, 6, space), peak)
+    params = tried(opened, search_of(sampler, 12, space), peak)
     assert len({each["lr"] for each in params}) == 12
     study = optuna.create_study(study_name="whole", direction="maximize")
     for number, expected in enumerate(params):
@@ -93,7 +93,7 @@ GRID = {
 
 @pytest.mark.parametrize("n_jobs", [1, 4])
 def test_the_grid_holds_each_combination_once(n_jobs: int, opened: Opened) -> None:
-    search = search_of("grid", None, n_jobs, **GRID)
+    search = search_of("grid", None, GRID, n_jobs)
     assert (search.n_trials, search.size) == (18, 18)
     params = tried(opened, search, lambda _: 0.0)
     found = sorted((each["a"], each["b"], each["c"]) for each in params)
@@ -101,7 +101,7 @@ def test_the_grid_holds_each_combination_once(n_jobs: int, opened: Opened) -> No
 
 
 def test_of_the_grid_what_failed_is_tried_once_more(opened: Opened) -> None:
-    search = search_of("grid", None, a=CategoricalDistribution(("x", "y", "z", "w")))
+    search = search_of("grid", None, {"a": CategoricalDistribution(("x", "y", "z", "w"))})
     study, storage = opened
     for num_trials in (4, 6):
         for (trial,) in batches(study, storage, search):
@@ -117,7 +117,7 @@ def test_of_the_grid_what_failed_is_tried_once_more(opened: Opened) -> None:
 
 
 def test_batches_are_consecutive_and_begin_with_what_was_stopped(opened: Opened) -> None:
-    search = search_of("random", 9, 3, lr=LR)
+    search = search_of("random", 9, {"lr": LR}, n_jobs=3)
     study, storage = opened
     stopped = [study.ask({"lr": LR}) for _ in range(4)]
     study.ask()  # killed before it was proposed: fails, and does not count
@@ -135,7 +135,7 @@ def test_batches_are_consecutive_and_begin_with_what_was_stopped(opened: Opened)
 
 
 def test_a_trial_that_failed_does_not_count(opened: Opened) -> None:
-    search = search_of("random", 3, lr=LR)
+    search = search_of("random", 3, {"lr": LR})
     study, storage = opened
     for (trial,) in batches(study, storage, search):
         failed = trial.number == 1

@@ -309,9 +309,8 @@ def test_pictures_need_trials_to_speak_of_and_leave_pyplot_as_it_was(tmp_path: P
 @pytest.mark.slow
 def test_a_killed_search_ends_with_the_trials_asked_for_in_one_study(tmp_path: Path) -> None:
     sweep = tmp_path / "outputs" / "sweeps" / "killed"
-    # The second trial is a long one, which is killed in the middle.
-    asked = (*SEARCH, *TINY, "hydra.sweeper.n_trials=2", "hydra.sweeper.sampler=random", LR)
-    asked = (*asked, "trainer.max_epochs=40")
+    # Killed in the middle of the second trial.
+    asked = (*SEARCH, *TINY, "hydra.sweeper.n_trials=2", LR, "trainer.max_epochs=40")
     process = subprocess.Popen(
         [sys.executable, str(REPO / "train.py"), *asked, "name=killed"],
         cwd=tmp_path,

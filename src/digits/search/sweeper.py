@@ -8,8 +8,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
         # A name is made from the time, which in another process would be another one.
         shared.append(f"name={config.name}")
     logging.getLogger("hydra").setLevel(logging.WARNING)  # it tells a trial's log of the next one
-    failed: list[Outcome] = []
+    failed = []
     with locked(sweep_dir), open_storage(sweep_dir) as storage:
         study = optuna.create_study(
             storage=storage,
@@ -77,7 +76,7 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
             pruner=make_pruner(asked.options.pruner, composed.trainer.max_epochs),
             load_if_exists=True,
         )
-        _check_same_search(study, relative(sweep_dir), _what_is_asked(asked, composed))
+        _check_same_search(study, relative(sweep_dir), asked, composed)
         OmegaConf.save(config, sweep_dir / "multirun.yaml")
         report = Report(asked, study, relative(sweep_dir))
         try:
@@ -91,10 +90,16 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
                 ]
                 jobs = launcher.launch(overrides, initial_job_idx=batch[0].number)
                 for trial, job in zip(batch, jobs, strict=True):
-                    outcome = read_outcome(job, objectives)
-                    _tell(study, trial, outcome, sweep_dir)
-                    report.trial(trial.number, trial.params, outcome)
-                    failed += [outcome] if outcome.failed else []
+                    assert job.hydra_cfg is not None
+                    run_dir = Path(job.hydra_cfg.hydra.runtime.output_dir)
+                    state, values, reason = read_outcome(job, run_dir, objectives)
+                    run = str(run_dir.relative_to(sweep_dir.absolute()))
+                    trial.set_user_attr("run", run)
+                    trial.set_user_attr("reason", reason)
+                    study.tell(trial, values, state)
+                    report.trial(trial, state, values or (), reason)
+                    if state is TrialState.FAIL:
+                        failed.append(f"{run}: {reason}")
         finally:
             files = _write_results(study, objectives, sweep_dir, config, loader)
         report.result(failed, files)
@@ -115,15 +120,6 @@ def _common(asked: Search, groups: Collection[str]) -> list[str]:
     return asked.shared + options
 
 
-def _what_is_asked(asked: Search, shared: DictConfig) -> dict[str, str]:
-    """Return what must be the same when the search is resumed, as text by key."""
-    found = {key.lstrip("+"): text for key, text in asked.typed.items()}
-    found["hydra.sweeper.objectives"] = typed(asked.options.objectives)
-    for key, value in _options(shared).items():
-        found.setdefault(key, typed(value))
-    return found
-
-
 def _options(config: DictConfig) -> dict[str, object]:
     """Return the options of a configuration that can change a result, by dotted keys."""
     ignored = tuple(f"{key}." for key in NO_EFFECT)
@@ -131,8 +127,11 @@ def _options(config: DictConfig) -> dict[str, object]:
     return {key: value for key, value in values if not f"{key}.".startswith(ignored)}
 
 
-def _check_same_search(study: Study, sweep_dir: Path, asked: dict[str, str]) -> None:
+def _check_same_search(study: Study, sweep_dir: Path, search: Search, composed: DictConfig) -> None:
     """Record what a search is about, or refuse to resume one that is about something else."""
+    asked = {key.lstrip("+"): text for key, text in search.typed.items()}
+    asked["hydra.sweeper.objectives"] = typed(search.options.objectives)
+    asked = {key: typed(value) for key, value in _options(composed).items()} | asked
     recorded: dict[str, str] = study.user_attrs.get("asked", {})
     if not recorded:
         study.set_user_attr("asked", asked)
@@ -148,56 +147,24 @@ def _check_same_search(study: Study, sweep_dir: Path, asked: dict[str, str]) -> 
         )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended.
-
-    Attributes:
-        run_dir: its run directory.
-        values: of the objectives; `None` if it was pruned or failed.
-        pruned: whether it was ended early.
-        reason: of its early end, in one line.
-    """
-
-    run_dir: Path
-    values: tuple[float, ...] | None = None
-    pruned: bool = False
-    reason: str = ""
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has neither come to its end nor been pruned."""
-        return self.values is None and not self.pruned
-
-
-def read_outcome(job: JobReturn, objectives: Sequence[str]) -> Outcome:
-    """Read how a job of the launcher ended."""
-    assert job.hydra_cfg is not None
-    run_dir = Path(job.hydra_cfg.hydra.runtime.output_dir)
+def read_outcome(
+    job: JobReturn, run_dir: Path, objectives: Sequence[str]
+) -> tuple[TrialState, list[float] | None, str]:
+    """Return how a trial's job ended, the objectives' values, and the reason if it has none."""
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # Hydra would print a line of its own
             job.return_value  # noqa: B018 - raises what the job raised
     except Pruned as pruned:
-        return Outcome(run_dir, pruned=True, reason=str(pruned))
+        return TrialState.PRUNED, None, str(pruned)
     except Exception as error:
-        return Outcome(
-            run_dir, reason=explain(error) or f"{type(error).__name__}: {first_line(error)}"
-        )
+        reason = explain(error) or f"{type(error).__name__}: {first_line(error)}"
+        return TrialState.FAIL, None, reason
     metrics = finished_metrics(run_dir) or {}
     values = [metrics.get(objective) for objective in objectives]
     measured = [float(value) for value in values if value is not None and not math.isnan(value)]
     if len(measured) < len(values):
-        return Outcome(run_dir, reason=f"metrics.json has no number for {', '.join(objectives)}")
-    return Outcome(run_dir, tuple(measured))
-
-
-def _tell(study: Study, trial: Trial, outcome: Outcome, sweep_dir: Path) -> None:
-    trial.set_user_attr("run", str(outcome.run_dir.relative_to(sweep_dir.absolute())))
-    if outcome.values is not None:
-        study.tell(trial, outcome.values)
-        return
-    trial.set_user_attr("reason", outcome.reason)
-    study.tell(trial, state=TrialState.FAIL if outcome.failed else TrialState.PRUNED)
+        return TrialState.FAIL, None, f"metrics.json has no number for {', '.join(objectives)}"
+    return TrialState.COMPLETE, measured, ""
 
 
 class Report:
@@ -214,14 +181,11 @@ class Report:
         self.num_done = self._num_before = num_done(study)
         self._started = time.perf_counter()
         options = asked.options
-        aims = " and ".join(
-            f"the {'highest' if direction is StudyDirection.MAXIMIZE else 'lowest'} {objective}"
-            for objective, direction in zip(options.objectives, study.directions, strict=True)
-        )
         at_once = f", {asked.n_jobs} at a time" if asked.n_jobs > 1 else ""
         self.console.print(
-            f"{asked.n_trials} trials for {aims}: sampler {options.sampler}, "
-            f"seed {options.seed}, pruner {options.pruner or 'none'}{at_once}",
+            f"{asked.n_trials} trials for {' and '.join(options.objectives)}: "
+            f"sampler {options.sampler}, seed {options.seed}, "
+            f"pruner {options.pruner or 'none'}{at_once}",
             style="bold",
         )
         if options.pruner and (why := why_not_pruned(options.objectives)):
@@ -235,18 +199,20 @@ class Report:
         elif self.num_done:
             self.console.print(f"resumed after {self.num_done} trials")
 
-    def trial(self, number: int, params: Mapping[str, object], outcome: Outcome) -> None:
+    def trial(self, trial: Trial, state: TrialState, values: Sequence[float], reason: str) -> None:
         """Say what has come of a trial."""
         self.num_done += 1
         total, objectives = self.asked.n_trials, self.asked.options.objectives
-        parts = [f"{self.num_done:>{len(str(total))}}/{total}  trial {number}"]
-        parts += [f"{key.rpartition('.')[2]} {_short(value)}" for key, value in params.items()]
-        if outcome.values is not None:
-            parts += map(in_words, objectives, outcome.values)
+        parts = [f"{self.num_done:>{len(str(total))}}/{total}  trial {trial.number}"]
+        parts += [
+            f"{key.rpartition('.')[2]} {_short(value)}" for key, value in trial.params.items()
+        ]
+        if state is TrialState.COMPLETE:
+            parts += map(in_words, objectives, values)
         else:
-            parts.append(f"{'pruned' if outcome.pruned else 'failed:'} {outcome.reason}")
+            parts.append(f"{'pruned' if state is TrialState.PRUNED else 'failed:'} {reason}")
         best = pareto_front(self.study)
-        numbers = ", ".join(str(trial.number) for trial in best)
+        numbers = ", ".join(str(each.number) for each in best)
         if len(objectives) > 1:
             parts.append(f"Pareto front: {numbers or 'empty'}")
         elif best:
@@ -257,7 +223,7 @@ class Report:
             parts.append(f"about {duration(seconds)} left")
         self.console.print("  ".join(parts))
 
-    def result(self, failed: Sequence[Outcome], files: Sequence[str]) -> None:
+    def result(self, failed: Sequence[str], files: Sequence[str]) -> None:
         """Say which trials are best and which failed, and what to type next."""
         objectives, sweep_dir = self.asked.options.objectives, self.sweep_dir
         word = "best" if len(objectives) == 1 else "Pareto front"
@@ -277,8 +243,8 @@ class Report:
                 f"python train.py experiment={sweep_dir.name}"
             )
         self.console.print(f"to browse the trials: optuna-dashboard sqlite:///{sweep_dir / STUDY}")
-        for outcome in failed:
-            self.console.print(f"failed: {outcome.run_dir.name}: {outcome.reason}")
+        for line in failed:
+            self.console.print(f"failed: {line}")
 
 
 def _short(value: object) -> str:
