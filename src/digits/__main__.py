@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from digits.errors import DigitsError
 
-VERBS = ("explore", "evaluate", "predict", "export", "compare", "claims", "data")
+VERBS = ("explore", "evaluate", "predict", "export", "compare", "data")
 """One file each in digits/commands; its first line is the verb's help."""
 
 
