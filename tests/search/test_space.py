@@ -18,7 +18,7 @@ from optuna.distributions import (
 from searches import REPO, SEARCH, train_here
 
 from digits.errors import DigitsError
-from digits.search.space import distribution, num_values, why_not_pruned
+from digits.search.space import distribution, num_values
 
 
 def parse(line: str) -> Override:
@@ -77,22 +77,6 @@ def test_what_is_not_a_space_is_refused(text: str, expected: str) -> None:
         distribution(parse(f"k={text}"))
     assert str(refusal.value).startswith(f"k={text}: ")
     assert expected in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("objectives", "why"),
-    [
-        (("val/accuracy",), None),
-        (("val/loss",), None),
-        (("num_parameters",), "is not measured each epoch"),
-        (("val/accuracy", "train_time_s"), "a single objective"),
-    ],
-)
-def test_searches_that_cannot_be_pruned_are_known(
-    objectives: tuple[str, ...], why: str | None
-) -> None:
-    found = why_not_pruned(objectives)
-    assert found is None if why is None else why in str(found)
 
 
 LR = "'optim.lr=tag(log,interval(1e-4,1e-1))'"

@@ -275,10 +275,7 @@ def test_an_experiment_can_say_what_is_searched_and_the_command_line_has_the_las
     assert {rate for _, _, rate in asked} == {0.3}
 
 
-def test_a_sweep_is_not_resumed_as_a_search(
-    measured_by: Callable[[Measure], None], tmp_path: Path
-) -> None:
-    measured_by(lambda _: {"val/accuracy": 0.9})
+def test_a_sweep_is_not_resumed_as_a_search(tmp_path: Path) -> None:
     folder = tmp_path / "outputs" / "sweeps" / "mixed" / "0_seed-0" / ".hydra"
     folder.mkdir(parents=True)
     ended = train_here(tmp_path, *SEARCH, *TINY, LR, "name=mixed")
@@ -287,7 +284,7 @@ def test_a_sweep_is_not_resumed_as_a_search(
 
 
 def test_pictures_need_trials_to_speak_of_and_leave_pyplot_as_it_was(tmp_path: Path) -> None:
-    style = dict(pyplot.rcParams)
+    style = {key: value for key, value in pyplot.rcParams.items() if key != "backend"}
     study = optuna.create_study(study_name="s", sampler=optuna.samplers.RandomSampler(seed=0))
     space = {"lr": FloatDistribution(1e-4, 1e-1, log=True), "m": CategoricalDistribution("ab")}
     for number in range(8):
@@ -301,9 +298,7 @@ def test_pictures_need_trials_to_speak_of_and_leave_pyplot_as_it_was(tmp_path: P
     study.tell(study.ask(space), state=TrialState.FAIL)
     draw(study, ["val/loss"], tmp_path)
     assert pyplot.get_fignums() == []
-    assert {k: v for k, v in pyplot.rcParams.items() if k != "backend"} == {
-        key: value for key, value in style.items() if key != "backend"
-    }
+    assert {key: pyplot.rcParams[key] for key in style} == style
 
 
 @pytest.mark.slow
