@@ -96,8 +96,8 @@ TWO = "optim.lr=interval(1e-4,1e-1) data.batch_size=int(interval(16,64))"
             "searches for one objective, got 2",
         ),
         (f"{LR} hydra.sweeper.n_jobs=2", "try hydra/launcher=parallel"),
-        (f"{LR} hydra.sweeper.objectives=[test/accuracy]", "leaks it"),
-        (f"{LR} hydra.sweeper.objectives=[val/loss,test/loss]", "leaks it"),
+        (f"{LR} hydra.sweeper.objectives=[test/accuracy]", "leaks"),
+        (f"{LR} hydra.sweeper.objectives=[val/loss,test/loss]", "leaks"),
     ],
 )
 def test_a_wrong_search_ends_with_one_line(command: str, expected: str, tmp_path: Path) -> None:
