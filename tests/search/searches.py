@@ -37,16 +37,16 @@ class Ended(NamedTuple):
 def train_here(folder: Path, *arguments: str) -> Ended:
     """Runs `python train.py ARGUMENTS` in a folder, in this process."""
     torch.set_num_threads(1)  # on a busy machine two threads wait for each other
-    told, warned = io.StringIO(), io.StringIO()
+    stdout, stderr = io.StringIO(), io.StringIO()
     with _as_before(), contextlib.chdir(folder):
         sys.argv = [str(REPO / "train.py"), *arguments]
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(warned):
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             try:
                 runpy.run_path(sys.argv[0], run_name="__main__")
                 code: object = 0
             except SystemExit as stopped:
                 code = stopped.code or 0
-    return Ended(code, told.getvalue(), warned.getvalue())
+    return Ended(code, stdout.getvalue(), stderr.getvalue())
 
 
 @contextlib.contextmanager

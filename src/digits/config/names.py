@@ -34,8 +34,8 @@ def job_name() -> str:
     parts = []
     for override in hydra.overrides.task:
         key, _, value = override.lstrip("+").partition("=")
-        if key in ("name", "test"):  # of the whole sweep; a job is tested in the same directory
-            continue
+        if key in ("name", "test") or key.startswith("callbacks.pruning"):
+            continue  # of the whole sweep, or of the search; a job is tested in the same directory
         group = key in hydra.runtime.choices
         parts.append(value if group else f"{key.rpartition('.')[2]}-{value}")
     return slug("_".join([str(hydra.job.num), *parts]))

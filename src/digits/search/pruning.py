@@ -1,72 +1,83 @@
-"""Ends a hopeless trial early: a Lightning callback."""
+"""Pruning: a Lightning callback that ends a trial early once others did better by then.
 
+conf/hydra/sweeper/optuna.yaml adds it to the configuration, and the search its trial's number to
+each job's. A trial may train in another process than the search; they share the study's file.
+"""
+
+from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from typing_extensions import override
 
-from digits.search.options import in_words
-from digits.search.trial import Pruned, TrialPlace, current_trial
+from digits.errors import Pruned
+from digits.search.space import in_words, why_not_pruned
 
 if TYPE_CHECKING:
-    from optuna.study import Study
+    from optuna.trial import Trial
 
 
 class Pruning(Callback):
-    """Tells the study how far a trial has come after each epoch, and ends it if it is hopeless.
+    """Tells the study how a trial is doing after each epoch, and ends the trial if it is hopeless.
+
+    It does nothing in a run that is not a trial, without a pruner, or where no trial can be pruned.
 
     Args:
-        trial: where the study is, and which trial this run is.
+        trial: its number in the study; `None` outside a search.
+        sweep_dir: the search's directory, with the study.
+        objectives: keys of metrics.json.
+        pruner: "median", "hyperband" or `None`.
     """
 
-    def __init__(self, trial: TrialPlace) -> None:
-        self.trial = trial
-        (self.objective,) = trial.options.objectives
+    def __init__(
+        self,
+        trial: int | None = None,
+        sweep_dir: str = "",
+        objectives: Sequence[str] = ("val/accuracy",),
+        pruner: str | None = None,
+    ) -> None:
+        self.number, self.sweep_dir = trial, Path(sweep_dir)
+        self.objective, self.pruner = objectives[0], pruner
+        self.prunes = trial is not None and pruner is not None and not why_not_pruned(objectives)
         self._open = ExitStack()
-        self._study: Study | None = None
+        self._trial: Trial | None = None
+        self._reported: set[int] = set()
 
+    @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Opens the study."""
-        from digits.search.study import open_study  # imports Optuna
-
-        opened = open_study(self.trial.sweep_dir, self.trial.options, trainer.max_epochs or 1)
-        self._study = self._open.enter_context(opened)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tells the study, before the epoch's checkpoint is written.
-
-        Raises:
-            Pruned: the trial is hopeless. So it is not tested, and the next one begins.
-        """
-        from digits.search.study import is_hopeless
-
-        epoch, value = trainer.current_epoch + 1, trainer.callback_metrics.get(self.objective)
-        if value is None:
+        if not self.prunes or trainer.world_size > 1:
             return
-        assert self._study is not None
-        hopeless = is_hopeless(self._study, self.trial.number, epoch, float(value))
-        if hopeless and epoch < (trainer.max_epochs or 1):  # after the last one, nothing is saved
-            reached = f"{self.objective} {in_words(self.objective, float(value))}"
+        import optuna
+
+        from digits.search.study import make_pruner, open_storage, open_trial
+
+        assert self.number is not None
+        storage = self._open.enter_context(open_storage(self.sweep_dir))
+        pruner = make_pruner(self.pruner, trainer.max_epochs or 1)
+        study = optuna.load_study(study_name=self.sweep_dir.name, storage=storage, pruner=pruner)
+        self._trial = open_trial(study, storage, self.number)
+        self._reported = set(study.get_trials()[self.number].intermediate_values)
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch, value = trainer.current_epoch + 1, trainer.callback_metrics.get(self.objective)
+        if self._trial is None or value is None:
+            return
+        if epoch not in self._reported:  # by a run that was stopped before it wrote its checkpoint
+            self._trial.report(float(value), epoch)
+        # After the last epoch there is nothing to save.
+        if epoch < (trainer.max_epochs or 1) and self._trial.should_prune():
+            reached = in_words(self.objective, float(value))
             raise Pruned(f"after epoch {epoch} of {trainer.max_epochs}, {reached}")
 
+    @override
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Closes the study."""
         self._open.close()
 
+    @override
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Closes the study."""
         self._open.close()
-
-
-def pruning_callbacks(strategy: str) -> list[Callback]:
-    """Returns the callback that this run needs if it is a trial that may be pruned.
-
-    Args:
-        strategy: Lightning's, `trainer.strategy`.
-    """
-    trial = current_trial()
-    if trial is None or trial.options.pruner is None or trial.options.why_not_pruned(strategy):
-        return []
-    return [Pruning(trial)]

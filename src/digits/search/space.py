@@ -1,119 +1,212 @@
-"""The search space, in Hydra's own syntax: choices, `range`, `interval`, `tag(log, ...)`."""
+"""What a search tries: Hydra's sweep syntax as Optuna's distributions, and the checks of both.
+
+Optuna, which takes half a second to import, is imported once a search is asked for.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
+from omegaconf import DictConfig, OmegaConf
 
+from digits.config.overrides import parsed
+from digits.config.parallel import num_cores
+from digits.config.schema import SearchOptions, read_search_options
 from digits.errors import DigitsError
+from digits.text import accuracy, first_line
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+SWEEPER = "hydra_plugins.digits_optuna.OptunaSweeper"
+STUDY = "study.db"
+"""In a search's directory; `optuna-dashboard sqlite:///FILE` opens it."""
+NUM_TRIALS = 20
+"""Trials of a search that does not say how many."""
+MEASURED_EACH_EPOCH = ("val/accuracy", "val/loss")
+"""Objectives by which a trial can be pruned."""
 
 
 @dataclass(frozen=True)
-class Choices:
-    """One of some words, numbers or lists, between which there is no order.
+class Search:
+    """A search as it was asked for.
 
-    Args:
-        values: each as it is typed on the command line.
+    Attributes:
+        options: how to search.
+        space: by key, what Optuna draws from.
+        typed: by key, the same as it was typed, e.g. "interval(0,0.5)".
+        shared: the overrides that all trials have in common.
+        n_jobs: how many trials run at a time.
     """
 
-    values: tuple[str, ...]
+    options: SearchOptions
+    space: "dict[str, BaseDistribution]"
+    typed: dict[str, str]
+    shared: list[str]
+    n_jobs: int = 1
 
-    def __str__(self) -> str:
-        """Returns it as it is typed."""
-        return f"choice({','.join(self.values)})"
+    @property
+    def size(self) -> float:
+        """How many different trials are possible; infinite if an interval is searched."""
+        return math.prod(num_values(each) for each in self.space.values())
+
+    @property
+    def n_trials(self) -> int:
+        """How many trials there shall be in all."""
+        if self.options.sampler == "grid":
+            return int(min(self.size, self.options.n_trials or self.size))
+        return self.options.n_trials or NUM_TRIALS
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """Numbers between two limits; whole ones if the limits are.
+def is_search(hydra: Any) -> bool:
+    """Say whether Hydra's part of a configuration has our sweeper."""
+    return bool(OmegaConf.select(hydra, "sweeper._target_") == SWEEPER)
+
+
+def in_words(objective: str, value: float) -> str:
+    """Return an objective with its value, e.g. "val/accuracy 97.63%"."""
+    if objective.endswith("accuracy"):
+        return f"{objective} {accuracy(value)}"
+    return (
+        f"{objective} {value:,.0f}" if objective.startswith("num_") else f"{objective} {value:.4g}"
+    )
+
+
+def why_not_pruned(objectives: Sequence[str]) -> str | None:
+    """Return why trials are not pruned although there is a pruner, or `None`."""
+    if len(objectives) > 1:
+        return "Optuna's pruners compare a single objective"
+    if objectives[0] not in MEASURED_EACH_EPOCH:
+        return f"{objectives[0]} is not measured each epoch"
+    return None
+
+
+def check_search(config: DictConfig, loader: ConfigLoader) -> None:
+    """Check a search before it begins, and that only a search has intervals.
 
     Args:
-        low: the lowest.
-        high: the highest; without a step and not whole: the first that is too high.
-        step: between neighbours; `None`: any number.
-        log: whether 0.001 to 0.01 shall be searched as much as 0.01 to 0.1.
-    """
-
-    low: float
-    high: float
-    step: float | None = None
-    log: bool = False
-
-    def __str__(self) -> str:
-        """Returns it as it is typed."""
-        text = f"interval({self.low:.12g},{self.high:.12g})"
-        if self.step:
-            text = f"range({self.low},{without_noise(self.high + self.step)},{self.step})"
-        return f"tag(log,{text})" if self.log else text
-
-
-Dimension = Choices | Numbers
-
-
-def dimension(override: Override) -> Dimension | None:
-    """Returns what an override has searched; `None` if it names a single value.
+        config: the sweep's own configuration.
+        loader: knows the config groups.
 
     Raises:
-        DigitsError: it is no search space, e.g. because an interval is empty.
+        DigitsError: an option or a search space is wrong.
     """
+    if is_search(config.hydra):
+        search = read_search(config, loader)
+        if search.n_jobs > 1 and config.hydra.runtime.choices["hydra/launcher"] == "basic":
+            raise DigitsError(
+                f"hydra.sweeper.n_jobs={search.n_jobs}, but hydra/launcher=basic runs one trial "
+                "at a time; try hydra/launcher=parallel"
+            )
+    elif config.hydra.runtime.choices["hydra/sweeper"] == "basic":
+        for override in parsed(config, loader):
+            if override.is_interval_sweep():
+                raise DigitsError(
+                    f"{override.input_line} has infinitely many values; "
+                    f"try hydra/sweeper=optuna, or some values: {override.key_or_group}=A,B"
+                )
+
+
+def read_search(config: DictConfig, loader: ConfigLoader) -> Search:
+    """Read what is to be searched, from `hydra.sweeper.params` and the command line.
+
+    Raises:
+        DigitsError: an option or a search space is wrong, or the sampler cannot search it.
+    """
+    sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+    options = read_search_options(sweeper)
+    overrides = {override.get_key_element(): override for override in parsed(config, loader)}
+    swept = {key: each for key, each in overrides.items() if each.is_sweep_override()}
+    at_once = int(config.hydra.launcher.get("n_jobs") or 1)  # joblib's -1: one a core
+    search = Search(
+        options=options,
+        space={key: distribution(override) for key, override in swept.items()},
+        typed={key: "".join(each.get_value_string().split()) for key, each in swept.items()},
+        shared=[str(each.input_line) for key, each in overrides.items() if key not in swept],
+        n_jobs=options.n_jobs or (at_once if at_once > 0 else num_cores()),
+    )
+    _check_sampler(search)
+    return search
+
+
+def distribution(override: Override) -> "BaseDistribution":
+    """Return what Optuna draws from for an override that names several values.
+
+    Raises:
+        DigitsError: it is not a search space, e.g. because an interval is empty.
+    """
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     value, line = override.value(), override.input_line
-    if not override.is_sweep_override():
-        return None
-    if isinstance(value, ChoiceSweep | RangeSweep):
+    tags: set[str] = value.tags if isinstance(value, Sweep) else set()
+    if unknown := tags - {"log"}:
+        raise DigitsError(f"{line}: the tag {min(unknown)} is unknown; try tag(log,...)")
+    log = "log" in tags
+    try:
+        if isinstance(value, IntervalSweep):
+            assert value.start is not None and value.end is not None
+            if isinstance(value.start, int) and isinstance(value.end, int):
+                return IntDistribution(value.start, value.end, log=log)
+            # In Hydra's syntax the upper limit is not part of an interval.
+            return FloatDistribution(value.start, math.nextafter(value.end, -math.inf), log=log)
+        if isinstance(value, RangeSweep):
+            value.shuffle = False
+            steps = sorted(value.range())
+            if not steps:
+                raise ValueError("the range is empty")
+            if all(isinstance(each, int) for each in steps):
+                return IntDistribution(steps[0], steps[-1], log=log, step=abs(int(value.step)))
+            low, high, step = (float(f"{x:.12g}") for x in (steps[0], steps[-1], abs(value.step)))
+            return FloatDistribution(low, high, log=log, step=step)  # 0.3, not 0.30000000000000004
+    except ValueError as error:
+        raise DigitsError(f"{line}: {first_line(error)}") from error
+    if log:
+        raise DigitsError(f"{line}: choices have no logarithm; try without tag(log,...)")
+    if isinstance(value, ChoiceSweep):
         value.shuffle = False  # the same space at every start
-    tags = value.tags if isinstance(value, ChoiceSweep | RangeSweep | IntervalSweep) else set()
-    for tag in tags - {"log"}:
-        raise DigitsError(f"{line}: the tag {tag} means nothing here; try tag(log, ...)")
-    if not isinstance(value, RangeSweep | IntervalSweep):
-        if tags:
-            raise DigitsError(f"{line}: choices have no logarithm; try without tag(log, ...)")
-        return Choices(tuple(override.sweep_string_iterator()))
-    assert isinstance(value, RangeSweep) or (value.start is not None and value.end is not None)
-    found = _steps(value) if isinstance(value, RangeSweep) else _interval(value)
-    if found.log and found.low <= 0:
+    return CategoricalDistribution(tuple(override.sweep_string_iterator()))
+
+
+def num_values(distribution: "BaseDistribution") -> float:
+    """Return how many values a distribution has."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if distribution.step is None:
+        return math.inf
+    return 1 + round((distribution.high - distribution.low) / distribution.step)
+
+
+def _check_sampler(search: Search) -> None:
+    sampler, objectives = search.options.sampler, search.options.objectives
+    if not search.space:
+        example = "'optim.lr=tag(log,interval(1e-4,1e-1))'"
+        raise DigitsError(f"hydra/sweeper=optuna has nothing to search; try {example}")
+    for key, each in search.space.items():
+        if sampler == "grid" and math.isinf(num_values(each)):
+            raise DigitsError(
+                f"hydra.sweeper.sampler=grid tries all values, and {key}={search.typed[key]} has "
+                "infinitely many; try hydra.sweeper.sampler=tpe"
+            )
+    if search.size < search.n_trials:
         raise DigitsError(
-            f"{line}: a logarithm needs a lowest value above 0, got {found.low:g}; "
-            f"try tag(log, interval({found.high / 1000:g}, {found.high:g}))"
+            f"hydra.sweeper.n_trials={search.n_trials}, but only {search.size} different trials "
+            "are possible; try hydra.sweeper.sampler=grid"
         )
-    if found.log and found.step not in (None, 1):
-        raise DigitsError(f"{line}: steps have no logarithm; try tag(log, interval(...))")
-    if found.high < found.low or (found.step is None and found.high == found.low):
-        raise DigitsError(f"{line} is empty; try the lower limit first, then a higher one")
-    return found
-
-
-def _interval(value: IntervalSweep) -> Numbers:
-    assert value.start is not None and value.end is not None
-    whole = isinstance(value.start, int) and isinstance(value.end, int)
-    return Numbers(value.start, value.end, step=1 if whole else None, log="log" in value.tags)
-
-
-def _steps(value: RangeSweep) -> Numbers:
-    values = list(value.range())
-    step = abs(value.step)
-    if not all(isinstance(each, int) for each in values):
-        values = [without_noise(each) for each in values]
-    return Numbers(min(values), max(values), step, log="log" in value.tags)
-
-
-def values_of(dimension: Dimension) -> list[str] | list[float] | None:
-    """Returns all values of a dimension; `None` if there is no end of them."""
-    number = num_values(dimension)
-    if number is None or isinstance(dimension, Choices):
-        return list(dimension.values) if isinstance(dimension, Choices) else None
-    assert dimension.step is not None
-    return [without_noise(dimension.low + index * dimension.step) for index in range(number)]
-
-
-def num_values(dimension: Dimension) -> int | None:
-    """Returns the number of values of a dimension; `None` if there is no end of them."""
-    if isinstance(dimension, Choices):
-        return len(dimension.values)
-    if dimension.step is None:
-        return None
-    return 1 + math.floor((dimension.high - dimension.low) / dimension.step + 1e-9)
-
-
-def without_noise(value: float) -> float:
-    """Returns 0.3 for 0.30000000000000004."""
-    return value if isinstance(value, int) else float(f"{value:.12g}")
+    numeric = [key for key, each in search.space.items() if not hasattr(each, "choices")]
+    if sampler == "cmaes" and len(numeric) < 2:
+        raise DigitsError(
+            "hydra.sweeper.sampler=cmaes searches two or more intervals or ranges together, got "
+            f"{', '.join(f'{key}={text}' for key, text in search.typed.items())}; "
+            "try hydra.sweeper.sampler=tpe"
+        )
+    if sampler == "cmaes" and len(objectives) > 1:
+        raise DigitsError(
+            f"hydra.sweeper.sampler=cmaes searches for one objective, got {len(objectives)}; "
+            "try hydra.sweeper.sampler=tpe"
+        )

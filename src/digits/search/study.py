@@ -1,108 +1,151 @@
-"""The study: a search's trials and their results, in an SQLite file in the sweep directory."""
+"""The study: a search's trials and their results, in an SQLite file in its directory."""
 
-from collections.abc import Iterator
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import (
+    BaseSampler,
+    BruteForceSampler,
+    CmaEsSampler,
+    GPSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError
 
-from digits.config.explain import first_line
 from digits.errors import DigitsError
-from digits.search.options import SearchOptions
-from digits.search.pruners import make_pruner
+from digits.randomness import draw_seed
+from digits.search.space import STUDY, Search
+from digits.text import first_line
 
-STUDY_FILE = "study.db"
-"""In the sweep directory; `optuna-dashboard sqlite:///FILE` opens it."""
+SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+    "tpe": TPESampler,
+    "cmaes": CmaEsSampler,
+    "gp": GPSampler,
+    "random": RandomSampler,
+    "grid": BruteForceSampler,
+}
+NUM_STARTUP_TRIALS = 5
+"""Trials that have to be complete before their median prunes."""
+FIRST_EPOCH = 2
+"""The first epoch after which the median prunes: after one, networks have just begun to differ."""
 
 
 @contextmanager
-def open_study(sweep_dir: Path, options: SearchOptions, max_epochs: int) -> Iterator[Study]:
-    """Opens a search's study, which is made unless it is there.
+def open_storage(sweep_dir: Path) -> Iterator[RDBStorage]:
+    """Open the file of a search's study, which is made if it is not there.
 
-    Args:
-        sweep_dir: the search's directory; the study has its name.
-        options: the search's.
-        max_epochs: of each trial, for the pruner.
+    Raises:
+        DigitsError: it is damaged, or of another version of Optuna.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # Trials in several processes write in turn, and each waits up to a minute for its own.
     waiting = {"connect_args": {"timeout": 60}}
-    file = sweep_dir / STUDY_FILE
+    file = sweep_dir / STUDY
     try:
         storage = RDBStorage(f"sqlite:///{file}", engine_kwargs=waiting)
-    except (DatabaseError, RuntimeError) as error:  # damaged, or of another version of Optuna
-        raise DigitsError(f"{file} is no study: {first_line(error)}; try another name") from error
+    except (DatabaseError, RuntimeError) as error:
+        raise DigitsError(
+            f"{file} is not a study: {first_line(error)}; try another name=SEARCH"
+        ) from error
     try:
-        yield optuna.create_study(
-            storage=storage,
-            study_name=sweep_dir.name,
-            directions=options.directions,
-            pruner=make_pruner(options.pruner, max_epochs),
-            load_if_exists=True,
-        )
+        yield storage
     finally:
         storage.remove_session()
         storage.engine.dispose()
 
 
-def check_same_search(study: Study, sweep_dir: Path, asked: dict[str, str]) -> None:
-    """Records what a search is about; refuses to go on with one that is about something else.
+def open_trial(study: Study, storage: RDBStorage, number: int) -> Trial:
+    """Return a trial that another process asked for, or this one before it was stopped."""
+    study_id = storage.get_study_id_from_name(study.study_name)
+    return Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+
+def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
+    """Make the sampler for one trial.
+
+    What it draws depends on the search's seed, the trial's number and the results so far, so that
+    a search that was stopped proposes what it would have proposed otherwise.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # brute force is called experimental
+        return SAMPLERS[name](seed=draw_seed(seed, number))
+
+
+def make_pruner(name: str | None, max_epochs: int) -> BasePruner:
+    """Make a pruner, for which an epoch, counted from 1, is a step.
 
     Args:
-        study: the search's.
-        sweep_dir: its directory, for the message.
-        asked: search space, objectives and shared values, as text by key.
-
-    Raises:
-        DigitsError: they differ from those that it was started with; the first ones are named.
+        name: "median": a trial ends that is worse than half of the others were after so many
+            epochs (Golovin et al., "Google Vizier", KDD 2017); "hyperband": trials compete in
+            brackets that look after 1, 3, 9, ... epochs, and the best third goes on (Li et al.,
+            JMLR 2018); `None`: all trials go to their end.
+        max_epochs: of a whole trial.
     """
-    recorded: dict[str, str] = study.user_attrs.get("asked", {})
-    if not recorded:
-        study.set_user_attr("asked", asked)
-        return
-    differing = [key for key in recorded | asked if recorded.get(key) != asked.get(key)]
-    if differing:
-        was = ", ".join(f"{key}={recorded.get(key, 'null')}" for key in differing[:3])
-        given = ", ".join(f"{key}={asked.get(key, 'null')}" for key in differing[:3])
-        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
-        raise DigitsError(
-            f"{sweep_dir} holds a search with {was}{more}, which cannot go on with {given}; "
-            "try the same options again, or another name=SEARCH"
-        )
+    if name == "median":
+        return MedianPruner(n_startup_trials=NUM_STARTUP_TRIALS, n_warmup_steps=FIRST_EPOCH)
+    if name == "hyperband":
+        return HyperbandPruner(min_resource=1, max_resource=max_epochs, reduction_factor=3)
+    return NopPruner()
 
 
-def is_hopeless(study: Study, number: int, epoch: int, value: float) -> bool:
-    """Records what a trial has come to after an epoch, and asks the pruner about it.
-
-    Optuna's `Trial.report` is not used: it takes a `Trial`, which only the process has that asked
-    for it, and refuses an epoch that a run which was stopped and resumed reports again.
-
-    Args:
-        study: the search's.
-        number: of the trial.
-        epoch: how many there were.
-        value: of the objective.
-    """
-    storage = study._storage
-    trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
-    storage.set_trial_intermediate_value(trial_id, epoch, value)
-    return bool(study.pruner.prune(study, storage.get_trial(trial_id)))
+def num_done(study: Study) -> int:
+    """Return the number of trials that count: those that came to their end or were pruned."""
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return len(study.get_trials(deepcopy=False, states=states))
 
 
-def unbeaten(study: Study) -> list[FrozenTrial]:
-    """Returns the best trial; with several objectives those that no other beats in all of them.
+def pareto_front(study: Study) -> list[FrozenTrial]:
+    """Return the best trial; of several objectives, the trials that no other one dominates.
 
-    The first of them is the best one by the first objective. Of equals, the earliest is best.
+    The best by the first objective comes first, of equals the earliest.
     """
     sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    several = len(study.directions) > 1
-    ranked = sorted(
-        study.best_trials if several and trials else trials,
-        key=lambda trial: (sign * trial.values[0], trial.number),
-    )
-    return ranked if several else ranked[:1]
+    trials = sorted(study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
+    return trials if len(study.directions) > 1 else trials[:1]
+
+
+def batches(study: Study, storage: RDBStorage, search: Search) -> Iterator[list[Trial]]:
+    """Yield trials to run at a time; their numbers are consecutive, as those of a launcher's jobs.
+
+    First come those that were running when the search was stopped, then new ones, each proposed in
+    the light of what the ones before have come to.
+    """
+    missing = max(0, search.n_trials - num_done(study))
+    trials = study.get_trials()
+    stopped = iter([trial for trial in trials if trial.state is TrialState.RUNNING])
+    # Brute force never comes back to a combination, not even to one that failed.
+    done = [trial.params for trial in trials if trial.state is not TrialState.FAIL]
+    failed = [trial.params for trial in trials if trial.params not in done]
+    again = iter([each for place, each in enumerate(failed) if each not in failed[:place]])
+    while missing > 0:
+        asked: list[Trial] = []
+        while len(asked) < min(missing, search.n_jobs):
+            if (old := next(stopped, None)) is not None:
+                if old.params.keys() == search.space.keys():
+                    asked.append(open_trial(study, storage, old.number))
+                else:  # the process was killed while it was being proposed
+                    study.tell(old.number, state=TrialState.FAIL)
+                continue
+            if search.options.sampler == "grid" and (params := next(again, None)):
+                study.enqueue_trial(params)
+            number = len(study.get_trials(deepcopy=False))
+            study.sampler = make_sampler(search.options.sampler, search.options.seed, number)
+            asked.append(study.ask(search.space))
+        # Told that the last combination has ended, brute force would stop a Study.optimize() that
+        # is not running.
+        study.sampler = RandomSampler()
+        missing -= len(asked)
+        for _, batch in itertools.groupby(
+            enumerate(asked), key=lambda item: item[1].number - item[0]
+        ):
+            yield [trial for _, trial in batch]

@@ -1,1 +1,39 @@
-"""Hydra's sweeper `optuna`."""
+"""Hydra's sweeper `optuna`. Hydra imports this file at every start, so it imports little."""
+
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class OptunaSweeper(Sweeper):
+    """Asks Optuna for the jobs of a sweep.
+
+    Args:
+        options: those of conf/hydra/sweeper/optuna.yaml; the search reads them itself.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra composed, and make the launcher."""
+        from hydra.core.plugins import Plugins
+
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Search."""
+        from digits.search.sweeper import search
+
+        assert self.config is not None and self.hydra_context and self.launcher
+        search(self.config, self.hydra_context.config_loader, self.launcher)

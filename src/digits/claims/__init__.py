@@ -1,1 +1,0 @@
-"""What experiment files say that they reach: read, trained again, and judged."""

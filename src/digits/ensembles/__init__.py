@@ -1,1 +1,0 @@
-"""Several trained networks that answer as one."""

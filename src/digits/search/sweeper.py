@@ -1,0 +1,356 @@
+"""A search: ask Optuna for trials, have the launcher run them, tell the study what they reached."""
+
+import contextlib
+import io
+import logging
+import math
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Collection, Sequence
+from datetime import date
+from pathlib import Path
+
+import optuna
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import CategoricalDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import Trial, TrialState
+
+from digits.config.explain import explain
+from digits.data.mnist import SAMPLE
+from digits.errors import DigitsError, Pruned
+from digits.files import flat, relative, whole_file, write_atomically
+from digits.runs import NO_EFFECT, finished_metrics, locked
+from digits.search.space import NUM_TRIALS, STUDY, Search, in_words, read_search, why_not_pruned
+from digits.search.study import batches, make_pruner, num_done, open_storage, pareto_front
+from digits.sweeps.leaderboard import write_leaderboard
+from digits.text import duration, first_line, screen, typed
+
+BEST = "best_experiment.yaml"
+NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "experiment")
+"""Choices that its file leaves open: of the machine, and what has been taken apart already."""
+MIN_TRIALS = 5
+"""Finished trials without which nothing can be said of what mattered."""
+
+
+def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None:
+    """Search until the study has as many trials as were asked for.
+
+    A search of the same name is resumed: its trials stay, and one that was running when the process
+    was stopped is run again under its number, into its directory, from its last checkpoint.
+
+    Args:
+        config: the sweep's own configuration.
+        loader: composes.
+        launcher: runs jobs, given their overrides.
+
+    Raises:
+        DigitsError: the options are wrong, or others than when the search began; or trials failed.
+    """
+    asked = read_search(config, loader)
+    objectives, sweep_dir = asked.options.objectives, Path(config.hydra.sweep.dir)
+    if not (sweep_dir / STUDY).exists() and any(sweep_dir.glob("*/.hydra")):
+        raise DigitsError(
+            f"{sweep_dir} holds a sweep that is not a search, or whose {STUDY} is gone; "
+            "try another name=SEARCH"
+        )
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    composed = loader.load_sweep_config(config, _common(asked, config.hydra.runtime.choices))
+    shared = [*asked.shared]
+    if not any(line.startswith("name=") for line in shared):
+        # A name is made from the time, which in another process would be another one.
+        shared.append(f"name={config.name}")
+    logging.getLogger("hydra").setLevel(logging.WARNING)  # it tells a trial's log of the next one
+    failed = []
+    with locked(sweep_dir), open_storage(sweep_dir) as storage:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=sweep_dir.name,
+            directions=["maximize" if "accuracy" in each else "minimize" for each in objectives],
+            pruner=make_pruner(asked.options.pruner, composed.trainer.max_epochs),
+            load_if_exists=True,
+        )
+        _check_same_search(study, relative(sweep_dir), asked, composed)
+        OmegaConf.save(config, sweep_dir / "multirun.yaml")
+        report = Report(asked, study, relative(sweep_dir))
+        try:
+            for batch in batches(study, storage, asked):
+                overrides = [
+                    [
+                        *(f"{key}={value}" for key, value in trial.params.items()),
+                        *(*shared, f"callbacks.pruning.trial={trial.number}"),
+                    ]
+                    for trial in batch
+                ]
+                jobs = launcher.launch(overrides, initial_job_idx=batch[0].number)
+                for trial, job in zip(batch, jobs, strict=True):
+                    assert job.hydra_cfg is not None
+                    run_dir = Path(job.hydra_cfg.hydra.runtime.output_dir)
+                    state, values, reason = read_outcome(job, run_dir, objectives)
+                    run = str(run_dir.relative_to(sweep_dir.absolute()))
+                    trial.set_user_attr("run", run)
+                    trial.set_user_attr("reason", reason)
+                    study.tell(trial, values, state)
+                    report.trial(trial, state, values or (), reason)
+                    if state is TrialState.FAIL:
+                        failed.append(f"{run}: {reason}")
+        finally:
+            files = _write_results(study, objectives, sweep_dir, config, loader)
+        report.result(failed, files)
+    if failed:
+        raise DigitsError(
+            f"{len(failed)} of {asked.n_trials} trials failed, see the train.log of each; "
+            "run the same command to try others in their place"
+        )
+
+
+def _common(asked: Search, groups: Collection[str]) -> list[str]:
+    """Return the overrides that all trials share; of a searched config group, one option."""
+    options = [
+        f"{key}={each.choices[0]}"
+        for key, each in asked.space.items()
+        if key in groups and isinstance(each, CategoricalDistribution)
+    ]
+    return asked.shared + options
+
+
+def _options(config: DictConfig) -> dict[str, object]:
+    """Return the options of a configuration that can change a result, by dotted keys."""
+    ignored = tuple(f"{key}." for key in NO_EFFECT)
+    values = flat(OmegaConf.to_container(config))
+    return {key: value for key, value in values if not f"{key}.".startswith(ignored)}
+
+
+def _check_same_search(study: Study, sweep_dir: Path, search: Search, composed: DictConfig) -> None:
+    """Record what a search is about, or refuse to resume one that is about something else."""
+    asked = {key.lstrip("+"): text for key, text in search.typed.items()}
+    asked["hydra.sweeper.objectives"] = typed(search.options.objectives)
+    asked = {key: typed(value) for key, value in _options(composed).items()} | asked
+    recorded: dict[str, str] = study.user_attrs.get("asked", {})
+    if not recorded:
+        study.set_user_attr("asked", asked)
+        return
+    differing = [key for key in recorded | asked if recorded.get(key) != asked.get(key)]
+    if differing:
+        was = ", ".join(f"{key}={recorded.get(key, 'null')}" for key in differing[:3])
+        given = ", ".join(f"{key}={asked.get(key, 'null')}" for key in differing[:3])
+        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
+        raise DigitsError(
+            f"{sweep_dir} holds a search with {was}{more}, which cannot be resumed with {given}; "
+            "try the same options again, or another name=SEARCH"
+        )
+
+
+def read_outcome(
+    job: JobReturn, run_dir: Path, objectives: Sequence[str]
+) -> tuple[TrialState, list[float] | None, str]:
+    """Return how a trial's job ended, the objectives' values, and the reason if it has none."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # Hydra would print a line of its own
+            job.return_value  # noqa: B018 - raises what the job raised
+    except Pruned as pruned:
+        return TrialState.PRUNED, None, str(pruned)
+    except Exception as error:
+        reason = explain(error) or f"{type(error).__name__}: {first_line(error)}"
+        return TrialState.FAIL, None, reason
+    metrics = finished_metrics(run_dir) or {}
+    values = [metrics.get(objective) for objective in objectives]
+    measured = [float(value) for value in values if value is not None and not math.isnan(value)]
+    if len(measured) < len(values):
+        return TrialState.FAIL, None, f"metrics.json has no number for {', '.join(objectives)}"
+    return TrialState.COMPLETE, measured, ""
+
+
+class Report:
+    """What the screen says of a search: a line for each trial, and the result at the end.
+
+    Args:
+        asked: the search.
+        study: with the trials that are there already.
+        sweep_dir: its directory, as one types it.
+    """
+
+    def __init__(self, asked: Search, study: Study, sweep_dir: Path) -> None:
+        self.console, self.asked, self.study, self.sweep_dir = screen(), asked, study, sweep_dir
+        self.num_done = self._num_before = num_done(study)
+        self._started = time.perf_counter()
+        options = asked.options
+        at_once = f", {asked.n_jobs} at a time" if asked.n_jobs > 1 else ""
+        self.console.print(
+            f"{asked.n_trials} trials for {' and '.join(options.objectives)}: "
+            f"sampler {options.sampler}, seed {options.seed}, "
+            f"pruner {options.pruner or 'none'}{at_once}",
+            style="bold",
+        )
+        if options.pruner and (why := why_not_pruned(options.objectives)):
+            self.console.print(f"no trial is pruned: {why}")
+        for key, text in asked.typed.items():
+            self.console.print(f"  {key}={text}")
+        self.console.print(f"search directory: {sweep_dir}")
+        if self.num_done >= asked.n_trials:
+            more = f"hydra.sweeper.n_trials={self.num_done + NUM_TRIALS}"
+            self.console.print(f"all {self.num_done} trials are there: nothing to do; try {more}")
+        elif self.num_done:
+            self.console.print(f"resumed after {self.num_done} trials")
+
+    def trial(self, trial: Trial, state: TrialState, values: Sequence[float], reason: str) -> None:
+        """Say what has come of a trial."""
+        self.num_done += 1
+        total, objectives = self.asked.n_trials, self.asked.options.objectives
+        parts = [f"{self.num_done:>{len(str(total))}}/{total}  trial {trial.number}"]
+        parts += [
+            f"{key.rpartition('.')[2]} {_short(value)}" for key, value in trial.params.items()
+        ]
+        if state is TrialState.COMPLETE:
+            parts += map(in_words, objectives, values)
+        else:
+            parts.append(f"{'pruned' if state is TrialState.PRUNED else 'failed:'} {reason}")
+        best = pareto_front(self.study)
+        numbers = ", ".join(str(each.number) for each in best)
+        if len(objectives) > 1:
+            parts.append(f"Pareto front: {numbers or 'empty'}")
+        elif best:
+            parts.append(f"best {in_words(objectives[0], best[0].values[0])} (trial {numbers})")
+        if left := total - self.num_done:
+            passed = time.perf_counter() - self._started
+            seconds = passed / (self.num_done - self._num_before) * left
+            parts.append(f"about {duration(seconds)} left")
+        self.console.print("  ".join(parts))
+
+    def result(self, failed: Sequence[str], files: Sequence[str]) -> None:
+        """Say which trials are best and which failed, and what to type next."""
+        objectives, sweep_dir = self.asked.options.objectives, self.sweep_dir
+        word = "best" if len(objectives) == 1 else "Pareto front"
+        for trial in pareto_front(self.study):
+            parts = [f"{word}: trial {trial.number}", *map(in_words, objectives, trial.values)]
+            parts += [f"{key}={value}" for key, value in trial.params.items()]
+            self.console.print("  ".join(parts), style="bold")
+            run_dir = sweep_dir / trial.user_attrs["run"]
+            self.console.print(f"  its run: {run_dir}")
+            if (finished_metrics(run_dir) or {}).get("dataset") == SAMPLE:
+                warning = "This was the embedded sample of 5,000 images, not MNIST."
+                self.console.print(f"  {warning}", style="bold red")
+        if files:
+            self.console.print(f"{', '.join(files)}: {sweep_dir}")
+            self.console.print(
+                f"to train it again: cp {sweep_dir / BEST} conf/experiment/{sweep_dir.name}.yaml; "
+                f"python train.py experiment={sweep_dir.name}"
+            )
+        self.console.print(f"to browse the trials: optuna-dashboard sqlite:///{sweep_dir / STUDY}")
+        for line in failed:
+            self.console.print(f"failed: {line}")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _write_results(
+    study: Study,
+    objectives: Sequence[str],
+    sweep_dir: Path,
+    config: DictConfig,
+    loader: ConfigLoader,
+) -> list[str]:
+    """Write the best configuration, the pictures and the leaderboard; return the files' names.
+
+    With several objectives, `BEST` is the best by the first of them, and each other trial of the
+    Pareto front has a file with its number.
+    """
+    best = pareto_front(study)
+    if not best:
+        return []
+    for old in sweep_dir.glob("best_experiment_*.yaml"):
+        old.unlink()
+    names = [BEST, *(f"best_experiment_{trial.number}.yaml" for trial in best[1:])]
+    place = "The best" if len(objectives) == 1 else "On the Pareto front"
+    for name, trial in zip(names, best, strict=True):
+        run_dir = sweep_dir / trial.user_attrs["run"]
+        metrics = finished_metrics(run_dir)
+        if metrics is None:
+            raise DigitsError(f"{relative(run_dir)}, which was the best, is gone or damaged")
+        reached = ", ".join(map(in_words, objectives, trial.values))
+        comments = [
+            f"{place} of {len(study.get_trials(deepcopy=False))} trials: {reached} "
+            f"on {metrics.get('dataset')}; {date.today()}.",
+            f"Found by: {shlex.join(['python', *sys.argv])}",
+            f"It is trial {trial.number} of {relative(sweep_dir / STUDY)}.",
+        ]
+        _write_experiment(sweep_dir / name, run_dir, config, loader, comments)
+    pictures = draw(study, objectives, sweep_dir)
+    write_leaderboard(sweep_dir)
+    return [*names, *pictures, "leaderboard.md"]
+
+
+def _write_experiment(
+    path: Path, run_dir: Path, config: DictConfig, loader: ConfigLoader, comments: Sequence[str]
+) -> None:
+    """Write a file for conf/experiment that composes what a finished run was composed of.
+
+    But for what changes no result, as where the data are.
+    """
+    hydra = OmegaConf.load(run_dir / ".hydra" / "hydra.yaml")
+    choices = {
+        group: option
+        for group, option in sorted(OmegaConf.select(hydra, "hydra.runtime.choices").items())
+        if option and "/" not in group and group not in NOT_IN_AN_EXPERIMENT
+    }
+    chosen = [f"{group}={option}" for group, option in choices.items()]
+    base = loader.load_configuration(config.hydra.job.config_name, chosen, RunMode.RUN)
+    usual, values = _options(base), OmegaConf.create()
+    trained = OmegaConf.load(run_dir / ".hydra" / "config.yaml")
+    assert isinstance(trained, DictConfig)
+    for key, value in sorted(_options(trained).items()):
+        if key not in usual or usual[key] != value:
+            OmegaConf.update(values, key, value)
+    lines = ["# @package _global_", *(f"# {comment}" for comment in comments), "defaults:"]
+    lines += [f"  - override /{group}: {option}" for group, option in choices.items()]
+    text = "\n".join(lines) + "\n"
+    write_atomically(path, text + OmegaConf.to_yaml(values) if values else text)
+
+
+def draw(study: Study, objectives: Sequence[str], sweep_dir: Path) -> list[str]:
+    """Draw how a search went and which options mattered, as Optuna does; return the files' names.
+
+    Of several objectives these are about the first, and there is a picture of the Pareto front. The
+    importances are of being among the best quarter (Watanabe et al., "PED-ANOVA", IJCAI 2023).
+    """
+    import optuna.visualization.matplotlib as pictures
+    from matplotlib import pyplot
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.importance import PedAnovaImportanceEvaluator
+
+    sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1
+    several, name = len(objectives) > 1, objectives[0]
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    names = []
+    pyplot.switch_backend("agg")  # which opens no window
+    # Optuna changes pyplot's style, and says that its pictures may change.
+    with pyplot.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", ".*importances of params to achieve low `target`")
+
+        def save(file: str) -> None:
+            with whole_file(sweep_dir / file) as temporary:
+                pyplot.savefig(temporary, dpi=120, bbox_inches="tight")
+            pyplot.close()
+            names.append(file)
+
+        target = (lambda trial: trial.values[0]) if several else None
+        pictures.plot_optimization_history(study, target=target, target_name=name)
+        save("history.png")
+        if len(complete) >= MIN_TRIALS and len({trial.values[0] for trial in complete}) > 1:
+            evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
+            lower = (lambda trial: sign * trial.values[0]) if several else None
+            pictures.plot_param_importances(study, evaluator, target=lower, target_name=name)
+            save("importance.png")
+        if len(objectives) in (2, 3):
+            pictures.plot_pareto_front(study, target_names=list(objectives))
+            save("pareto_front.png")
+    return names
