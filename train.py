@@ -6,7 +6,7 @@
 
 (test accuracy and training time, means of five seeds on two cores without a GPU).
 
-Each run is a directory in outputs/runs. What a run does, step by step, is in
+Each run is a directory in outputs/support. What a run does, step by step, is in
 src/digits/training/run.py; what can be chosen is in conf/, one folder per question.
 """
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from digits.data.datamodule import MNISTDataModule
-from digits.data.normalization import normalize
+from digits.data.split import normalize
 from digits.models.mlp import mlp
 from digits.training.build import make_datamodule, make_model, make_trainer, train_on_stacks
 from digits.training.callbacks import History, TrainingProgress

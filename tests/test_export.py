@@ -20,7 +20,7 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]
 import pytest
 import torch
-from runs import SMALL, train
+from support import SMALL, train
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -45,7 +45,7 @@ each_input = pytest.mark.parametrize("pixels", ["floats", "bytes"])
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("runs") / "run"
+    folder: Path = tmp_path_factory.mktemp("support") / "run"
     options = ("data.train_size=1280", "trainer.max_epochs=1", "norm=exact")
     train(folder, *SMALL, "model.hidden=[32,16]", *options)
     return folder

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import digits
 from digits.data.datamodule import MNISTDataModule
-from digits.data.sample import load_sample
+from digits.data.datasets import load_sample
 from digits.errors import DigitsError
 from digits.model_file import FORMAT, from_content, read_model, save_model, write_model
 from digits.models import BaselineClassifier, Classifier, DropoutClassifier

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import digits
-from digits.data.sample import load_sample
+from digits.data.datasets import load_sample
 
 REPO = Path(__file__).parents[1]
 
@@ -68,7 +68,7 @@ def test_a_network_of_ones_own_is_trained_from_outside_and_loaded_again(
     assert finished.returncode == 0, finished.stderr
     assert "model=wide" in finished.stdout
 
-    run_dir = tmp_path / "outputs" / "runs" / "mine"
+    run_dir = tmp_path / "outputs" / "support" / "mine"
     monkeypatch.syspath_prepend(str(tmp_path))
     try:
         loaded = digits.load(run_dir)

@@ -7,7 +7,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from digits.config.check import check_job
-from digits.config.explain import one_line_errors
+from digits.config.errors import one_line_errors
 from digits.heavy import import_lightning
 
 __all__ = ["one_line_errors", "run_job"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hydra.utils import instantiate
 
-from digits.config.explain import explain
+from digits.config.errors import explain
 from digits.errors import DigitsError
 
 from .conftest import CommandLine
@@ -94,7 +94,7 @@ def test_what_was_right_runs_and_a_sweep_runs_each_job(
     assert train("seed=7").stderr == ""
     assert train("-m", "seed=1,2", "+trainer.max_steps=5").stderr == ""
     assert seeds == [7, 1, 2]
-    assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 1
+    assert len(list((tmp_path / "outputs" / "support").iterdir())) == 1
 
 
 class Network:

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import open_dict
 
-from digits.config.names import job_name, run_name
+from digits.config.resolvers import job_name, run_name
 from digits.config.resolvers import register_resolvers
 from digits.files import MAX_NAME_LENGTH, slug
 

@@ -9,7 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from digits.config.check import check_values, find, plain, put
-from digits.config.kinds import list_of, number, one_of, shown, whole
+from digits.config.kinds import list_of, number, one_of, whole
+from digits.text import typed
 from digits.config.resolvers import register_resolvers
 from digits.config.rules import RULES
 from digits.errors import DigitsError
@@ -118,9 +119,9 @@ def test_a_list_has_its_length_and_all_its_values_are_of_a_kind() -> None:
 
 
 def test_a_value_is_shown_as_one_types_it() -> None:
-    typed = [shown(value) for value in (None, True, [128, 64], "a\nb", "", 0.1)]
+    typed = [typed(value) for value in (None, True, [128, 64], "a\nb", "", 0.1)]
     assert typed == ["null", "true", "[128,64]", "a b", "''", "0.1"]
-    assert len(shown(1000 * "x")) < 70
+    assert len(typed(1000 * "x")) < 70
 
 
 def test_a_star_stands_for_any_one_name() -> None:

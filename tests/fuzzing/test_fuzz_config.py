@@ -7,17 +7,8 @@ from hypothesis import strategies as st
 from made_up import SCALARS, VALUES, examples, or_refused
 
 from digits.config.check import find, put
-from digits.config.kinds import (
-    FOLDER_NAME,
-    TARGET,
-    TEXT,
-    any_of,
-    list_of,
-    number,
-    one_of,
-    shown,
-    whole,
-)
+from digits.config.kinds import FOLDER_NAME, TARGET, TEXT, any_of, list_of, number, one_of, whole
+from digits.text import typed
 from digits.config.rules import RULES
 from digits.config.targets import check_name, check_targets, targets
 from digits.files import MAX_NAME_LENGTH, slug
@@ -32,7 +23,7 @@ KINDS = [rule.kind for rule in RULES] + [TEXT, FOLDER_NAME, TARGET, list_of(whol
 @examples(300)
 def test_a_kind_answers_for_any_value(kind: Any, value: Any) -> None:
     assert kind.accepts(value) in (True, False)
-    assert "\n" not in shown(value)
+    assert "\n" not in typed(value)
 
 
 @given(st.sampled_from(INTERVALS), st.integers(-9, 9) | st.floats(-9, 9) | SCALARS)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from digits.data.datasets import SIDE
-from digits.data.sample import load_sample
+from digits.data.datasets import load_sample
 from digits.models import augmentation
 from digits.models.augmentation import (
     Augmentation,

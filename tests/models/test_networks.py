@@ -7,7 +7,7 @@ import scipy.signal
 import torch
 from torch import Tensor, nn
 
-from digits.data.sample import load_sample
+from digits.data.datasets import load_sample
 from digits.errors import DigitsError
 from digits.models.networks import (
     MLP,

@@ -8,10 +8,10 @@ import pytest
 from support import train
 
 import digits
-from digits.artifact import TrainedClassifier
-from digits.data.images import LabelledImages
-from digits.data.mnist import MNIST, read
-from digits.data.sample import load_sample
+from digits.model_file import TrainedClassifier
+from digits.data.datasets import LabelledImages
+from digits.data.datasets import MNIST, read
+from digits.data.datasets import load_sample
 
 
 class Trained(NamedTuple):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from digits.data.sample import load_sample
+from digits.data.datasets import load_sample
 from digits.predict.mnist_form import THICKEST, THINNEST, mnist_form, stroke_width
 
 SAMPLE = load_sample("test").images[:, 0].numpy()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from digits.data.sample import load_sample
+from digits.data.datasets import load_sample
 from digits.errors import DigitsError
 from digits.predict.predict import (
     Prediction,

@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from made_runs import make_run, set_status
 from omegaconf import DictConfig, open_dict
-from runs import REPO, train_py
+from support import REPO, train_py
 
 from digits.errors import DigitsError
 from digits.sweeps.follow import FollowSweep, check_same_sweep, failed_jobs, interrupted_sweep

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning import Callback
 from support import SMALL, train
 
-from digits.artifact import load
+from digits.model_file import load
 from digits.data.batches import Batch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")

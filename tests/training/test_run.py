@@ -19,7 +19,7 @@ from support import SMALL, events, train, train_py
 from torch import Tensor, nn
 
 import digits
-from digits.data.mnist import read
+from digits.data.datasets import read
 from digits.data.split import split_hash, stratified_split
 from digits.errors import DigitsError
 from digits.runs import read_history, read_predictions, read_run, read_status
@@ -42,7 +42,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    run_dir = tmp_path_factory.mktemp("runs") / "told"
+    run_dir = tmp_path_factory.mktemp("support") / "told"
     options = ("data=sample", "trainer=cpu", "norm=exact", "trainer.max_epochs=2", "seed=3")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as stdout:
         patch.setenv("COLUMNS", "200")

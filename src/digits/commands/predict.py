@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     from rich.progress import track
 
-    from digits.artifact import load
+    from digits.model_file import load
     from digits.predict import predict as pictures
 
     model = load(arguments.run)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra._internal.utils import _locate
 
-from digits.config.kinds import shown
+from digits.text import typed
 from digits.config.nearest import nearest, suggestion
 from digits.config.rules import ELSEWHERE
 from digits.config.targets import check_found, check_targets, targets
@@ -37,7 +37,7 @@ def check_arguments(config: Mapping[str, Any]) -> None:
         for name in names:
             if accepted is not None and name not in accepted:
                 own = [each for each in accepted if f"{key}.{each}" not in ELSEWHERE]
-                advice = suggestion(name, own, f"{key}.{{}}={shown(node[name])}")
+                advice = suggestion(name, own, f"{key}.{{}}={typed(node[name])}")
                 raise DigitsError(f"{key}.{name}: {target or 'nothing'} takes no {name}; {advice}")
 
 

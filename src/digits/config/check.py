@@ -14,18 +14,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.config.arguments import check_arguments
 from digits.config.contradictions import contradictions
-from digits.config.explain import explain
+from digits.config.errors import explain
 from digits.config.hydra_part import check_hydra
-from digits.config.kinds import shown
+from digits.text import typed
 from digits.config.launchers import check_launcher
-from digits.config.names import share_start
+from digits.config.resolvers import share_start
 from digits.config.place import check_place
 from digits.config.rules import RULES
-from digits.config.sweep import jobs
+from digits.config.overrides import jobs
 from digits.config.targets import check_targets
 from digits.config.unknown import check_keys
 from digits.errors import DigitsError
-from digits.search.searchable import check_search
+from digits.search.space import check_search
 from digits.sweeps.follow import check_same_sweep
 from digits.training.processes import check_common_name
 from digits.training.resume import check_resumable
@@ -132,7 +132,7 @@ def check_values(values: Mapping[str, Any]) -> None:
         for key, value in find(values, rule.key):
             if not rule.kind.accepts(value):
                 expected = f"{key} must be {rule.kind.words}"
-                raise DigitsError(f"{expected}, got {shown(value)}; try {key}={rule.remedy}")
+                raise DigitsError(f"{expected}, got {typed(value)}; try {key}={rule.remedy}")
     for contradiction in contradictions(values):
         raise DigitsError(contradiction)
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from digits.config.kinds import TARGET, shown
+from digits.config.kinds import TARGET
+from digits.text import typed
 from digits.config.nearest import nearest
 from digits.config.rules import METRICS
 
@@ -63,7 +64,7 @@ def _monitor(key: str, callback: Mapping[str, Any], model: str) -> Iterator[str]
     if model.startswith("digits.") and monitor not in METRICS:
         near = nearest(monitor, METRICS) or METRICS[-1:]
         expected = f"{key}.monitor must be one of {', '.join(METRICS)}"
-        yield f"{expected}, got {shown(monitor)}; try {key}.monitor={near[0]}"
+        yield f"{expected}, got {typed(monitor)}; try {key}.monitor={near[0]}"
     best = {"accuracy": "max", "loss": "min"}.get(monitor.rpartition("/")[2])
     if mode and best and mode != best:
         yield f"{key}.mode={mode} would choose the worst {monitor}; try {key}.mode={best}"

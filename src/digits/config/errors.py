@@ -1,5 +1,5 @@
 """Stub: names that the final module has."""
 
-from digits.config.explain import explain
+from digits.config.errors import explain
 
 __all__ = ["explain"]

@@ -15,12 +15,13 @@ from digits.config.flags import read_flags
 from digits.config.hydra_part import check_first
 from digits.config.launchers import missing_extra
 from digits.config.mistakes import CONFIG_NAME, find_mistake
-from digits.config.sweep import WrongJob
+from digits.config.overrides import WrongJob
 from digits.config.unreadable import unreadable_file
 from digits.errors import DigitsError
 from digits.runs import is_first_process
 from digits.training.processes import OF_SWEEP
-from digits.training.signals import INTERRUPTED, TERMINATED, Terminated, listen
+from digits.training.signals import INTERRUPTED, TERMINATED, listen
+from digits.errors import Terminated
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 """Faults of a disk and its rights, which are not ours."""

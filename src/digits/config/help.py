@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from digits.config.kinds import shown
+from digits.text import typed
 from digits.config.nearest import leaves
 
 WIDTH = 100
@@ -49,7 +49,7 @@ def help_values(*, _root_: DictConfig) -> str:
             plain[str(name)] = OmegaConf.to_container(value, resolve=True) if is_config else value
     lines = []
     for key, value in sorted(leaves(plain).items(), key=lambda item: "." in item[0]):
-        lines.append(_entry(f"  {key}={shown(value)}", comments.get(key, ""), column=42))
+        lines.append(_entry(f"  {key}={typed(value)}", comments.get(key, ""), column=42))
     return "\n".join(lines)
 
 

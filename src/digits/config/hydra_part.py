@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
-from digits.config.kinds import shown
+from digits.text import typed
 from digits.config.targets import check_targets
 from digits.errors import DigitsError
 
@@ -27,7 +27,7 @@ class CheckedHydra(Hydra):
     """Hydra, which checks what it has composed for a run or sweep."""
 
     def compose_config(self, *args: Any, **kwargs: Any) -> DictConfig:
-        """Composes; what is only shown is not checked, nor is Hydra's own help."""
+        """Composes; what is only typed is not checked, nor is Hydra's own help."""
         is_logged = kwargs.pop("with_log_configuration", False)
         config = super().compose_config(*args, **kwargs)
         if is_logged and kwargs["config_name"] is not None:
@@ -73,13 +73,13 @@ def _check_log(key: str, value: Any) -> None:
     name, text = key.rpartition(".")[2], str(value)
     if name in ("class", "()") and not _LOG_CLASS.fullmatch(text):
         expected = "must be a class of Python's logging"
-        raise DigitsError(f"{key} {expected}, got {shown(value)}; try logging.StreamHandler")
+        raise DigitsError(f"{key} {expected}, got {typed(value)}; try logging.StreamHandler")
     if "${" in text and name not in ("filename", "level"):
         expected = "must be a plain value; only filename and level may be made from others"
-        raise DigitsError(f"{key} {expected}, got {shown(value)}; try the value itself")
+        raise DigitsError(f"{key} {expected}, got {typed(value)}; try the value itself")
     if text.startswith(("ext://", "cfg://")) and text not in _STREAMS:
         raise DigitsError(
-            f"{key} must be one of {', '.join(_STREAMS)}, got {shown(value)}; try {_STREAMS[0]}"
+            f"{key} must be one of {', '.join(_STREAMS)}, got {typed(value)}; try {_STREAMS[0]}"
         )
 
 

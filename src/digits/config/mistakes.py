@@ -18,7 +18,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from digits.config.nearest import leaves, likeness, suggestion
-from digits.config.sweep import values
+from digits.config.overrides import values
 
 CONFIG_NAME = "config"
 """The primary file, without `.yaml`."""

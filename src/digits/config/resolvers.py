@@ -2,9 +2,9 @@
 
 from omegaconf import OmegaConf
 
-from digits.config.help import help_choices, help_values
-from digits.config.names import job_name, run_name
-from digits.config.parallel import jobs_at_once
+from digits.config.resolvers import help_choices, help_values
+from digits.config.resolvers import job_name, run_name
+from digits.config.resolvers import jobs_at_once
 
 
 def register_resolvers() -> None:

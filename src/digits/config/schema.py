@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from digits.config.kinds import any_of, list_of, one_of, shown
+from digits.config.kinds import any_of, list_of, one_of
+from digits.text import typed
 from digits.config.nearest import suggestion
 from digits.config.rules import COUNT, NULL, SEED, Rule
 from digits.errors import DigitsError
@@ -38,7 +39,7 @@ def read_search_options(sweeper: Mapping[str, Any]) -> SearchOptions:
     """Check and return the options."""
     keys = [rule.key for rule in RULES]
     for key in sweeper.keys() - {"_target_", "params", *keys}:
-        advice = suggestion(key, keys, f"hydra.sweeper.{{}}={shown(sweeper[key])}")
+        advice = suggestion(key, keys, f"hydra.sweeper.{{}}={typed(sweeper[key])}")
         raise DigitsError(f"hydra.sweeper.{key} is unknown, nothing reads it; {advice}")
     objectives = sweeper["objectives"]
     for name in objectives if isinstance(objectives, list) else ():
@@ -50,7 +51,7 @@ def read_search_options(sweeper: Mapping[str, Any]) -> SearchOptions:
     for rule in RULES:
         value, key = sweeper[rule.key], f"hydra.sweeper.{rule.key}"
         if not rule.kind.accepts(value):
-            expected = f"{key} must be {rule.kind.words}, got {shown(value)}"
+            expected = f"{key} must be {rule.kind.words}, got {typed(value)}"
             raise DigitsError(f"{expected}; try {key}={rule.remedy}")
     values = {key: sweeper[key] for key in keys}
     options = SearchOptions(**values | {"objectives": tuple(objectives)})

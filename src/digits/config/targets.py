@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from digits.config.kinds import shown
+from digits.text import typed
 from digits.config.modules import is_file, is_own, places
 from digits.errors import DigitsError
 
@@ -85,7 +85,7 @@ def check_name(key: str, name: Any, packages: tuple[str, ...] = PACKAGES) -> Non
     """
     if not isinstance(name, str) or not _DOTTED.fullmatch(name):
         expected = "must be a dotted name as mynetworks.MyNet"
-        raise DigitsError(f"{key} {expected}, got {shown(name)}; try {key}=FILE.CLASS")
+        raise DigitsError(f"{key} {expected}, got {typed(name)}; try {key}=FILE.CLASS")
     module, _, attribute = name.rpartition(".")
     is_known = name in NAMES or _within(module, packages)
     is_public = attribute[0].isupper() or module == "digits.schedules"  # classes; no functions

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from digits.config.kinds import shown
+from digits.text import typed
 from digits.config.nearest import leaves, suggestion
 from digits.config.rules import CLOSED, ELSEWHERE, REQUIRED
 from digits.errors import DigitsError
@@ -26,7 +26,7 @@ def check_keys(values: Mapping[str, Any], hydra: DictConfig) -> None:
     known = known_keys(hydra)
     for key in values.keys() - known:
         others = [*known, *leaves({name: values[name] for name in values.keys() & known})]
-        form = "{}" if isinstance(values[key], Mapping) else f"{{}}={shown(values[key])}"
+        form = "{}" if isinstance(values[key], Mapping) else f"{{}}={typed(values[key])}"
         advice = suggestion(key, others, form, valid=known)
         raise DigitsError(f"{key} is unknown, nothing reads it; {advice}")
     for group, keys in CLOSED.items():

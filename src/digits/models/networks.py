@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from digits.data.datasets import NUM_CLASSES, SIDE
-from digits.data.normalization import normalize
+from digits.data.split import normalize
 from digits.errors import DigitsError
 
 NUM_PIXELS = SIDE * SIDE

@@ -22,7 +22,7 @@ from digits.predict.mnist_form import mnist_form
 from digits.predict.reading import read
 
 if TYPE_CHECKING:
-    from digits.artifact import TrainedClassifier
+    from digits.model_file import TrainedClassifier
 
 BATCH_SIZE = 256
 SUFFIXES = (

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from omegaconf import DictConfig, OmegaConf
 
 from digits.config.overrides import parsed
-from digits.config.parallel import num_cores
+from digits.config.resolvers import num_cores
 from digits.config.schema import SearchOptions, read_search_options
 from digits.errors import DigitsError
 from digits.text import accuracy, first_line

@@ -22,8 +22,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import Trial, TrialState
 
-from digits.config.explain import explain
-from digits.data.mnist import SAMPLE
+from digits.config.errors import explain
+from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError, Pruned
 from digits.files import flat, relative, whole_file, write_atomically
 from digits.runs import NO_EFFECT, finished_metrics, locked
