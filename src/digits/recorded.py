@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-from digits.config.modules import is_own, places
+from importlib.util import find_spec
+
+from digits.config.targets import is_own
 from digits.data.datamodule import SPLIT_OPTIONS, MNISTDataModule
 from digits.errors import DigitsError
 from digits.models.classifier import Classifier
@@ -168,7 +170,7 @@ def network_class(owner: object, name: str) -> type[Classifier]:
     refusal = DigitsError(
         f"{owner} names {name} as its network, which is no digits.models.Classifier"
     )
-    if places(module) and not (is_own(module) or f"{module}.".startswith(PACKAGES)):
+    if find_spec(module.partition(".")[0]) and not (is_own(module) or f"{module}.".startswith(PACKAGES)):
         raise refusal  # importing a module runs its code
     try:
         kind = getattr(importlib.import_module(module), attribute)

@@ -9,12 +9,11 @@ import sys
 
 from golden_losses import experiments, write
 
-from digits.config.nearest import suggestion
-from digits.heavy import import_lightning
+from digits.app import import_lightning
 
 if __name__ == "__main__":
     import_lightning()
     for experiment in sys.argv[1:] or experiments():
         if experiment not in experiments():
-            sys.exit(f"error: no experiment={experiment}; {suggestion(experiment, experiments())}")
+            sys.exit(f"error: no experiment={experiment}; valid: {experiments()}")
         print(write(experiment))

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from searches import REPO, SEARCH, TINY, train_here, trials_of
 
 import digits.training.run
-from digits.config.check import plain
+from digits.config.overrides import plain
 from digits.config.resolvers import register_resolvers
 from digits.errors import DigitsError
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits.config.nearest import suggestion
 from digits.errors import DigitsError
 
 FOLDER = Path("conf", "experiment")
@@ -86,7 +85,7 @@ def find_claim(claims: Mapping[str, Claim | DigitsError | None], name: str) -> C
         DigitsError: there is no such experiment, it has no claim yet, or a wrong one.
     """
     if name not in claims:
-        raise DigitsError(f"there is no experiment {name}; {suggestion(name, claims)}")
+        raise DigitsError(f"there is no experiment {name}; valid: {', '.join(claims)}")
     claim = claims[name]
     if isinstance(claim, DigitsError):
         raise claim

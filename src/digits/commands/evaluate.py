@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes and prints."""
     from rich.console import Console
 
-    from digits.heavy import import_lightning
+    from digits.app import import_lightning
 
     import_lightning()
     from digits.evaluation.recorded_metrics import difference

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     with console.status("loading the model"):
-        from digits.heavy import import_lightning
+        from digits.app import import_lightning
 
         import_lightning()
         from digits import artifact

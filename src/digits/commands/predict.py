@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             "put --show last, or write --show=DIR"
         )
     import digits
-    from digits.heavy import import_lightning
+    from digits.app import import_lightning
 
     import_lightning()
     from digits.prediction.classifying import predict

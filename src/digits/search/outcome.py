@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from digits.config.explain import explain, first_line
+from digits.config.errors import explain
+from digits.text import first_line
 from digits.runs import finished_metrics
 from digits.search.trial import Pruned
 

@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from digits.config.kinds import shown
-from digits.config.parallel import num_cores
+from digits.text import typed as shown
+from digits.config.resolvers import num_cores
 from digits.files import flat
 from digits.search.options import NUM_TRIALS, SearchOptions, read_options
 from digits.search.space import Choices, Dimension, dimension, num_values

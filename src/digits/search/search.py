@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from digits.config.check import plain
+from digits.config.overrides import plain
 from digits.errors import DigitsError
 from digits.files import relative
 from digits.runs import locked

@@ -10,7 +10,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DatabaseError
 
-from digits.config.explain import first_line
+from digits.text import first_line
 from digits.errors import DigitsError
 from digits.search.options import SearchOptions
 from digits.search.pruners import make_pruner

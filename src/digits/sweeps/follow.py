@@ -22,10 +22,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from digits.config.resolvers import register_resolvers
-from digits.config.sweep import values
+from digits.config.overrides import values
 from digits.files import relative, write_atomically
 from digits.runs import FINISHED, RUNNING, in_use
 from digits.sweeps.grid import STARTED, asked, started
+from digits.sweeps.grid import check_grid as check_same_sweep  # noqa: F401
 from digits.sweeps.jobs import Job, by_rank, groups
 from digits.sweeps.leaderboard import group_cells, write_leaderboard
 
@@ -171,3 +172,19 @@ def _console() -> Console:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
+
+
+def failed_jobs() -> list[str]:
+    """End the sweep that this process has begun; return what to print of jobs that failed."""
+    if FollowSweep.sweep_dir is None:
+        return []
+    sweep_dir, FollowSweep.sweep_dir = FollowSweep.sweep_dir, None
+    lines = [f"error: {line}" for line in show_result(sweep_dir)]
+    return lines and [f"{len(lines)} jobs failed; see the train.log in each directory", *lines]
+
+
+def interrupted_sweep() -> Path | None:
+    """Return the directory of the sweep that this process has begun, its leaderboard up to date."""
+    if FollowSweep.sweep_dir is not None:
+        write_leaderboard(FollowSweep.sweep_dir)
+    return FollowSweep.sweep_dir

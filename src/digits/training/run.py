@@ -51,7 +51,9 @@ from digits.training.tensorboard_pictures import TensorBoardPictures
 _log = logging.getLogger(__name__)
 
 
-def run(config: DictConfig) -> dict[str, Any]:
+def run(
+    config: DictConfig, run_dir: Path | None = None, *, quiet: bool = False
+) -> dict[str, Any]:
     """Trains, tests and saves one network; everything lands in Hydra's run directory.
 
     Returns:

@@ -8,14 +8,12 @@ import time
 from types import FrameType
 from typing import Any, NoReturn
 
+from digits.errors import Terminated
+
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after SIGINT and SIGTERM: 128 and the signal's number."""
 
 _received: list[int] = []
-
-
-class Terminated(SystemExit):
-    """SIGTERM, or another signal by which a run is asked to end and to go on later."""
 
 
 def listen() -> None:

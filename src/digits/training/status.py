@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from digits.config.explain import explain, first_line
+from digits.config.errors import explain
+from digits.text import first_line
 from digits.errors import DigitsError
 from digits.files import write_atomically
 from digits.runs import FAILED, FINISHED, PRUNED, RUNNING, STOPPED, is_first_process, read_status

@@ -1,0 +1,5 @@
+"""Stub."""
+
+from digits.augmentation import Augmentation
+
+__all__ = ["Augmentation"]

@@ -1,0 +1,10 @@
+"""Stub."""
+
+from digits.models import (
+    BaselineClassifier,
+    CnnClassifier,
+    DropoutClassifier,
+    NoiseClassifier,
+)
+
+__all__ = ["BaselineClassifier", "CnnClassifier", "DropoutClassifier", "NoiseClassifier"]

@@ -1,0 +1,5 @@
+"""Stub."""
+
+from digits.training.checkpoints import RunCheckpoint
+
+__all__ = ["RunCheckpoint"]
