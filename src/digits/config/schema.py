@@ -374,7 +374,7 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
     if first["type"] == "extra_forbidden":
         parent = key.rpartition(".")[0]
         siblings = [f"{parent}.{name}".lstrip(".") for name in sorted(group.model_fields)]
-        near = nearest(key, [*siblings, *(other for other, _ in flat(values))])
+        near = nearest(key, [*siblings, *(other for other, _ in flat(values) if other != key)])
         works = [other for other in near if prefix or accepts(other, given)]
         value = "" if isinstance(given, Mapping) else f"={typed(given)}"
         listed = f"valid: {', '.join(siblings) or 'none'}"
@@ -444,7 +444,7 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _monitored(key: str, callback: Mapping[str, Any], model: Any) -> Iterator[str]:
     if not isinstance(callback.get("_target_"), str):
-        yield f"{key} has no _target_, so it is not a callback; try ~{key}"
+        yield f"{key} has no _target_, so it is not a callback"
     monitor, mode = callback.get("monitor"), callback.get("mode")
     if monitor is None:
         return

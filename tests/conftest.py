@@ -1,6 +1,7 @@
 """Runs the real train.py, in this process, with a command line of the test's."""
 
 import logging
+import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-ROOT = Path(__file__).parents[2]
+TRAIN = Path(__file__).parents[1] / "train.py"
 
 
 class Ended(NamedTuple):
@@ -22,11 +23,8 @@ class Ended(NamedTuple):
     stderr: str
 
 
-CommandLine = Callable[..., Ended]
-
-
 @pytest.fixture
-def _as_new() -> Iterator[None]:
+def _hydra_as_new() -> Iterator[None]:
     """Puts back what Hydra keeps for the whole process."""
     level, handlers = logging.root.level, logging.root.handlers[:]
     yield
@@ -37,21 +35,22 @@ def _as_new() -> Iterator[None]:
 
 
 @pytest.fixture
-def train(
-    _as_new: None,
+def command_line(
+    _hydra_as_new: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> CommandLine:
+) -> Callable[..., Ended]:
     """Returns a function that is `python train.py ARGUMENTS`, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # train.py sets it; this puts it back
+    for name in ("HYDRA_FULL_ERROR", "DIGITS_STARTED"):  # train.py sets them; this puts them back
+        monkeypatch.setenv(name, os.environ.get(name, ""))
 
     def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *arguments])
+        monkeypatch.setattr(sys, "argv", [str(TRAIN), *arguments])
         capfd.readouterr()
         try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
+            runpy.run_path(str(TRAIN), run_name="__main__")
             code: object = 0
         except SystemExit as stopped:
             code = stopped.code or 0
