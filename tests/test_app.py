@@ -48,14 +48,13 @@ def test_what_was_right_runs_and_a_sweep_runs_each_job(
 
     assert command_line("seed=7", "name=one", old) == (0, "", "")
     assert command_line("-m", "seed=1,2", "+trainer.max_steps=5").stderr == ""
-    cosine = "digits.models.schedules.cosine"
     assert [(seed, quiet) for seed, _, quiet, _ in runs] == [(7, False), (1, True), (2, True)]
     assert [name for _, name, _, _ in runs] == [
         "one",
         "0_seed-1_max_steps-5",
         "1_seed-2_max_steps-5",
     ]
-    assert runs[0][3] == cosine
+    assert runs[0][3] == "digits.models.schedules.cosine"
     assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 1
 
 
@@ -151,8 +150,8 @@ def test_each_job_of_a_sweep_has_a_gpu_of_its_own(
     recipe(run)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
-    assert command_line("-m", "seed=0,1,2").code == 0
-    assert command_line("-m", "seed=0,1", "trainer=cpu").code == 0
+    assert command_line("-m", "name=a", "seed=0,1,2").code == 0
+    assert command_line("-m", "name=b", "seed=0,1", "trainer=cpu").code == 0
     assert command_line("seed=0").code == 0
     assert given == [[0], [1], [0], 1, 1, 1]
 

@@ -265,7 +265,7 @@ def test_every_option_composes_and_names_classes_that_take_what_it_says(file: Pa
 
 def test_every_file_of_conf_begins_with_what_it_is() -> None:
     for file in (ROOT / "conf").rglob("*.yaml"):
-        first = [line for line in file.read_text().splitlines() if "@package" not in line][0]
+        first = next(line for line in file.read_text().splitlines() if "@package" not in line)
         assert first.startswith("# "), file
 
 

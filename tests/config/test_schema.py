@@ -155,11 +155,13 @@ def test_any_value_is_accepted_or_refused_in_one_line(key: str, value: Any) -> N
         "trainer": {"_target_": "a.B", "accelerator": "cpu", "max_epochs": 1},
     }
     check(values)
+    message = ""
     try:
         check(put(values, {key: value}))
     except DigitsError as error:
-        assert "\n" not in str(error)
-        assert str(error).startswith(("callbacks.x", key))
+        message = str(error)
+    assert "\n" not in message
+    assert message.startswith(("callbacks.x", key)) or not message
 
 
 @given(st.one_of(st.integers(-3, 3), st.floats(-2, 2), st.booleans(), st.none()))

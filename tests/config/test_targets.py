@@ -102,7 +102,7 @@ def test_arguments_are_asked_of_the_class_and_what_it_inherits_from() -> None:
     check_targets(at("model", "digits.models.DropoutClassifier", hidden=[1], _partial_=True))
     with pytest.raises(DigitsError, match=r"takes no hiddn; try model.hidden=\[1,2\]$"):
         check_targets(at("model", "digits.models.DropoutClassifier", hiddn=[1, 2]))
-    with pytest.raises(DigitsError, match="^logger.x: nothing takes no x; valid: none$"):
+    with pytest.raises(DigitsError, match=r"^logger.x: nothing takes no x; valid: none$"):
         check_targets(at("logger", None, x=1))
 
 
@@ -132,7 +132,7 @@ def test_a_module_beside_the_command_is_the_users_own(
         check_targets(at(key, f"{mine}.{name}"))
     with pytest.raises(DigitsError, match=r"got targets_of_mine.system, which is posix.system"):
         check_targets(at("model.layer", f"{mine}.system"))
-    with pytest.raises(DigitsError, match="must be a digits.models.Classifier"):
+    with pytest.raises(DigitsError, match=r"must be a digits.models.Classifier"):
         check_targets(at("model", f"{mine}.Layer"))
     with pytest.raises(DigitsError, match=f"cannot be imported; try model._target_={mine}.Net"):
         check_targets(at("model", f"{mine}.Nett"))
