@@ -184,7 +184,7 @@ def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     flags = _flags()
     folders = [config_dir, *([Path(flags.config_dir)] if flags.config_dir else [])]
     line = unreadable_file(error, folders) or explain(error)
-    is_told = isinstance(error, DigitsError | OSError | InstantiationException)
+    is_told = isinstance(error, DigitsError | InstantiationException)
     if line is None or is_told or flags.config_dir or flags.config_path:
         return line
     overrides: Sequence[str] = error.overrides if isinstance(error, WrongJob) else flags.overrides

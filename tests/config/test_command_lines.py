@@ -163,15 +163,17 @@ def remedies(line: str) -> list[str]:
         if "python train.py " in each:
             each = each.partition("python train.py ")[2]
         each = re.sub(r" for (a run each|a list|all of them)$", "", each).removeprefix("-m ")
-        found.append(each.removeprefix("without "))
+        found.append(each)
     return found
 
 
 def assert_works(words: list[str], remedy: str) -> None:
     """The command line passes the check with the remedy in place of at most one of its words."""
-    given = remedy.split(" ") if "=" in remedy or remedy.startswith("~") else []
+    is_removal = remedy.startswith("without ")
+    given = remedy.removeprefix("without ").split(" ")
     keys = {each.lstrip("+~").partition("=")[0] for each in given}
     others = [each for each in words if each.lstrip("+~").partition("=")[0] not in keys]
+    given = [] if is_removal else given
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for left_out in [None, *others]:
