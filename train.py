@@ -1,4 +1,4 @@
-"""Trains, tests, plots and saves a network for handwritten digits.
+"""Train, test, plot and save a network for handwritten digits.
 
     python train.py                                       the exercise as told: 97.5 %, 5 s
     python train.py model=dropout optim=sgd norm=exact    its improvement: 98.5 %, 17 s
@@ -6,7 +6,7 @@
 
 (test accuracy and training time, means of five seeds on two cores without a GPU).
 
-Each run is a directory in outputs/support. What a run does, step by step, is in
+Each run is a directory in outputs/runs. What a run does, step by step, is in
 src/digits/training/run.py; what can be chosen is in conf/, one folder per question.
 """
 
@@ -21,7 +21,7 @@ from digits.config.resolvers import register_resolvers
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float:
-    """Returns the validation accuracy of the best checkpoint, which is what a search optimizes."""
+    """Return the validation accuracy of the best checkpoint, which is what a search maximizes."""
     return run_job(config)
 
 

@@ -1,24 +1,307 @@
-"""Stub: names that the final module has."""
+"""Around a run of `train.py`: the checks before it, one-line errors and exit codes after it.
 
+What a run does is in `digits.training.run`, which knows nothing of Hydra or of exit codes.
+"""
+
+import argparse
+import gc
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from digits.config.check import check_job
-from digits.config.errors import one_line_errors
-from digits.heavy import import_lightning
+from digits.config.errors import explain, find_mistake, unreadable_file
+from digits.config.overrides import WrongJob, jobs, plain
+from digits.config.resolvers import num_gpus, share_start
+from digits.config.schema import check
+from digits.config.targets import check_names, check_targets, up_to_date
+from digits.errors import DigitsError, Terminated
+from digits.search.searchable import check_search
+from digits.sweeps.follow import check_same_sweep, failed_jobs, interrupted_sweep
+from digits.training.resume import check_resumable
 
-__all__ = ["one_line_errors", "run_job"]
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and SIGTERM: 128 and the signal's number."""
+
+
+class CheckBeforeRun(Callback):
+    """End a wrong command line before its run or sweep begins and anything is written.
+
+    Hydra turns the exceptions of a callback into warnings, but lets SystemExit pass. So what is
+    wrong leaves as the cause of a SystemExit, and `one_line_errors` prints it.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        try:
+            values = up_to_date(plain(config))
+            check_names(values)
+            check(values)
+            _check_place("hydra.run.dir", Path(config.hydra.run.dir))
+            check_resumable(Path(config.hydra.run.dir), OmegaConf.create(values))
+            _check_with_torch(values)
+        except Exception as error:
+            raise SystemExit(1) from error
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        share_start()
+        try:
+            _check_launcher(config.hydra.runtime.choices["hydra/launcher"])
+            composed = []
+            loader = GlobalHydra.instance().config_loader()
+            for overrides, job in jobs(config, loader):
+                values = up_to_date(job)
+                check_names(values)
+                check(values)
+                _check_single_process(values, overrides)
+                composed.append(values)
+            check_search(config, loader)
+            _check_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
+            check_same_sweep(config)
+            # The processes of another launcher import torch, and check this themselves.
+            imports_torch = config.hydra.runtime.choices["hydra/launcher"] == "basic"
+            lines = config.hydra.overrides.task
+            if imports_torch or any(line.startswith("+") or "_target_" in line for line in lines):
+                for values in composed:
+                    _check_with_torch(values)
+        except Exception as error:
+            raise SystemExit(1) from error
 
 
 def run_job(config: DictConfig) -> float:
-    """Run a job of Hydra's; return its validation accuracy."""
-    import_lightning()
-    from digits.training.run import run
+    """Train what a single run or a job of a sweep asks for.
 
-    check_job(config)
+    Args:
+        config: what Hydra has composed, without its own part.
+
+    Returns:
+        The validation accuracy of the best checkpoint, which is what a search maximizes; NaN
+        without validation images.
+    """
     hydra = HydraConfig.get()
-    quiet = hydra.mode is RunMode.MULTIRUN
-    return float(run(config, Path(hydra.runtime.output_dir), quiet=quiet)["val/accuracy"])
+    is_job = hydra.mode is RunMode.MULTIRUN
+    try:
+        import_lightning()
+        from digits.training.run import run
+
+        values = up_to_date(plain(config))
+        check_targets(values)
+        if is_job:
+            values["trainer"]["devices"] = _devices(values["trainer"], int(hydra.job.num))
+        run_dir = Path(hydra.runtime.output_dir)
+        metrics = run(OmegaConf.create(values), run_dir, quiet=is_job)
+    except Exception as error:
+        if not is_job and explain(error):  # before Hydra prints a line of its own
+            raise SystemExit(1) from error
+        raise
+    accuracy = metrics["val/accuracy"]
+    return float("nan") if accuracy is None else float(accuracy)
+
+
+@contextmanager
+def one_line_errors(config_dir: Path) -> Iterator[None]:
+    """End the process with one line on stderr for what a user can mend, and with an exit code.
+
+    A fault of the program keeps its traceback. Ctrl-C ends it with 130 and SIGTERM with 143.
+
+    Args:
+        config_dir: the folder with config.yaml and the config groups, whose names are suggested.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _stop(INTERRUPTED)
+    except Terminated:
+        _stop(TERMINATED)
+    except (Exception, SystemExit) as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):  # as Lightning makes of it
+            _stop(INTERRUPTED)
+        if lines := failed_jobs():
+            print("\n".join(lines), file=sys.stderr)
+            sys.exit(1)
+        # What the check before a run finds can leave Hydra only as the cause of a SystemExit.
+        error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
+        if error is None:
+            raise
+        line = _in_one_line(error, config_dir)
+        if line is None:
+            raise error from error.__cause__
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def import_lightning() -> None:
+    """Import torch and Lightning in two thirds of the time: without the garbage collector.
+
+    Their modules make a million objects that stay. The collector would look through them again and
+    again while they are made, and once more at the process's end.
+    """
+    if "pytorch_lightning" in sys.modules or not gc.isenabled():
+        return
+    gc.disable()
+    try:
+        import torch  # noqa: F401
+
+        gc.freeze()  # not after the rest, too: triton would complain at the end of what was left
+        import pytorch_lightning  # noqa: F401
+    finally:
+        gc.enable()
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated(TERMINATED)
+
+
+def _stop(code: int) -> NoReturn:
+    sweep = None
+    with suppress(OSError, KeyboardInterrupt):  # what matters now is to end
+        sweep = interrupted_sweep()
+    given = [each for each in sys.argv[1:] if each.startswith("name=")]
+    name = f"name={sweep.name}" if sweep else next(iter(given), "name=RUN, its directory's name,")
+    word = "interrupted" if code == INTERRUPTED else "terminated"
+    print(f"{word}; run the same command with {name} to resume", file=sys.stderr)
+    sys.exit(code)
+
+
+def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
+    """Return what is wrong with the command line or the run, in one line; `None` if we are."""
+    flags = _flags()
+    folders = [config_dir, *([Path(flags.config_dir)] if flags.config_dir else [])]
+    line = unreadable_file(error, folders) or explain(error)
+    is_told = isinstance(error, DigitsError | InstantiationException)
+    if line is None or is_told or flags.config_dir or flags.config_path:
+        return line
+    overrides: Sequence[str] = error.overrides if isinstance(error, WrongJob) else flags.overrides
+    with suppress(HydraException, OmegaConfBaseException):  # no advice then, but what Hydra says
+        mistake = find_mistake(overrides, config_dir, flags.config_name, multirun=flags.multirun)
+        return mistake or line
+    return line
+
+
+def _flags() -> argparse.Namespace:
+    """Read those of Hydra's flags that say what it composes."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-path", "-cp")
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-name", "-cn", default="config")
+    return parser.parse_known_args()[0]
+
+
+def _check_place(key: str, path: Path) -> None:
+    """Make sure that a directory can be made, or written to if it is there.
+
+    Args:
+        key: the configuration's key that says where, e.g. `hydra.run.dir`.
+        path: the directory.
+
+    Raises:
+        DigitsError: a file is in the way, or the place cannot be written.
+    """
+    existing = path.absolute()
+    while not existing.exists():  # ends at the root
+        existing = existing.parent
+    if not existing.is_dir():
+        raise DigitsError(f"{key}={path} cannot be made, because {existing} is a file")
+    try:
+        # Permissions, quotas, read-only disks, root's rights: only an attempt tells them all.
+        with tempfile.TemporaryDirectory(prefix=".probe-", dir=existing):
+            pass
+    except OSError as error:
+        raise DigitsError(f"{key}={path} cannot be written ({error.strerror})") from None
+
+
+def _check_launcher(launcher: str) -> None:
+    """Make sure that jobs are for SLURM only where there is SLURM."""
+    if launcher in ("slurm", "submitit_slurm") and shutil.which("srun") is None:
+        raise DigitsError(
+            f"hydra/launcher={launcher} finds no srun on PATH, as a SLURM cluster has; "
+            "try hydra/launcher=basic"
+        )
+
+
+def _check_single_process(values: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Refuse distributed training within a sweep.
+
+    Lightning would start its processes with the sweep's own command line, and each of them the
+    whole sweep again.
+    """
+    trainer = values["trainer"]
+    devices, strategy = trainer.get("devices", 1), trainer.get("strategy", "auto")
+    several = {
+        f"trainer.strategy={strategy}": strategy != "auto",
+        f"trainer.devices={devices}": _num_devices(devices, trainer["accelerator"]) > 1,
+        f"trainer.num_nodes={trainer.get('num_nodes')}": trainer.get("num_nodes", 1) > 1,
+    }
+    for option in (option for option, is_several in several.items() if is_several):
+        raise DigitsError(
+            f"{option} trains in several processes, which a sweep cannot start; "
+            f"try its jobs one by one: python train.py {' '.join(overrides)}"
+        )
+
+
+def _num_devices(devices: Any, accelerator: str) -> int:
+    if isinstance(devices, list):
+        return len(devices)
+    if devices in ("auto", -1):
+        return num_gpus() if accelerator in ("auto", "gpu", "cuda") else 1
+    return int(devices)
+
+
+def _devices(trainer: Mapping[str, Any], job: int) -> Any:
+    """Return the devices of a sweep's job: one GPU after the other, where there are several."""
+    devices = trainer.get("devices", 1)
+    if devices != 1 or trainer["accelerator"] not in ("auto", "gpu", "cuda"):
+        return devices
+    import torch
+
+    available = torch.cuda.device_count()
+    return [job % available] if available > 1 else devices
+
+
+def _check_with_torch(values: Mapping[str, Any]) -> None:
+    """Check what needs torch: classes and their arguments, GPUs, and files that must be there."""
+    import_lightning()
+    check_targets(values)
+    trainer, data = values["trainer"], values["data"]
+    if trainer["accelerator"] in ("gpu", "cuda", "mps"):
+        _check_gpus(trainer["accelerator"], trainer.get("devices"))
+    if data.get("source") == "local":
+        from digits.data.mnist import prepare
+
+        prepare(Path(data["dir"]), "local")
+
+
+def _check_gpus(accelerator: str, devices: Any) -> None:
+    import torch
+
+    is_mps = accelerator == "mps"
+    kind = "Apple" if is_mps else "CUDA"
+    found = int(torch.backends.mps.is_available()) if is_mps else torch.cuda.device_count()
+    if not found:
+        raise DigitsError(
+            f"trainer.accelerator={accelerator}, but torch finds no {kind} GPU here; "
+            "try trainer=cpu or trainer=auto"
+        )
+    if isinstance(devices, int) and devices > found:
+        raise DigitsError(
+            f"trainer.devices={devices}, but torch finds {found} {kind} GPU here; "
+            f"try trainer.devices={found}"
+        )

@@ -1,4 +1,4 @@
-"""What a configuration may have imported and called, and that nothing else ever is."""
+"""What a configuration may have called, and the names that older configurations have for it."""
 
 import subprocess
 import sys
@@ -7,148 +7,86 @@ from typing import Any
 
 import pytest
 
-from digits.config.arguments import check_arguments
-from digits.config.modules import is_own
-from digits.config.targets import KINDS, check_found, check_name, check_targets
+from digits.config.targets import check_names, check_targets, is_own, targets, up_to_date
 from digits.errors import DigitsError
 
-from .conftest import ROOT, CommandLine
-
-HOSTILE = [
+STANDARD = [
     *("os.system", "posix.system", "builtins.eval", "builtins.exec", "subprocess.Popen"),
-    *("torch.load", "torch.hub.load", "torch.serialization.load", "torch.os.system"),
-    *("torch.optim.os.system", "torch.optim.adam.cast", "torch.nn.modules.module.warnings.warn"),
-    *("pytorch_lightning.os.system", "pytorch_lightning.utilities.cloud_io._load"),
-    *("hydra.utils.get_method", "hydra.utils.call", "hydra._internal.utils._locate"),
-    *("digits.models.os.system", "digits.files.write_atomically", "digits.schedules.math.exp"),
-    *("importlib.import_module", "runpy.run_path", "functools.partial", "numpy.load", "pip.main"),
-    *("yaml.unsafe_load", "joblib.load", "pickle.loads", "shutil.rmtree", "__builtin__.eval"),
-]
-
-COMMANDS = [
-    ("model._target_={}", "model._target_="),
-    ("optim._target_={}", "optim._target_="),
-    ("+callbacks.x._target_={}", "callbacks.x._target_="),
-    ("+callbacks.x={{_target_:{},command:ls}}", "callbacks.x._target_="),
-    ("+trainer.plugins=[[{{_target_:{}}}]]", "trainer.plugins.0.0._target_="),
-    ("+model.layers={{a:[{{b:{{_target_:{}}}}}]}}", "model.layers.a.0.b._target_="),
-    ("-m seed=0,1 data._target_={}", "data._target_="),
-    ("-m model._target_=digits.models.BaselineClassifier,{}", "model._target_="),
-    ("-m seed=0,1 +callbacks.x={{_target_:{}}}", "callbacks.x._target_="),
-    ("-m hydra/launcher=parallel seed=0,1 model._target_={}", "model._target_="),
-    ("+hydra.callbacks.x={{_target_:{}}}", "hydra.callbacks.x._target_="),
-    ("hydra.callbacks.check._target_={}", "hydra.callbacks.check._target_="),
-    ("hydra.launcher._target_={}", "hydra.launcher._target_="),
-    ("-m seed=0,1 hydra.sweeper._target_={}", "hydra.sweeper._target_="),
+    *("importlib.import_module", "runpy.run_path", "functools.partial", "pickle.loads"),
 ]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_outside_is_refused_without_an_import(name: str) -> None:
+def at(key: str, name: Any, **arguments: Any) -> dict[str, Any]:
+    """A configuration with nothing but a `_target_` at a dotted key."""
+    values: Any = {"_target_": name, **arguments}
+    for part in reversed(key.split(".")):
+        values = {part: values}
+    return dict(values)
+
+
+@pytest.mark.parametrize("name", STANDARD)
+@pytest.mark.parametrize("key", ["model", "callbacks.x", "trainer.plugins"])
+def test_nothing_of_the_standard_library_is_called_or_imported(key: str, name: str) -> None:
     before = set(sys.modules)
-    with pytest.raises(DigitsError, match=r"^callbacks\.x\._target_.*; try ") as caught:
-        check_targets({"callbacks": {"x": {"_target_": name}}})
+    with pytest.raises(DigitsError, match=rf"^{key}\._target_={name} is refused: ") as caught:
+        check_names(at(key, name))
     assert "\n" not in str(caught.value)
     assert set(sys.modules) == before
 
 
-@pytest.mark.parametrize(("command", "key"), COMMANDS, ids=[line for line, _ in COMMANDS])
-def test_on_a_command_line_it_is_told_in_one_line(
-    train: CommandLine, tmp_path: Path, command: str, key: str
-) -> None:
-    code, stdout, stderr = train(*command.format("os.system").split())
-    assert (code, stdout, stderr.count("\n")) == (1, "", 1)
-    assert stderr.startswith(f"error: {key}os.system is refused: ") and "; try " in stderr
-    assert not any(tmp_path.iterdir())
+@pytest.mark.parametrize("name", ["", "os", "a..b", ".a", "a.b.", "a b.c", 3, [], "torch"])
+def test_what_is_not_a_dotted_name_is_refused(name: Any) -> None:
+    with pytest.raises(DigitsError, match=r"^model._target_ must be a dotted name"):
+        check_names(at("model", name))
 
 
-FILES = {
-    "a target": ("model", "_target_: subprocess.Popen\nargs: [touch, ran]\n"),
-    "a nested target": ("model", "x:\n- _target_: subprocess.Popen\n  args: [touch, ran]\n"),
-    "positional arguments": ("model", "_target_: torch.nn.Linear\n_args_: [3, 4]\n"),
-    "a callback of Hydra's": (
-        "experiment",
-        "# @package _global_\nhydra:\n  callbacks:\n    check:\n      _target_: os.system\n"
-        "      command: touch ran\n",
-    ),
-    "a made-up callback of Hydra's": (
-        "experiment",
-        "# @package _global_\nhydra:\n  callbacks:\n    x: >-\n      "
-        "${oc.create:'{_target_: os.system, command: touch ran}'}\n",
-    ),
-    "no check": (
-        "experiment",
-        "# @package _global_\nhydra:\n  callbacks:\n    check: null\n",
-    ),
-    "a log handler": (
-        "experiment",
-        "# @package _global_\nhydra:\n  job_logging:\n    handlers:\n      screen:\n"
-        "        class: subprocess.Popen\n        args: [touch, ran]\n",
-    ),
-    "a log filter": (
-        "experiment",
-        "# @package _global_\nhydra:\n  hydra_logging:\n    filters:\n      screen:\n"
-        "        (): os.system\n        command: touch ran\n",
-    ),
-    "a made-up log handler": (
-        "experiment",
-        "# @package _global_\nhydra:\n  job_logging:\n    handlers:\n      screen: >-\n        "
-        "${oc.create:'{class: subprocess.Popen, args: [touch, ran]}'}\n",
-    ),
-}
+def test_a_target_is_found_wherever_it_is() -> None:
+    nested = {"model": {"layers": [1, {"a": [{"_target_": "os.system"}]}]}, "seed": 0}
+    assert [key for key, _ in targets(nested)] == ["model.layers.1.a.0"]
 
 
-PARALLEL = "-m hydra/launcher=parallel seed=0,1"
-IN_SWEEPS = [(content, PARALLEL) for content in ("a nested target", "a made-up log handler")]
+WRONG = [
+    ("model", "torch.nn.Linear"),
+    ("model", "digits.training.callbacks.RunCheckpoint"),
+    ("model", "digits.models.classifier.Tensor"),
+    ("optim", "torch.optim.lr_scheduler.StepLR"),
+    ("optim", "digits.models.BaselineClassifier"),
+    ("optim", "torch.load"),
+    ("schedule", "torch.optim.Adam"),
+    ("schedule", "torch.hub.load"),
+    ("data", "digits.models.BaselineClassifier"),
+    ("trainer", "pytorch_lightning.callbacks.Timer"),
+    ("callbacks.a", "torch.nn.Linear"),
+    ("logger", "pytorch_lightning.callbacks.Timer"),
+    ("model.layer", "torch.load"),
+    ("model.layer", "torch.os.system"),
+    ("model.layer", "digits.files.tempfile.mkdtemp"),
+    ("trainer.plugins", "torch.optim.adam.cast"),
+]
 
 
-@pytest.mark.parametrize(
-    ("content", "sweep"),
-    [*((content, "") for content in FILES), ("a target", "-m seed=0,1"), *IN_SWEEPS],
-)
-def test_in_a_file_it_is_told_in_one_line(
-    train: CommandLine, tmp_path: Path, content: str, sweep: str
-) -> None:
-    group, text = FILES[content]
-    file = tmp_path / "conf" / group / "hostile.yaml"
-    file.parent.mkdir(parents=True)
-    file.write_text(text)
-    flag, *overrides = sweep.split() or ("--run",)
-    code, stdout, stderr = train(
-        "--config-dir", str(tmp_path / "conf"), flag, *overrides, f"{group}=hostile"
-    )
-    assert (code, stdout, stderr.count("\n")) == (1, "", 1), stderr
-    assert stderr.startswith("error: ") and "; try " in stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
-
-
-def test_a_jobs_own_choice_is_looked_at_before_the_sweep_begins(
-    train: CommandLine, tmp_path: Path
-) -> None:
-    folder = tmp_path / "conf" / "experiment"
-    folder.mkdir(parents=True)
-    (folder / "hostile.yaml").write_text(FILES["a log handler"][1])
-    flags = ("--config-dir", str(tmp_path / "conf"), "-m")
-    code, _, stderr = train(*flags, "hydra/launcher=parallel", "experiment=original,hostile")
-    assert (code, stderr.count("\n")) == (1, 1)
-    assert "job_logging.handlers.screen.class must be a class of Python's logging" in stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+@pytest.mark.parametrize(("key", "name"), WRONG)
+def test_what_a_group_makes_is_of_its_kind_and_functions_are_ours(key: str, name: str) -> None:
+    with pytest.raises(DigitsError, match=rf"^{key}\._target_ must be a .*got {name}") as caught:
+        check_targets(at(key, name))
+    assert "\n" not in str(caught.value)
 
 
 ALLOWED: list[tuple[str, str]] = [
     ("data", "digits.data.datamodule.MNISTDataModule"),
     ("model", "digits.models.DropoutClassifier"),
-    ("model", "digits.models.dropout.DropoutClassifier"),
+    ("model", "digits.models.classifiers.DropoutClassifier"),
+    ("augment", "digits.models.augmentation.Augmentation"),
     ("optim", "torch.optim.RMSprop"),
     ("optim", "torch.optim.adam.Adam"),
-    ("schedule", "digits.schedules.cosine"),
+    ("schedule", "digits.models.schedules.cosine"),
     ("schedule", "torch.optim.lr_scheduler.CosineAnnealingLR"),
     ("trainer", "pytorch_lightning.Trainer"),
-    ("trainer.plugins.0", "pytorch_lightning.plugins.environments.LightningEnvironment"),
+    ("trainer.plugins", "pytorch_lightning.plugins.environments.LightningEnvironment"),
     ("trainer.profiler", "pytorch_lightning.profilers.SimpleProfiler"),
     ("trainer.strategy", "pytorch_lightning.strategies.DDPStrategy"),
     ("callbacks.a", "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
-    ("callbacks.a", "digits.training.checkpoints.RunCheckpoint"),
+    ("callbacks.a", "digits.training.callbacks.RunCheckpoint"),
     ("logger", "pytorch_lightning.loggers.CSVLogger"),
     ("logger", "digits.training.tensorboard.TensorBoard"),
     ("model.layer", "torch.nn.Linear"),
@@ -157,52 +95,22 @@ ALLOWED: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("key", "name"), ALLOWED)
 def test_what_users_need_is_allowed(key: str, name: str) -> None:
-    check_name(f"{key}._target_", name)
-    parent, _, attribute = name.rpartition(".")
-    check_found(key, name, getattr(__import__(parent, fromlist=[attribute]), attribute))
+    check_targets(at(key, name))
 
 
-WRONG_KINDS = [
-    ("model", "torch.nn.Linear"),
-    ("model", "digits.training.checkpoints.RunCheckpoint"),
-    ("model", "digits.models.classifier.Tensor"),
-    ("optim", "torch.optim.lr_scheduler.StepLR"),
-    ("optim", "digits.models.BaselineClassifier"),
-    ("schedule", "torch.optim.Adam"),
-    ("data", "digits.models.BaselineClassifier"),
-    ("trainer", "pytorch_lightning.callbacks.Timer"),
-    ("callbacks.a", "torch.nn.Linear"),
-    ("logger", "pytorch_lightning.callbacks.Timer"),
-    ("model.layer", "torch.nn.modules.linear.Any"),
-    ("model.layer", "digits.config.sweep.OmegaConf"),
-]
-
-
-@pytest.mark.parametrize(("key", "name"), WRONG_KINDS)
-def test_what_a_name_leads_to_must_be_of_its_groups_kind(key: str, name: str) -> None:
-    values: dict[str, Any] = {"_target_": name}
-    for part in reversed(key.split(".")):
-        values = {part: values}
-    with pytest.raises(DigitsError, match=rf"^{key}\._target_ must be .*; try ") as caught:
-        check_arguments(values)
-    assert "\n" not in str(caught.value)
-
-
-def test_every_group_of_conf_that_is_made_has_a_kind() -> None:
-    named = {
-        file.parent.name
-        for file in (ROOT / "conf").glob("*/*.yaml")
-        if any(line.startswith("_target_: ") for line in file.read_text().splitlines())
-    }
-    assert named - {"augment"} <= set(KINDS)
+def test_arguments_are_asked_of_the_class_and_what_it_inherits_from() -> None:
+    check_targets(at("model", "digits.models.DropoutClassifier", hidden=[1], _partial_=True))
+    with pytest.raises(DigitsError, match=r"takes no hiddn; try model.hidden=\[1,2\]$"):
+        check_targets(at("model", "digits.models.DropoutClassifier", hiddn=[1, 2]))
+    with pytest.raises(DigitsError, match=r"^logger.x: nothing takes no x; valid: none$"):
+        check_targets(at("logger", None, x=1))
 
 
 OWN = """
 from os import system
 from torch.optim import Adam as ThatAdam
 from digits.models import BaselineClassifier
-from digits.schedules import cosine
-open("imported", "w").close()
+from digits.models.schedules import cosine
 class Net(BaselineClassifier): ...
 class Layer: ...
 def schedule(optimizer, num_steps): ...
@@ -213,51 +121,73 @@ def test_a_module_beside_the_command_is_the_users_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "targets_of_mine.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "needs_more.py").write_text("import a_package_that_is_not_there")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "targets_of_mine", raising=False)
     mine = "targets_of_mine"
 
-    check_name("model._target_", f"{mine}.Net")
-    with pytest.raises(DigitsError, match=f"there is no module {mine}.os"):
-        check_name("model._target_", f"{mine}.os.system")
-    assert not (tmp_path / "imported").exists()
-
-    def check(key: str, name: str) -> None:
-        check_arguments({key: {"_target_": f"{mine}.{name}"}})
-
-    check("model", "Net")
-    check("optim", "ThatAdam")
-    check("schedule", "schedule")
-    check("schedule", "cosine")
-    check("somewhere", "Layer")
+    for key, name in [
+        *(("model", "Net"), ("optim", "ThatAdam"), ("schedule", "schedule")),
+        *(("schedule", "cosine"), ("model.layer", "Layer"), ("model.layer", "schedule")),
+    ]:
+        check_targets(at(key, f"{mine}.{name}"))
     with pytest.raises(DigitsError, match=r"got targets_of_mine.system, which is posix.system"):
-        check("somewhere", "system")
+        check_targets(at("model.layer", f"{mine}.system"))
     with pytest.raises(DigitsError, match=r"must be a digits.models.Classifier"):
-        check("model", "Layer")
+        check_targets(at("model", f"{mine}.Layer"))
+    with pytest.raises(DigitsError, match=f"cannot be imported; try model._target_={mine}.Net"):
+        check_targets(at("model", f"{mine}.Nett"))
+    with pytest.raises(DigitsError, match="cannot be imported; there is no such class"):
+        check_targets(at("model", "no_such_module.Net"))
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
+        check_targets(at("model", "needs_more.Net"))
 
 
-def test_a_file_named_as_a_module_of_python_is_not_ones_own(
+def test_an_installed_module_is_not_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "site-packages").mkdir()
     (tmp_path / "site-packages" / "installed_thing.py").touch()
-    (tmp_path / "antigravity.py").touch()
+    (tmp_path / "antigravity.py").touch()  # as a module of Python's
+    (tmp_path / "beside.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
     assert not any(map(is_own, ("antigravity", "installed_thing", "torch", "digits", "os.path")))
+    assert is_own("beside.module")
 
 
-@pytest.mark.parametrize("name", ["", "os", "a..b", ".a", "a.b.", "a b.c", "a.__class__", 3, []])
-def test_what_is_no_dotted_name_is_told(name: Any) -> None:
-    with pytest.raises(DigitsError, match=r"^model._target_ must be a dotted name"):
-        check_name("model._target_", name)
+OLD = [
+    ("lightning.pytorch.callbacks.EarlyStopping", "pytorch_lightning.callbacks.EarlyStopping"),
+    ("digits.schedules.cosine", "digits.models.schedules.cosine"),
+    ("digits.augmentation.Augmentation", "digits.models.augmentation.Augmentation"),
+    ("digits.augmentation.augment.Augmentation", "digits.models.augmentation.Augmentation"),
+    ("digits.training.checkpoints.RunCheckpoint", "digits.training.callbacks.RunCheckpoint"),
+    ("digits.models.dropout.DropoutClassifier", "digits.models.classifiers.DropoutClassifier"),
+    ("digits.models.CnnClassifier", "digits.models.CnnClassifier"),
+    ("torch.optim.Adam", "torch.optim.Adam"),
+    (None, None),
+]
 
 
-def test_the_text_check_does_not_import_torch() -> None:
+@pytest.mark.parametrize(("old", "new"), OLD)
+def test_what_version_0_1_and_lightning_call_it_is_known(old: Any, new: Any) -> None:
+    given = {"a": [{"b": {"_target_": old, "x": 1}}], "seed": 3}
+    assert up_to_date(given) == {"a": [{"b": {"_target_": new, "x": 1}}], "seed": 3}
+    assert given["a"][0]["b"]["_target_"] == old  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "stop", [{"interval_s": 60}, {"_target_": "digits.training.stopping.SafeStop", "dirpath": None}]
+)
+def test_the_callback_stop_of_version_0_1_is_dropped(stop: dict[str, Any]) -> None:
+    own = {"_target_": "mine.Stop"}
+    assert up_to_date({"callbacks": {"stop": stop, "a": own}}) == {"callbacks": {"a": own}}
+    assert up_to_date({"callbacks": {"stop": own}}) == {"callbacks": {"stop": own}}
+
+
+def test_the_names_are_checked_without_importing_torch() -> None:
     code = (
-        "import sys; from digits.config.targets import check_targets; "
-        "check_targets({'optim': {'_target_': 'torch.optim.Adam'}}); "
+        "import sys; from digits.config.targets import check_names; "
+        "check_names({'optim': {'_target_': 'torch.optim.Adam'}}); "
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

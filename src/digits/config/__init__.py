@@ -1,1 +1,1 @@
-"""Between the command line and the training: names of runs, checks, errors in one line."""
+"""What a command line may say: its keys and values, the jobs of a sweep, errors in one line."""

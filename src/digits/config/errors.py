@@ -1,5 +1,251 @@
-"""Stub: names that the final module has."""
+"""Errors of a command line in one line: what is wrong, and what to type instead.
 
-from digits.config.errors import explain
+Hydra's own messages span several lines and advise to add the mistyped key. So each override is
+looked at again here, against the groups, options and keys that there are. Only a wrong command
+line pays for that.
+"""
 
-__all__ = ["explain"]
+import errno
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from digits.config.overrides import WrongJob, plain, values
+from digits.config.schema import accepts, check, get, has, nearest
+from digits.config.targets import up_to_date
+from digits.errors import DigitsError
+from digits.files import flat
+from digits.text import first_line, similar, typed
+
+OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG)
+"""Faults of a disk and its rights, which are not ours."""
+
+EXTRAS = {"joblib": "sweep", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
+"""Launchers of other packages, and the extra of this project that installs each."""
+
+
+def explain(error: BaseException) -> str | None:
+    """Return one line for the user; `None` if the error is a fault of the program."""
+    cause = error.__cause__
+    if isinstance(error, WrongJob):
+        return explain(cause) if cause else None
+    if missing := _missing_extra(str(error)):
+        return missing
+    if isinstance(error, InstantiationException) and cause is not None:
+        called = first_line(error).removesuffix(":")
+        return f"{called}: {first_line(cause)}" if _is_refusal(cause) else explain(cause)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        if isinstance(error, ConfigAttributeError | ConfigKeyError):
+            return None  # code reads a missing key; Hydra itself would have wrapped the error
+        key = getattr(error, "full_key", None)
+        lines = [f"{key}: {first_line(error)}" if key else first_line(error)]
+        lines += [first_line(cause)] if cause is not None else []
+        return "; ".join(line.rstrip(".") for line in lines if line)
+    if isinstance(error, OSError) and error.errno in OUTSIDE:
+        return f"{error.filename or 'a file'} cannot be written or read ({error.strerror})"
+    # By name, so that a wrong option need not wait for the import of Lightning.
+    names = {cls.__name__ for cls in type(error).__mro__}
+    is_mistake = isinstance(error, DigitsError) or "MisconfigurationException" in names
+    return first_line(error) if is_mistake or _raised_by(error, "hydra.") else None
+
+
+def _is_refusal(cause: BaseException) -> bool:
+    """Say whether a class refuses its arguments."""
+    library = ("hydra.", "pytorch_lightning.", "lightning_fabric.")
+    refused = isinstance(cause, ValueError | TypeError) and _raised_by(cause, *library)
+    # torch: a layer of the user's own network that cannot be made with the values given.
+    return refused or type(cause) is ValueError or _raised_by(cause, "torch.")
+
+
+def _raised_by(error: BaseException, *packages: str) -> bool:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith(packages)
+
+
+def _missing_extra(message: str) -> str | None:
+    """Return what to say where Hydra says that a launcher's package is missing."""
+    missing = re.search(r"Could not (?:load|find) 'hydra/launcher/(\w+)'", message)
+    if missing is None or missing[1] not in EXTRAS:
+        return None
+    asked = re.search(r"In 'hydra/launcher/(\w+)'", message) or missing
+    return (
+        f"hydra/launcher={asked[1]} needs packages that are not installed; "
+        f'try pip install -e ".[{EXTRAS[missing[1]]}]"'
+    )
+
+
+def unreadable_file(error: BaseException, folders: Sequence[Path]) -> str | None:
+    """Return which file of a configuration is not YAML or not text; `None` if all are.
+
+    Args:
+        error: what Hydra raised; the reason may be its cause, or the cause of that.
+        folders: where config groups are.
+    """
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, yaml.MarkedYAMLError) and (mark := chain.problem_mark):
+            return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {chain.problem}"
+        if isinstance(chain, UnicodeDecodeError):
+            for path in (file for folder in folders for file in sorted(folder.rglob("*.yaml"))):
+                try:
+                    path.read_text(encoding="utf-8")
+                except UnicodeDecodeError:
+                    return f"{path} is not UTF-8 text: {chain}; save it as such"
+        chain = chain.__cause__ or chain.__context__
+    return None
+
+
+def find_mistake(
+    overrides: Sequence[str],
+    config_dir: Path,
+    config_name: str = "config",
+    *,
+    multirun: bool = False,
+) -> str | None:
+    """Return what is wrong with the overrides and a remedy; `None` if all names are right.
+
+    Args:
+        overrides: as on the command line, e.g. `optim.lr=0.1`.
+        config_dir: the folder with the primary file and the groups.
+        config_name: the primary file, without `.yaml`.
+        multirun: whether an override may name several values, e.g. `seed=1,2`.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir.absolute()), version_base="1.3"):
+        return next(_Mistakes(config_name, multirun).of(overrides), None)
+
+
+class _Mistakes:
+    """What is wrong with overrides, told by the groups, options and keys that there are."""
+
+    def __init__(self, config_name: str, multirun: bool) -> None:
+        self.config_name, self.multirun = config_name, multirun
+        self.loader = GlobalHydra.instance().config_loader()
+        self.parser = OverridesParser.create(config_loader=self.loader)
+        groups = [group for group in self.loader.list_groups("") if group != "hydra"]
+        self.options = {group: self.loader.get_group_options(group) for group in groups}
+        self.chosen: list[str] = []
+
+    def of(self, overrides: Sequence[str]) -> Iterator[str]:
+        """Yield the mistakes: first of writing, then of groups and options, then of keys."""
+        parsed: list[Override] = []
+        for line in overrides:
+            try:
+                parsed += self.parser.parse_overrides([line])
+            except OverrideParseException as error:
+                yield self._unreadable(line, error)
+        for override in parsed:
+            group = override.key_or_group
+            if "/" in group:  # hydra/launcher
+                self.options[group] = self.loader.get_group_options(group)
+            if override.is_sweep_override() and not self.multirun:
+                yield self._several(override)
+        choices = [each for each in parsed if each.key_or_group in self.options]
+        for override in choices:
+            if not override.is_delete():
+                yield from self._option(override)
+        # Hydra first composes a sweep with the choices of which there is only one.
+        single = [values(each) for each in choices if not each.is_delete()]
+        self.chosen = [each[0] for each in single if len(each) == 1]
+        for override in parsed:
+            if override not in choices:
+                yield from self._key(override, self._compose(*self.chosen))
+
+    def _compose(self, *overrides: str) -> DictConfig:
+        return compose(self.config_name, list(overrides), return_hydra_config=True)
+
+    def _works(self, *overrides: str) -> bool:
+        """Say whether overrides compose, beside the choices made, and pass the check."""
+        try:
+            parsed = self.parser.parse_overrides(list(overrides))
+            lines = [values(each)[0] for each in parsed]
+            check(up_to_date(plain(self._compose(*self.chosen, *lines))))
+        except (HydraException, OmegaConfBaseException, DigitsError, ValueError):
+            return False
+        return True
+
+    def _unreadable(self, line: str, error: OverrideParseException) -> str:
+        if "=" in line:
+            lines = [each for each in str(error).splitlines() if "Error parsing" not in each]
+            reason = lines[0].partition(" expecting ")[0]
+            return f"{line} cannot be read ({reason}); close brackets and quotes, and quote signs"
+        composed: Any = OmegaConf.to_container(self._compose())
+        remedies = [f"{group}={line}" for group, options in self.options.items() if line in options]
+        for key in nearest(line, [key for key, _ in flat(composed)]):
+            remedies.append(f"{key}={typed(get(composed, key))}")
+        works = [each for each in remedies[:3] if self._works(each)]
+        advice = f"; try {works[0]}" if works else ""
+        return f"{line} has no value, expected KEY=VALUE{advice}"
+
+    def _several(self, override: Override) -> str:
+        line = str(override.input_line)
+        key, _, value = line.partition("=")
+        remedies = [f"-m {line} for a run each"] if self._works(line) else []
+        if self._works(f"{key}=[{value}]"):
+            remedies.append(f"{key}=[{value}] for a list")
+        advice = f"; try {', or '.join(remedies)}" if remedies else ""
+        return f"{line} names several values{advice}"
+
+    def _option(self, override: Override) -> Iterator[str]:
+        group = override.key_or_group
+        for line in values(override):
+            value = line.partition("=")[2]
+            for name in value.strip("[]").split(","):
+                if name not in self.options[group]:
+                    near = similar(name, self.options[group], limit=1)
+                    valid = f"valid: {', '.join(self.options[group])}"
+                    advice = f"try {group}={near[0]}" if near else valid
+                    yield f"there is no {group}={name}; {advice}"
+            added = override.is_add() or override.is_force_add()
+            if override.package or (added and group in self._compose().hydra.runtime.choices):
+                yield f"{line}: a choice is written without + or @; try {group}={value}"
+
+    def _key(self, override: Override, config: DictConfig) -> Iterator[str]:
+        key, line = override.key_or_group, str(override.input_line)
+        value = line.partition("=")[2]
+        composed: Any = OmegaConf.to_container(config)
+        if override.is_add() and has(composed, key):
+            yield f"{key} is there already, so + cannot add it; try {key}={value}"
+        if has(composed, key) or override.is_add() or override.is_force_add():
+            return
+        group = key.partition(".")[0]
+        choice = config.hydra.runtime.choices.get(group)
+        where = f"{group}={choice}" if choice else "the configuration"
+        for other in self._others(group, key):
+            remedy = f"{group}={other} {key}={value}"
+            if self._works(*remedy.split(" ")):
+                yield f"{key} is not a key of {where}, but of {group}={other}; try {remedy}"
+        keys = [each for each, _ in flat(composed) if "._" not in each] + [*self.options]
+        keys = [each for each in keys if each.startswith("hydra.") == (group == "hydra")]
+        form = "~{}" if override.is_delete() else f"{{}}={value}"
+        remedies = [form.format(other) for other in nearest(key, keys)[:5]]
+        if not override.is_delete() and accepts(key, override.value()):
+            remedies.insert(0, f"+{key}={value}")
+        works = next((each for each in remedies if self._works(each)), None)
+        siblings = [each for each in keys if each.startswith(f"{group}.")]
+        top = [*(str(each) for each in config if each != "hydra"), "experiment"]
+        advice = f"try {works}" if works else f"valid: {', '.join(sorted(siblings or top))}"
+        target = OmegaConf.select(config, f"{key.rpartition('.')[0]}._target_") if choice else None
+        adds = f"; + adds an argument of {target}" if target and not works else ""
+        yield f"{key} is not a key of {where}; {advice}{adds}"
+
+    def _others(self, group: str, key: str) -> list[str]:
+        """Return the group's options that have the key, most like the one chosen first."""
+        if group not in self.options or "." not in key:
+            return []
+        own = set(self._compose(*self.chosen)[group])
+        options = {each: self._compose(f"{group}={each}")[group] for each in self.options[group]}
+        found = [each for each, config in options.items() if has({group: config}, key)]
+        return sorted(found, key=lambda each: -len(own & set(options[each])))

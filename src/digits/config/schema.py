@@ -1,65 +1,459 @@
-"""The options of a search, `hydra.sweeper.*`."""
+"""Every key of the configuration: what it may be, and what to try instead of a wrong value.
 
-import importlib.util
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+The default of a field is that remedy, not what a run begins with: that is in conf/. A key of a
+group that is not listed here is an argument of the class that the group names, and is checked
+against it (`digits.config.targets`).
+"""
 
-from digits.config.kinds import any_of, list_of, one_of
-from digits.text import typed
-from digits.config.nearest import suggestion
-from digits.config.rules import COUNT, NULL, SEED, Rule
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Interval, Len
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
 from digits.errors import DigitsError
+from digits.files import MAX_NAME_LENGTH, flat, slug
+from digits.text import similar, typed
 
-OBJECTIVES = ("val/accuracy", "val/loss", "num_parameters", "train_time_s")
+Count = Annotated[int, Interval(ge=1)]
+Index = Annotated[int, Interval(ge=0)]
+Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+Rate = Annotated[float, Interval(ge=0, lt=1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Positive = Annotated[float, Interval(gt=0)]
+NonNegative = Annotated[float, Interval(ge=0)]
+Widths = Annotated[list[Count], Len(1)]
+# As in Lightning, an integer counts minibatches and a fraction is a share of them.
+Limit = Count | Annotated[float, Interval(gt=0, le=1)] | None
+Precision = Literal[
+    "32-true", "16-true", "16-mixed", "bf16-true", "bf16-mixed", "64-true", 32, 16, 64, "bf16"
+]
+Distributed = Literal[
+    "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "ddp_notebook", "fsdp"
+]
+Metric = Literal["train/loss", "train/accuracy", "val/loss", "val/accuracy"]
+Objective = Literal["val/accuracy", "val/loss", "num_parameters", "train_time_s"]
+Text = Annotated[str, Field(pattern=r"\S", description="text")]
 
-RULES = [
-    Rule("n_trials", any_of(NULL, COUNT), "20"),
-    Rule("sampler", one_of("tpe", "cmaes", "gp", "random", "grid"), "tpe"),
-    Rule("seed", SEED, "0"),
-    Rule("pruner", one_of("median", "hyperband", None), "median"),
-    Rule("objectives", list_of(one_of(*OBJECTIVES)), "[val/accuracy]"),
-    Rule("n_jobs", any_of(NULL, COUNT), "null"),
+
+def _folder_name(value: Any) -> Any:
+    assert slug(str(value)) == str(value) != ""
+    return value
+
+
+def _with_target(value: dict[str, Any]) -> dict[str, Any]:
+    assert isinstance(value.get("_target_"), str)
+    return value
+
+
+FolderName = Annotated[
+    str | int | float,
+    AfterValidator(_folder_name),
+    Field(
+        description=f"1 to {MAX_NAME_LENGTH} letters, digits or any of .,_+- "
+        "(neither . nor - at an end)"
+    ),
+]
+Target = Annotated[
+    dict[str, Any], AfterValidator(_with_target), Field(description="a mapping with a _target_")
 ]
 
 
-@dataclass(frozen=True)
-class SearchOptions:
-    """What `hydra.sweeper` says."""
+class Group(BaseModel):
+    """A part of the configuration, checked as it is: "1" is not 1, and 1 is not true."""
 
-    n_trials: int | None
-    sampler: str
-    seed: int
-    pruner: str | None
-    objectives: tuple[str, ...]
-    n_jobs: int | None
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
+
+
+class Data(Group):
+    """conf/data: which images, and how they are split."""
+
+    dir: Text = "data"
+    source: Literal["auto", "local", "download", "sample"] = "auto"
+    batch_size: Count = 64
+    eval_batch_size: Count = 1000
+    train_size: Annotated[int, Interval(ge=1, le=59_998)] | None = None
+    val_size: Annotated[int, Interval(ge=1, le=59_999)] = 5000
+    split_seed: Seed = 0
+
+
+class Norm(Group):
+    """conf/norm: how pixels are normalized; null is computed from the training images."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mean: float | None = 0.5
+    std: Positive | None = 0.5
+
+
+class Augment(Group):
+    """conf/augment: how training images are changed at random."""
+
+    shift: Annotated[float, Interval(ge=0, le=14)] = 0  # pixels
+    rotation: Annotated[float, Interval(ge=0, le=180)] = 0  # degrees
+    scale: Annotated[float, Interval(ge=0, le=0.9)] = 0
+    shear: Annotated[float, Interval(ge=0, le=80)] = 0  # degrees
+    elastic_alpha: Annotated[float, Interval(ge=0, le=1000)] = 0  # pixels
+    elastic_sigma: Annotated[float, Interval(ge=1, le=28)] = 4  # pixels
+
+
+class Model(Group):
+    """conf/model: the networks of this project."""
+
+    hidden: Widths = [128, 64]
+    dropout_rate: Rate = 0.2
+    input_dropout_rate: Rate = 0.2
+    max_norm: Positive | None = 2
+    noise_std: NonNegative = 0.3
+    label_smoothing: Rate = 0.1
+    decay_biases: bool = False
+    channels: Widths = [24, 48, 96]
+    compile: bool = False
+
+
+class Optim(Group):
+    """conf/optim: arguments of PyTorch's optimizers."""
+
+    lr: Positive = 0.001
+    betas: Annotated[list[Rate], Len(2, 2)] = [0.9, 0.999]
+    eps: Positive = 1e-8
+    momentum: Rate = 0.9
+    dampening: Share = 0
+    nesterov: bool = True
+    weight_decay: NonNegative = 0.01
+    amsgrad: bool = False
+    fused: bool | None = True
+    foreach: bool | None = None
+
+
+class Schedule(Group):
+    """conf/schedule: how the learning rate changes."""
+
+    warmup_rate: Rate = 0.1
+    final_rate: Share = 0
+    start_divisor: Annotated[float, Interval(gt=1)] = 25
+    end_divisor: Annotated[float, Interval(gt=1)] = 10_000
+    cycle_momentum: bool = True
+
+
+class Trainer(Group):
+    """conf/trainer: arguments of Lightning's Trainer."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    devices: Count | Literal["auto", -1] | Annotated[list[Index], Len(1)] = 1
+    num_nodes: Count = 1
+    strategy: Literal["auto"] | Distributed | Target = "auto"
+    max_epochs: Count = 10
+    max_steps: Count | Literal[-1] = 1000
+    precision: Precision = "32-true"
+    deterministic: bool | Literal["warn"] = False
+    gradient_clip_val: NonNegative | None = 1
+    gradient_clip_algorithm: Literal["norm", "value"] | None = "norm"
+    limit_train_batches: Limit = 10
+    limit_val_batches: Limit = 10
+    limit_test_batches: Limit = 10
+    val_check_interval: Limit = 1.0
+    check_val_every_n_epoch: Count = 1
+    log_every_n_steps: Count = 1
+    accumulate_grad_batches: Count = 1
+    profiler: Literal["simple", "advanced", "pytorch"] | Target | None = "simple"
+
+
+class CallbackOptions(Group):
+    """One callback of conf/callbacks."""
+
+    monitor: Text | None = "val/loss"
+    mode: Literal["min", "max"] = "max"
+    decay: Rate = 0.9
+    patience: Index = 5
+    min_delta: NonNegative = 0.001
+    save_top_k: Annotated[int, Interval(ge=-1)] = 1
+    save_last: bool | Literal["link"] | None = True
+
+
+class Debug(Group):
+    """conf/debug: changes other groups and has no keys of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Configuration(Group):
+    """What conf/config.yaml composes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: Seed | None = 0
+    test: bool = True
+    resume: Literal["auto", "must", "never"] = "auto"
+    name: FolderName = "my-run"
+    data: Data = Data()
+    norm: Norm = Norm()
+    augment: Augment = Augment()
+    model: Model = Model()
+    optim: Optim = Optim()
+    schedule: Schedule = Schedule()
+    trainer: Trainer = Trainer()
+    callbacks: dict[str, CallbackOptions] = {}
+    logger: Group = Group()
+    debug: Debug = Debug()
+
+
+class SearchOptions(Group):
+    """`hydra.sweeper` of a search.
+
+    Attributes:
+        n_trials: how many trials the study has in all; `None`: 20, or the whole grid.
+        sampler: what proposes the next trial.
+        seed: of the sampler.
+        pruner: what ends hopeless trials.
+        objectives: keys of metrics.json.
+        n_jobs: trials at a time; `None`: as many as the launcher runs at once.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    n_trials: Count | None = 20
+    sampler: Literal["tpe", "cmaes", "gp", "random", "grid"] = "tpe"
+    seed: Seed = 0
+    pruner: Literal["median", "hyperband"] | None = "median"
+    objectives: Annotated[list[Objective], Len(1)] = ["val/accuracy"]
+    n_jobs: Count | None = None
+
+
+REQUIRED = (
+    *("seed", "test", "resume", "name", "norm", "norm.mean", "norm.std", "callbacks"),
+    *("data", "data._target_", "data.batch_size", "model", "model._target_"),
+    *("optim", "optim._target_", "schedule", "schedule._target_", "logger", "logger._target_"),
+    *("trainer", "trainer._target_", "trainer.accelerator", "trainer.max_epochs"),
+)
+"""What every run reads."""
+
+SET_FROM = {
+    "data.mean": "norm.mean",
+    "data.std": "norm.std",
+    "data.seed": "seed",
+    "model.seed": "seed",
+    "model.optimizer": "optim",
+    "model.schedule": "schedule",
+    "model.accumulate_grad_batches": "trainer.accumulate_grad_batches",
+    "model.gradient_clip_val": "trainer.gradient_clip_val",
+    "model.gradient_clip_algorithm": "trainer.gradient_clip_algorithm",
+    "trainer.callbacks": "callbacks",
+    "trainer.logger": "logger",
+    "trainer.default_root_dir": "hydra.run.dir",
+}
+"""Arguments of a group's class that every run sets from another key."""
+
+Checked = TypeVar("Checked", bound=Group)
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Check the keys and values of a composed configuration, each by itself, then together.
+
+    Args:
+        values: the configuration as plain Python values, without Hydra's part.
+
+    Raises:
+        DigitsError: the first mistake, and what to type instead.
+    """
+    for key in REQUIRED:
+        if not has(values, key):
+            raise DigitsError(f"{key} is missing, and every run needs it; try without ~{key}")
+    for key, other in SET_FROM.items():
+        if has(values, key):
+            value = get(values, key)
+            remedy = f"; try {other}={typed(value)}" if accepts(other, value) else ""
+            raise DigitsError(f"{key} is set from {other}{remedy}")
+    is_ours = str(get(values, "model._target_")).startswith("digits.")
+    # The options of somebody else's network may mean something else.
+    _validate(Configuration, values if is_ours else {**values, "model": {}})
+    for contradiction in _contradictions(values):
+        raise DigitsError(contradiction)
 
 
 def read_search_options(sweeper: Mapping[str, Any]) -> SearchOptions:
-    """Check and return the options."""
-    keys = [rule.key for rule in RULES]
-    for key in sweeper.keys() - {"_target_", "params", *keys}:
-        advice = suggestion(key, keys, f"hydra.sweeper.{{}}={typed(sweeper[key])}")
-        raise DigitsError(f"hydra.sweeper.{key} is unknown, nothing reads it; {advice}")
-    objectives = sweeper["objectives"]
+    """Check the options of a search.
+
+    Args:
+        sweeper: `hydra.sweeper` as plain Python values.
+
+    Raises:
+        DigitsError: a key or value is wrong.
+    """
+    objectives = sweeper.get("objectives")
     for name in objectives if isinstance(objectives, list) else ():
         if str(name).startswith("test/"):
             raise DigitsError(
-                f"hydra.sweeper.objectives must not hold {name}: selecting on the test set leaks "
-                "it; try hydra.sweeper.objectives=[val/accuracy]"
+                f"hydra.sweeper.objectives: selecting on {name} leaks the test set; "
+                "try hydra.sweeper.objectives=[val/accuracy]"
             )
-    for rule in RULES:
-        value, key = sweeper[rule.key], f"hydra.sweeper.{rule.key}"
-        if not rule.kind.accepts(value):
-            expected = f"{key} must be {rule.kind.words}, got {typed(value)}"
-            raise DigitsError(f"{expected}; try {key}={rule.remedy}")
-    values = {key: sweeper[key] for key in keys}
-    options = SearchOptions(**values | {"objectives": tuple(objectives)})
-    for package in ("optuna", "cmaes") if options.sampler == "cmaes" else ("optuna",):
-        if importlib.util.find_spec(package) is None:
-            wants = "hydra/sweeper=optuna" if package == "optuna" else "hydra.sweeper.sampler=cmaes"
+    given = {key: sweeper[key] for key in sweeper.keys() - {"_target_", "params"}}
+    options = _validate(SearchOptions, given, prefix="hydra.sweeper.")
+    needed = {"optuna": "hydra/sweeper=optuna"}
+    if options.sampler == "cmaes":
+        needed["cmaes"] = "hydra.sweeper.sampler=cmaes"
+    for package, option in needed.items():
+        if find_spec(package) is None:
             raise DigitsError(
-                f"{wants} needs the package {package}, which is not installed; "
+                f"{option} needs the package {package}, which is not installed; "
                 "try pip install 'digits[search]'"
             )
     return options
+
+
+def accepts(key: str, value: Any) -> bool:
+    """Say whether a dotted key is listed here and may have this value."""
+    group, _, name = key.partition(".")
+    field = Configuration.model_fields.get(group)
+    if field is None or (name and name not in getattr(field.annotation, "model_fields", ())):
+        return False
+    nested: Any = value
+    for name in reversed(key.split(".")):
+        nested = {name: nested}
+    try:
+        Configuration.model_validate(nested)
+    except ValidationError:
+        return False
+    return True
+
+
+def nearest(key: str, keys: Iterable[str]) -> list[str]:
+    """Return the keys that `key` may be a slip of, e.g. optim.lr for optim.lrr, lr or model.lr."""
+    keys = list(dict.fromkeys(keys))
+
+    def end(key: str) -> str:
+        return key.rpartition(".")[2]
+
+    ends = similar(end(key), map(end, keys))
+    near = [other for found in ends for other in keys if end(other) == found]
+    parent = key.rpartition(".")[0]
+    siblings = [other for other in near if parent and other.rpartition(".")[0] == parent]
+    return list(dict.fromkeys([*siblings, *near, *similar(key, keys)]))
+
+
+def has(values: Any, key: str) -> bool:
+    """Say whether nested values have a dotted key."""
+    for name in key.split("."):
+        if not isinstance(values, Mapping) or name not in values:
+            return False
+        values = values[name]
+    return True
+
+
+def get(values: Any, key: str) -> Any:
+    """Return the value of a dotted key that nested values have."""
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
+def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "") -> Checked:
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        # A key that nothing reads is named before a wrong value.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    annotation: Any = model
+    path: list[str] = []
+    for name in first["loc"]:  # which goes on within a list or a union
+        if get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+        elif isinstance(annotation, type) and issubclass(annotation, Group):
+            group = annotation
+            if name in group.model_fields:
+                default = group.model_fields[str(name)].default
+                annotation = get_type_hints(group, include_extras=True)[str(name)]
+        else:
+            break
+        path.append(str(name))
+    key = ".".join(path)
+    given = get(values, key)
+    if first["type"] == "extra_forbidden":
+        parent = key.rpartition(".")[0]
+        siblings = [f"{parent}.{name}".lstrip(".") for name in sorted(group.model_fields)]
+        near = nearest(key, [*siblings, *(other for other, _ in flat(values) if other != key)])
+        works = [other for other in near if prefix or accepts(other, given)]
+        value = "" if isinstance(given, Mapping) else f"={typed(given)}"
+        listed = f"valid: {', '.join(siblings) or 'none'}"
+        advice = f"try {prefix}{works[0]}{value}" if works else listed
+        raise DigitsError(f"{prefix}{key} is not a key, nothing reads it; {advice}")
+    remedy = "" if isinstance(default, Group | dict) else f"; try {prefix}{key}={typed(default)}"
+    raise DigitsError(f"{prefix}{key} must be {words(annotation)}, got {typed(given)}{remedy}")
+
+
+def words(annotation: Any) -> str:
+    """Return what a type of the schema accepts, as it follows "must be"."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        of, limits = args[0], args[-1]
+        if isinstance(limits, FieldInfo):
+            return str(limits.description)
+        if isinstance(limits, Len):
+            length = limits.max_length or "one or more"
+            return f"a list of {length} values, each {words(get_args(of)[0])}"
+        return words(of) + _interval(limits)
+    if origin in (Union, UnionType):
+        return " or ".join(map(words, args))
+    if origin is Literal:
+        return ("one of " if len(args) > 1 else "") + ", ".join(map(typed, args))
+    names = {bool: "true or false", int: "an integer", float: "a number", NoneType: "null"}
+    return names.get(annotation, "a mapping of keys to values")
+
+
+def _interval(limits: Interval) -> str:
+    low, high = (
+        next((limit for limit in pair if limit is not None), None)
+        for pair in ((limits.ge, limits.gt), (limits.le, limits.lt))
+    )
+    if high is None:
+        return f" above {low}" if limits.ge is None else f" of at least {low}"
+    opening, closing = "(["[limits.ge is not None], ")]"[limits.le is not None]
+    return f" in {opening}{low}, {high}{closing}"
+
+
+def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what does not go together although each value is allowed, and a remedy."""
+    data, optim, schedule = values["data"], values["optim"], values["schedule"]
+    val_size, train_size = data.get("val_size"), data.get("train_size")
+    if val_size is not None and train_size is not None:
+        # The sample has 4,000 images to train on, of which at most 500 are kept for validation.
+        sample = data.get("source") == "sample"
+        left = 4000 - min(val_size, 500) if sample else 60_000 - val_size
+        if train_size >= left:
+            yield (
+                f"data.train_size must be below the {left} images that data.val_size={val_size} "
+                f"leaves, got {train_size}; try data.train_size=null for all of them"
+            )
+    if optim.get("nesterov") and not optim.get("momentum"):
+        yield "optim.nesterov=true needs momentum, got optim.momentum=0; try optim.nesterov=false"
+    if optim.get("nesterov") and (dampening := optim.get("dampening")):
+        yield f"optim.nesterov=true takes no dampening, got {dampening}; try optim.dampening=0"
+    if optim.get("fused") and optim.get("foreach"):
+        yield "optim.fused and optim.foreach cannot both be true; try optim.fused=false"
+    if str(schedule["_target_"]).endswith(".onecycle") and schedule.get("warmup_rate") == 0:
+        yield (
+            "schedule.warmup_rate must be in (0, 1) for schedule=onecycle, got 0; "
+            "try schedule.warmup_rate=0.3"
+        )
+    for name, callback in values["callbacks"].items():
+        yield from _monitored(f"callbacks.{name}", callback, values["model"]["_target_"])
+
+
+def _monitored(key: str, callback: Mapping[str, Any], model: Any) -> Iterator[str]:
+    if not isinstance(callback.get("_target_"), str):
+        yield f"{key} has no _target_, so it is not a callback"
+    monitor, mode = callback.get("monitor"), callback.get("mode")
+    if monitor is None:
+        return
+    metrics = get_args(Metric)
+    # Somebody else's network may log other metrics.
+    if str(model).startswith("digits.") and monitor not in metrics:
+        near = similar(monitor, metrics) or metrics[-1:]
+        expected = f"{key}.monitor must be {words(Metric)}"
+        yield f"{expected}, got {typed(monitor)}; try {key}.monitor={near[0]}"
+    best = {"accuracy": "max", "loss": "min"}.get(monitor.rpartition("/")[2])
+    if mode and best and mode != best:
+        yield f"{key}.mode={mode} would choose the worst {monitor}; try {key}.mode={best}"

@@ -1,35 +1,27 @@
-"""Which classes and functions a configuration may name: nothing else is imported or called.
+"""What a configuration may have made: the classes and functions that `_target_` names.
 
-A name is checked twice. First as text, when nothing is imported: it must be a module's file and one
-name in it, of the packages below or of your own. Then what was found there is checked, since names
-lead elsewhere: it must be of the kind that its group takes.
+What a group makes is a class of the group's kind (an optimizer, a callback, a logger, ...), which
+is checked before it is called. Functions are called only if they are of this package or of the
+user's own modules, and nothing of Python's standard library is. A configuration is code that its
+user runs, as in every Hydra project: this is for mistakes, and for files that somebody else wrote.
 """
 
-import importlib
 import inspect
-import re
-from collections.abc import Iterable, Iterator, Mapping
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from digits.text import typed
-from digits.config.modules import is_file, is_own, places
+from digits.config.schema import SET_FROM, nearest
 from digits.errors import DigitsError
-
-PACKAGES = (
-    *("digits", "torch.nn", "torch.optim", "lightning_fabric.plugins"),
-    *("pytorch_lightning.trainer", "pytorch_lightning.callbacks", "pytorch_lightning.loggers"),
-    *(f"pytorch_lightning.{name}" for name in ("plugins", "profilers", "strategies")),
-)
-NAMES = ("pytorch_lightning.Trainer", "pytorch_lightning.Callback")
-HYDRA = (
-    *("digits.config.check", "digits.sweeps.follow", "hydra_plugins"),
-    *("hydra.experimental.callbacks", "hydra._internal.core_plugins"),
-)
-"""What Hydra's own part of the configuration may name."""
+from digits.text import similar, typed
 
 KINDS = {
     "data": "digits.data.datamodule.MNISTDataModule",
-    "augment": "digits.augmentation.Augmentation",
+    "augment": "digits.models.augmentation.Augmentation",
     "model": "digits.models.Classifier",
     "optim": "torch.optim.Optimizer",
     "schedule": "torch.optim.lr_scheduler.LRScheduler",
@@ -39,102 +31,202 @@ KINDS = {
 }
 """What is made for each group: classes are these or derived from them."""
 
-_DOTTED = re.compile(r"(__main__|(?!__)[^\W\d]\w*)(\.(?!__)[^\W\d]\w*)+", re.ASCII)
+EXAMPLES = {
+    "data": KINDS["data"],
+    "augment": KINDS["augment"],
+    "model": "digits.models.BaselineClassifier",
+    "optim": "torch.optim.SGD",
+    "schedule": "digits.models.schedules.constant",
+    "trainer": KINDS["trainer"],
+    "logger": "pytorch_lightning.loggers.CSVLogger",
+}
+"""What to try instead."""
+
+RENAMED = {
+    "lightning.pytorch.": "pytorch_lightning.",
+    "digits.schedules.": "digits.models.schedules.",
+    "digits.augmentation.": "digits.models.augmentation.",
+    "digits.augmentation.augment.": "digits.models.augmentation.",
+    "digits.models.baseline.": "digits.models.classifiers.",
+    "digits.models.dropout.": "digits.models.classifiers.",
+    "digits.models.noise.": "digits.models.classifiers.",
+    "digits.models.cnn.": "digits.models.classifiers.",
+    "digits.training.checkpoints.": "digits.training.callbacks.",
+}
+"""How names began in configurations of version 0.1, and how they begin now."""
+
+STOP = "digits.training.stopping.SafeStop"
+"""A callback of version 0.1, which wrote checkpoints within an epoch; there are none any more."""
+
+
+def up_to_date(values: Any) -> Any:
+    """Return a copy of a configuration in which classes have today's names.
+
+    So experiment files of version 0.1 still work, and lightning.pytorch is pytorch_lightning.
+
+    Args:
+        values: the configuration, or a part of it, as plain Python values.
+    """
+    if isinstance(values, list):
+        return [up_to_date(each) for each in values]
+    if not isinstance(values, Mapping):
+        return values
+    found = {key: up_to_date(value) for key, value in values.items()}
+    if isinstance(name := found.get("_target_"), str):
+        for old in sorted(RENAMED, key=len, reverse=True):
+            if name.startswith(old):
+                found["_target_"] = RENAMED[old] + name.removeprefix(old)
+                break
+    callbacks = found.get("callbacks")
+    stop = callbacks.get("stop") if isinstance(callbacks, dict) else None
+    if isinstance(stop, dict) and stop.get("_target_", STOP) == STOP:
+        del callbacks["stop"]
+    return found
+
+
+def check_targets(values: Mapping[str, Any]) -> None:
+    """Check every `_target_`: that it may be called, and takes the arguments that it is given.
+
+    This imports what is named, and torch and Lightning with it.
+
+    Args:
+        values: the configuration as plain Python values.
+
+    Raises:
+        DigitsError: a class or function is not allowed or does not exist, or takes no argument of
+            a name.
+    """
+    check_names(values)
+    for key, node in targets(values):
+        name = node["_target_"]
+        arguments = [each for each in node if not str(each).startswith("_")]
+        if name is None:  # logger=none
+            accepted: set[str] | None = set()
+        else:
+            found = _locate(key, name)
+            _check_kind(key, name, found)
+            accepted = _parameters(found)
+        for argument in arguments:
+            if accepted is not None and argument not in accepted:
+                valid = sorted(each for each in accepted if f"{key}.{each}" not in SET_FROM)
+                advice = f"valid: {', '.join(valid) or 'none'}"
+                if near := nearest(argument, valid):
+                    advice = f"try {key}.{near[0]}={typed(node[argument])}"
+                raise DigitsError(
+                    f"{key}.{argument}: {name or 'nothing'} takes no {argument}; {advice}"
+                )
+
+
+def check_names(values: Mapping[str, Any]) -> None:
+    """Check every `_target_` as text; nothing is imported.
+
+    Raises:
+        DigitsError: one is not a dotted name, or names something of Python's standard library.
+    """
+    for key, node in targets(values):
+        name = node["_target_"]
+        if name is not None and not _is_dotted(name):
+            raise DigitsError(
+                f"{key}._target_ must be a dotted name, as mynetworks.MyNet, "
+                f"got {typed(name)}{_example(key)}"
+            )
+        if name is not None and name.partition(".")[0] in sys.stdlib_module_names:
+            raise DigitsError(
+                f"{key}._target_={name} is refused: it is of Python's standard library"
+                f"{_example(key)}"
+            )
 
 
 def targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yields the mappings with a `_target_`, at any depth, each with its dotted key."""
-    children: Iterable[tuple[Any, Any]] = enumerate(node) if isinstance(node, list) else ()
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield key, node
-        children = node.items()
-    for name, child in children:
+    """Yield the mappings with a `_target_`, at any depth, each with its dotted key."""
+    if isinstance(node, Mapping) and "_target_" in node:
+        yield key, node
+    children = node.items() if isinstance(node, Mapping) else ()
+    for name, child in enumerate(node) if isinstance(node, list) else children:
         yield from targets(child, f"{key}.{name}".lstrip("."))
 
 
-def check_targets(values: Any) -> None:
-    """Checks all names in a configuration as text; nothing is imported.
-
-    Args:
-        values: the configuration, or a part of it under its keys, as plain Python.
-
-    Raises:
-        DigitsError: a name is not allowed, or arguments are given without their names.
-    """
-    for key, node in targets(values):
-        if "_args_" in node:
-            raise DigitsError(
-                f"{key}._args_ is refused; try arguments by their names, as {key}.lr=0.1"
-            )
-        if node["_target_"] is not None:
-            packages = HYDRA if key.startswith("hydra.") else PACKAGES
-            check_name(f"{key}._target_", node["_target_"], packages)
-
-
-def check_name(key: str, name: Any, packages: tuple[str, ...] = PACKAGES) -> None:
-    """Checks one name as text.
-
-    Args:
-        key: what has the name as its value, for the message.
-        name: must be e.g. "mynetworks.MyNet".
-        packages: those that it may be in, besides modules of the user's own.
-
-    Raises:
-        DigitsError: it is not allowed, or its module does not exist.
-    """
-    if not isinstance(name, str) or not _DOTTED.fullmatch(name):
-        expected = "must be a dotted name as mynetworks.MyNet"
-        raise DigitsError(f"{key} {expected}, got {typed(name)}; try {key}=FILE.CLASS")
-    module, _, attribute = name.rpartition(".")
-    is_known = name in NAMES or _within(module, packages)
-    is_public = attribute[0].isupper() or module == "digits.schedules"  # classes; no functions
-    if places(module) and not is_own(module) and not (is_known and is_public):
-        raise DigitsError(
-            f"{key}={name} is refused: a configuration may name classes of digits, torch.nn, "
-            "torch.optim and pytorch_lightning, and your own; "
-            f"try {key}=FILE.CLASS with a file of your own beside train.py"
-        )
-    if not is_file(module):
-        raise DigitsError(
-            f"{key}={name} cannot be imported: there is no module {module}; "
-            "try to put its file beside train.py or on PYTHONPATH"
-        )
+def is_own(module: str) -> bool:
+    """Say whether a module is the user's: neither Python's, nor installed, nor of this package."""
+    package = module.partition(".")[0]
+    if package in sys.stdlib_module_names or package in ("digits", "hydra_plugins"):
+        return False
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return package == "__main__"
+    if spec is None:
+        return False
+    places = [Path(each) for each in spec.submodule_search_locations or [spec.origin or ""]]
+    python = Path(os.__file__).parent
+    return not any(
+        {"site-packages", "dist-packages"} & set(place.parts) or place.is_relative_to(python)
+        for place in places
+    )
 
 
-def check_found(key: str, name: str, found: Any) -> None:
-    """Checks what a name has led to.
+def _is_dotted(name: Any) -> bool:
+    parts = name.split(".") if isinstance(name, str) else [""]
+    return len(parts) > 1 and all(part.isidentifier() for part in parts)
 
-    Args:
-        key: the mapping that has the name as its `_target_`.
-        name: an allowed one.
-        found: what was imported by it.
 
-    Raises:
-        DigitsError: it is not of the kind that its group takes, or from a package not allowed.
-    """
+def _example(key: str) -> str:
+    if key.startswith("callbacks."):
+        return f"; try ~{'.'.join(key.split('.')[:2])}"
+    return f"; try {key}._target_={EXAMPLES[key]}" if key in EXAMPLES else ""
+
+
+def _locate(key: str, name: str) -> Any:
+    """Import what a dotted name stands for; a module that fails raises what it raises."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError) as error:
+        parent, _, last = name.rpartition(".")
+        missing = isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
+        if isinstance(error, ModuleNotFoundError) and not missing:
+            raise  # a module of the user's own needs a package that is not there
+        near = similar(last, dir(sys.modules[parent])) if parent in sys.modules else []
+        advice = f"try {key}._target_={parent}.{near[0]}" if near else "there is no such class"
+        raise DigitsError(f"{key}._target_={name} cannot be imported; {advice}") from None
+
+
+def _check_kind(key: str, name: str, found: Any) -> None:
+    """Check what a name has led to, which may be another module's than the name says."""
     group, *rest = key.split(".")
-    is_whole = len(rest) == (1 if group == "callbacks" else 0)  # and not within another one
-    kind = KINDS.get(group) if is_whole else None
+    kind = KINDS.get(group) if len(rest) == (group == "callbacks") else None
     module = str(getattr(found, "__module__", ""))
-    is_class, is_function = inspect.isclass(found), inspect.isfunction(found)
+    is_ours = module.partition(".")[0] == "digits" or is_own(module)
+    is_function = inspect.isfunction(found) and is_ours
     if kind:
-        parent, _, attribute = kind.rpartition(".")
-        base = getattr(importlib.import_module(parent), attribute)
-        accepted = is_class and issubclass(found, base)
-        if group == "schedule" and is_function:
-            accepted = module == "digits.schedules" or is_own(module)
-        expected = f"{key}._target_ must be a {kind}"
-        expected += " or a function of digits.schedules or your own" if group == "schedule" else ""
+        accepted = inspect.isclass(found) and issubclass(found, pkgutil.resolve_name(kind))
+        accepted |= group == "schedule" and is_function
+        expected = f"a {kind}" + (" or a function of your own" if group == "schedule" else "")
     else:
-        accepted = (is_class and _within(module, PACKAGES)) or is_own(module)
-        accepted &= is_class or is_function
-        expected = f"{key}._target_ must be a class of {', '.join(PACKAGES)} or your own"
+        accepted = inspect.isclass(found) or is_function
+        accepted &= module.partition(".")[0] not in sys.stdlib_module_names
+        expected = "a class, or a function of your own, and not of Python's standard library"
     if not accepted:
         what = f"{module}.{getattr(found, '__qualname__', type(found).__name__)}".lstrip(".")
         leads = "" if what == name else f", which is {what}"
-        raise DigitsError(f"{expected}, got {name}{leads}; try {key}._target_=FILE.CLASS")
+        raise DigitsError(f"{key}._target_ must be {expected}, got {name}{leads}{_example(key)}")
 
 
-def _within(module: str, packages: Iterable[str]) -> bool:
-    return f"{module}.".startswith(tuple(f"{each}." for each in packages))
+def _parameters(target: Any) -> set[str] | None:
+    """Return the names of a function's or class's arguments; `None` if it takes any.
+
+    A class whose `__init__` hands `**kwargs` on is asked together with those it inherits from.
+    """
+    functions = [target]
+    if inspect.isclass(target):
+        functions = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
+    names: set[str] = set()
+    for function in functions:
+        found = inspect.signature(function).parameters.values()
+        names |= {
+            each.name
+            for each in found
+            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        }
+        if all(each.kind != each.VAR_KEYWORD for each in found):
+            return names - {"self"}
+    return None

@@ -1,0 +1,295 @@
+"""Every wrong command line ends with one line that says what is wrong; what it advises works."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from digits.config.overrides import plain, values
+from digits.config.resolvers import register_resolvers
+from digits.config.schema import check
+from digits.config.targets import check_targets
+
+ROOT = Path(__file__).parents[2]
+
+NAMES = [
+    ("model=basline", "there is no model=basline; try model=baseline"),
+    ("optim=rmsprop", "valid: adam, adamw, sgd"),
+    ("optim=null", "there is no optim=null"),
+    ("hydra/launcher=slrm", "try hydra/launcher=slurm"),
+    ("callbacks=[default,early_stoping]", "try callbacks=early_stopping"),
+    ("experiment=improvd", "try experiment=improved"),
+    ("modell=baseline", "try model=baseline"),
+    ("+model=dropout", "try model=dropout"),
+    ("++model=dropout", "try model=dropout"),
+    ("model@network=baseline", "try model=baseline"),
+    ("+model@network=baseline", "network is not a key"),
+    ("~model=dropout", "'model=dropout'"),
+    ("optim.lrr=1", "optim.lrr is not a key of optim=adam; try optim.lr=1"),
+    ("lr=1", "try optim.lr=1"),
+    ("+lr=1", "try optim.lr=1"),
+    ("sede=3", "sede is not a key of the configuration; try seed=3"),
+    ("+sede=3", "try seed=3"),
+    ("++sede=3", "try seed=3"),
+    ("~sede", "sede is not a key"),
+    ("~optim.lrr", "try ~optim.lr"),
+    ("trainer.max_epoch=3", "try trainer.max_epochs=3"),
+    ("trainer.max_steps=3", "try +trainer.max_steps=3"),
+    ("trainer.fast_dev_run=true", "+ adds an argument of pytorch_lightning.Trainer"),
+    ("traner.max_epochs=3", "try trainer.max_epochs=3"),
+    ("foo=3", "valid: augment, callbacks, data,"),
+    ("train=false", "train is not a key of the configuration; valid: augment,"),
+    ("device=cpu", "device is not a key of the configuration; valid: augment,"),
+    ("tags=[a]", "tags is not a key of the configuration; valid: augment,"),
+    ("optim.momentum=0.9", "but of optim=sgd; try optim=sgd optim.momentum=0.9"),
+    ("model.dropout_rate=0.5", "try model=dropout model.dropout_rate=0.5"),
+    ("hydra.run.dirr=x", "try hydra.run.dir=x"),
+    ("+norm.sdt=1", "try norm.std"),
+    ("+seed=1", "try seed=1"),
+    ("+data.mean=0.3", "data.mean is set from norm.mean; try norm.mean=0.3"),
+    ("+model.optimizer=adam", "model.optimizer is set from optim"),
+    ("~optim", "optim is missing, and every run needs it"),
+    ("~norm.mean", "norm.mean is missing"),
+    ("+callbacks.lr=3", "callbacks.lr must be a mapping"),
+    ("+callbacks.lr.x=3", "callbacks.lr has no _target_, so it is not a callback"),
+]
+
+UNREADABLE = [
+    ("optim.lr", "optim.lr has no value, expected KEY=VALUE; try optim.lr=0.001"),
+    ("dropout", "try model=dropout"),
+    ("optim.lr = 3", "try optim.lr=0.001"),
+    ("optim.lr=[1", "optim.lr=[1 cannot be read"),
+    ("optim.lr==1", "optim.lr==1 cannot be read"),
+    ("optim.lr=0.1,0.2", "try -m optim.lr=0.1,0.2"),
+    ("model.hidden=128,64", "names several values; try model.hidden=[128,64] for a list"),
+    ("data.batch_size=range(1,9)", "try -m data.batch_size=range(1,9)"),
+    ("optim.lr='${learning_rate}'", "optim.lr: Interpolation key 'learning_rate' not found"),
+    ("hydra.job.num=one", "hydra.job.num=one; Value 'one'"),
+    ("hydra.run.dir=null", "hydra.run.dir"),
+    ("--config-name other", "'other'"),
+    ("--config-dir nowhere", "nowhere"),
+]
+
+VALUES = [
+    ("optim.lr=-1", "optim.lr must be a number above 0, got -1; try optim.lr=0.001"),
+    ("optim.lr=abc", "got abc; try optim.lr=0.001"),
+    ("optim.lr=", "got ''; try optim.lr=0.001"),
+    ("optim.betas=[0.9]", "a list of 2 values, each a number in [0, 1), got [0.9]"),
+    ("data.batch_size=1.5", "an integer of at least 1, got 1.5; try data.batch_size=64"),
+    ("data.val_size=60000", "an integer in [1, 59999], got 60000; try data.val_size=5000"),
+    ("seed=4294967296", "got 4294967296; try seed=0"),
+    ("test=maybe", "test must be true or false, got maybe; try test=true"),
+    ("resume=maybe", "one of auto, must, never, got maybe; try resume=auto"),
+    ("model.hidden=[]", "got []; try model.hidden=[128,64]"),
+    ("model.hidden=128", "got 128; try model.hidden=[128,64]"),
+    ("model=dropout model.dropout_rate=1.0", "in [0, 1), got 1.0; try model.dropout_rate=0.2"),
+    ("norm.mean=nan", "got nan; try norm.mean=0.5"),
+    ("schedule=cosine schedule.warmup_rate=2", "got 2; try schedule.warmup_rate=0.1"),
+    ("trainer.max_epochs=0", "got 0; try trainer.max_epochs=10"),
+    ("trainer.precision=17", "got 17; try trainer.precision=32-true"),
+    ("trainer=ddp trainer.strategy=foo", "got foo; try trainer.strategy=auto"),
+    ("callbacks=early_stopping callbacks.early_stopping.patience=-1", "stopping.patience=5"),
+    (f"name={300 * 'x'}", "(300 characters); try name=my-run"),
+    ("name=a/b", "got a/b; try name=my-run"),
+    ("name=", "got ''; try name=my-run"),
+    ("data.train_size=55000", "below the 55000 images that data.val_size=5000 leaves"),
+    ("data=sample data.train_size=3500", "below the 3500 images that data.val_size=500 leaves"),
+    ("optim=sgd optim.momentum=0", "optim.nesterov=true needs momentum"),
+    ("+optim.foreach=true", "cannot both be true; try optim.fused=false"),
+    ("schedule=onecycle schedule.warmup_rate=0", "try schedule.warmup_rate=0.3"),
+    ("callbacks.checkpoint.monitor=val/acc", "try callbacks.checkpoint.monitor=val/accuracy"),
+    ("callbacks.checkpoint.monitor=val/loss", "try callbacks.checkpoint.mode=min"),
+]
+
+PLACES = [
+    ("hydra.run.dir=taken", "taken is a file"),
+    ("hydra.run.dir=taken/run", "taken is a file"),
+    ("hydra.run.dir=/proc/run", "hydra.run.dir=/proc/run cannot be written"),
+    ("-m hydra.sweep.dir=taken seed=1,2", "taken is a file"),
+]
+
+SWEEPS = [
+    ("-m model=baseline,dropuot", "try model=dropout"),
+    ("-m optim.lr=0.1,-1", "got -1; try optim.lr=0.001"),
+    ("-m optim.lrr=0.1,0.2", "try optim.lr=0.1"),
+    ("-m seed=range(-1,2)", "got -1; try seed=0"),
+    ("-m model=glob(x*)", "model=glob(x*) names no value"),
+    ("-m optim=sgd,adam optim.momentum=0.8,0.9", "not a key of optim=adam, but of optim=sgd"),
+    ("-m optim=sgd,adam optim.momentum=0.9", "not a key of optim=adam, but of optim=sgd"),
+    ("-m optim.lr=interval(-1,1)", "got -1.0; try optim.lr=0.001"),
+    ("-m seed=range(100) optim.lr=0.1,0", "got 0; try optim.lr=0.001"),
+    ("-m trainer=ddp seed=0,1", "one by one: python train.py trainer=ddp seed=0"),
+    ("-m trainer=ddp trainer.strategy=ddp_spawn seed=0,1", "trainer.strategy=ddp_spawn trains in"),
+    ("-m trainer=cpu,ddp", "one by one: python train.py trainer=ddp"),
+    ("-m trainer.devices=1,2", "one by one: python train.py trainer.devices=2"),
+    ("-m +trainer.num_nodes=2 seed=0,1", "trainer.num_nodes=2 trains in several processes"),
+]
+
+TABLE = NAMES + UNREADABLE + VALUES + PLACES + SWEEPS
+
+
+@pytest.mark.parametrize(("command", "expected"), TABLE, ids=[line[:60] for line, _ in TABLE])
+def test_a_wrong_command_line_ends_with_one_line_and_what_it_advises_works(
+    command_line: Callable[..., Any], tmp_path: Path, command: str, expected: str
+) -> None:
+    (tmp_path / "taken").touch()
+    words = shlex.split(command)
+
+    code, stdout, stderr = command_line(*words)
+
+    assert code == 1
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert expected in stderr
+    assert stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"], "a run directory was made"
+    for remedy in remedies(stderr):
+        assert_works(words, remedy)
+
+
+def remedies(line: str) -> list[str]:
+    """What a message has one type, without the words around it."""
+    advice = line.strip().rpartition("; try ")[2] if "; try " in line else ""
+    found = []
+    for each in advice.split(", or ") if advice else []:
+        if "python train.py " in each:
+            each = each.partition("python train.py ")[2]
+        each = re.sub(r" for (a run each|a list|all of them)$", "", each).removeprefix("-m ")
+        found.append(each)
+    return found
+
+
+def assert_works(words: list[str], remedy: str) -> None:
+    """The command line passes the check with the remedy in place of at most one of its words."""
+    is_removal = remedy.startswith("without ")
+    given = remedy.removeprefix("without ").split(" ")
+    keys = {each.lstrip("+~").partition("=")[0] for each in given}
+    others = [each for each in words if each.lstrip("+~").partition("=")[0] not in keys]
+    given = [] if is_removal else given
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for left_out in [None, *others]:
+            lines = [each for each in others if each != left_out and "=" in each[1:]]
+            with suppress(Exception):
+                parsed = OverridesParser.create().parse_overrides(lines + given)
+                first = [values(each)[0] for each in parsed]
+                check(plain(compose("config", first, return_hydra_config=True)))
+                return
+    pytest.fail(f"what is advised does not work: {remedy}")
+
+
+ARGUMENTS = [
+    ("+optim.lrr=1", "torch.optim.Adam takes no lrr; try optim.lr=1"),
+    ("++optim.lrr=1", "torch.optim.Adam takes no lrr; try optim.lr=1"),
+    ("+model.dropout_rate=0.2", "BaselineClassifier takes no dropout_rate; valid: compile, "),
+    ("+trainer.max_stepz=9", "try trainer.max_steps=9"),
+    ("model._target_=digits.models.BaslineClassifier", "try model._target_=digits.models.Base"),
+    ("model._target_=no_such_package.Network", "cannot be imported"),
+    ("-m +optim.lrr=1,2", "torch.optim.Adam takes no lrr"),
+    ("trainer=gpu", "try trainer=cpu or trainer=auto"),
+    ("data.source=local data.dir=nowhere", "nowhere"),
+    ("-m data.source=local data.dir=nowhere seed=1,2", "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), ARGUMENTS, ids=[line for line, _ in ARGUMENTS])
+def test_what_a_class_does_not_take_is_known_before_the_run(
+    command_line: Callable[..., Any],
+    tmp_path: Path,
+    command: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+    code, _, stderr = command_line(*command.split())
+
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert expected in stderr
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["model=basline", "-m optim.lr=0.1,-1", "--help"])
+def test_as_a_process_of_its_own_it_ends_without_importing_torch(
+    tmp_path: Path, command: str
+) -> None:
+    arguments = [sys.executable, "-X", "importtime", str(ROOT / "train.py"), *command.split()]
+    ended = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    lines = ended.stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time")}
+    others = [line for line in lines if not line.startswith("import time")]
+
+    assert ended.returncode == (0 if command == "--help" else 1)
+    assert [line[:7] for line in others] == ([] if command == "--help" else ["error: "])
+    assert "hydra" in imported
+    assert not imported & {"torch", "pytorch_lightning", "numpy"}
+    assert not any(tmp_path.iterdir())
+
+
+def test_hydras_own_refusal_of_a_flag_ends_with_another_code_than_0(
+    command_line: Callable[..., Any], tmp_path: Path
+) -> None:
+    code, _, stderr = command_line("--fast")
+
+    assert code == 2
+    assert "unrecognized arguments: --fast" in stderr
+    assert "Traceback" not in stderr
+    assert not any(tmp_path.iterdir())
+
+
+OPTIONS = sorted(
+    file.relative_to(ROOT / "conf")
+    for file in (ROOT / "conf").rglob("*.yaml")
+    if len(file.relative_to(ROOT / "conf").parts) == 2
+)
+
+
+@pytest.mark.parametrize("file", OPTIONS, ids=map(str, OPTIONS))
+def test_every_option_composes_and_names_classes_that_take_what_it_says(file: Path) -> None:
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        option = f"{file.parent}={file.stem}"
+        config = plain(compose("config", [option], return_hydra_config=True))
+    check(config)
+    check_targets(config)
+
+
+def test_every_file_of_conf_begins_with_what_it_is() -> None:
+    for file in (ROOT / "conf").rglob("*.yaml"):
+        first = next(line for line in file.read_text().splitlines() if "@package" not in line)
+        assert first.startswith("# "), file
+
+
+def test_help_lists_every_option_and_key(command_line: Callable[..., Any]) -> None:
+    code, stdout, stderr = command_line("optim=sgd", "--help")
+
+    assert (code, stderr) == (0, "")
+    for file in OPTIONS:
+        assert f"  {file.parent}=\n" in stdout
+        assert f" {file.stem} " in stdout
+    assert "  * sgd" in stdout
+    assert "optim.momentum=0.9" in stdout
+    assert "data.val_size=5000 " in stdout
+    assert max(map(len, stdout.splitlines())) <= 110
+
+
+@pytest.mark.parametrize("flags", ["--cfg job", "--info", "--hydra-help", "--cfg job --resolve"])
+def test_hydras_own_flags_work(
+    command_line: Callable[..., Any], tmp_path: Path, flags: str
+) -> None:
+    code, stdout, stderr = command_line(*flags.split())
+
+    assert (code, stderr) == (0, "")
+    assert stdout
+    assert not any(tmp_path.iterdir())

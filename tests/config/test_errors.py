@@ -1,0 +1,87 @@
+"""A user's mistake becomes one line, a fault of the program does not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+
+from digits.config.errors import explain
+
+
+class Network:
+    """Refuses a width below 1."""
+
+    def __init__(self, width: int) -> None:
+        if width < 1:
+            raise ValueError("width must be at least 1\n(more of this)")
+        self.missing = self.absent  # type: ignore[attr-defined]
+
+
+def explain_network(**options: Any) -> str | None:
+    with pytest.raises(Exception, match="Network") as raised:
+        instantiate({"_target_": f"{__name__}.Network", **options})
+    return explain(raised.value)
+
+
+def test_what_a_class_refuses_is_the_users_to_mend() -> None:
+    assert "width must be at least 1" in str(explain_network(width=0))
+    assert "unexpected keyword argument 'wdith'" in str(explain_network(wdith=1))
+    assert "\n" not in str(explain_network(width=0))
+
+
+def test_what_fails_within_a_class_is_not() -> None:
+    assert explain_network(width=1) is None
+
+
+def test_lightnings_misconfiguration_is_one_line() -> None:
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    assert explain(MisconfigurationException("No GPU.\nMore.")) == "No GPU."
+
+
+def test_a_full_disk_is_one_line() -> None:
+    error = OSError(28, "No space left on device", "outputs/model.pt")
+
+    assert explain(error) == "outputs/model.pt cannot be written or read (No space left on device)"
+    assert explain(FileNotFoundError(2, "No such file", "our mistake")) is None
+
+
+@pytest.mark.parametrize(
+    ("launcher", "plugin", "extra"),
+    [
+        ("parallel", "joblib", "sweep"),
+        ("slurm", "submitit_slurm", "slurm"),
+        ("ray_jobs", "ray", "ray"),
+    ],
+)
+def test_a_launcher_whose_package_is_missing_names_the_extra(
+    launcher: str, plugin: str, extra: str
+) -> None:
+    hydras = f"In 'hydra/launcher/{launcher}': Could not load 'hydra/launcher/{plugin}'."
+    assert explain(HydraException(hydras)) == (
+        f"hydra/launcher={launcher} needs packages that are not installed; "
+        f'try pip install -e ".[{extra}]"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"# caf\xe9\n", "mine.yaml is not UTF-8 text"),
+        (b"optim: [bad\n", "mine.yaml, line 2, column 1: expected ',' or ']'"),
+    ],
+)
+def test_a_file_that_is_not_text_or_not_yaml_is_named(
+    command_line: Callable[..., Any], tmp_path: Path, content: bytes, expected: str
+) -> None:
+    file = tmp_path / "mine" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+
+    code, _, stderr = command_line("--config-dir", f"{tmp_path}/mine", "experiment=mine")
+
+    assert (code, stderr.count("\n")) == (1, 1), stderr
+    assert f"error: {file.parent}/{expected}" in stderr

@@ -1,0 +1,223 @@
+"""Limits of values, put to the default configuration; and the words in which they are told."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digits.config.overrides import plain, put
+from digits.config.resolvers import register_resolvers
+from digits.config.schema import (
+    CallbackOptions,
+    Configuration,
+    Group,
+    accepts,
+    check,
+    nearest,
+    read_search_options,
+    words,
+)
+from digits.errors import DigitsError
+from digits.text import typed
+
+CONF = Path(__file__).parents[2] / "conf"
+
+WRONG = [
+    ("optim.lr=0", "a number above 0, got 0; try optim.lr=0.001"),
+    ("optim.lr=nan", "got nan; try optim.lr=0.001"),
+    ("optim.lr=inf", "got inf; try optim.lr=0.001"),
+    ("optim.lr=true", "got true; try optim.lr=0.001"),
+    ("optim.weight_decay=-1", "try optim.weight_decay=0.01"),
+    ("optim.fused=maybe", "true or false or null, got maybe; try optim.fused=true"),
+    ("optim.momentum=1.5", "in [0, 1), got 1.5; try optim.momentum=0.9"),
+    ("data.batch_size=0", "an integer of at least 1, got 0; try data.batch_size=64"),
+    ("data.val_size=0", "an integer in [1, 59999], got 0; try data.val_size=5000"),
+    ("data.train_size=0", "an integer in [1, 59998] or null, got 0; try data.train_size=null"),
+    ("data.source=x", "one of auto, local, download, sample, got x; try data.source=auto"),
+    ("data.dir=", "must be text, got ''; try data.dir=data"),
+    ("seed=-1", "in [0, 4294967295] or null, got -1; try seed=0"),
+    ("seed=abc", "got abc; try seed=0"),
+    ("model.hidden=[0]", "got [0]; try model.hidden=[128,64]"),
+    ("model.hidden=[128,-1]", "got [128,-1]; try model.hidden=[128,64]"),
+    ("model.dropout_rate=-0.1", "got -0.1; try model.dropout_rate=0.2"),
+    ("norm.std=0", "above 0 or null, got 0; try norm.std=0.5"),
+    ("augment.scale=0.95", "in [0, 0.9], got 0.95; try augment.scale=0"),
+    ("trainer.max_epochs=-3", "of at least 1, got -3; try trainer.max_epochs=10"),
+    ("trainer.accelerator=foo", "got foo; try trainer.accelerator=auto"),
+    ("trainer.devices=0", "got 0; try trainer.devices=1"),
+    ("trainer.gradient_clip_val=-1", "got -1; try trainer.gradient_clip_val=1"),
+    ("trainer.accumulate_grad_batches=0", "try trainer.accumulate_grad_batches=1"),
+    ("trainer.limit_train_batches=-1", "try trainer.limit_train_batches=10"),
+    ("trainer.limit_train_batches=2.0", "or a number in (0, 1] or null, got 2.0"),
+    ("trainer.deterministic=maybe", "try trainer.deterministic=false"),
+    ("trainer.profiler=foo", "got foo; try trainer.profiler=simple"),
+    ("trainer.strategy={a:1}", "or a mapping with a _target_, got {'a': 1}; try trainer.strategy="),
+    ("callbacks.checkpoint.mode=maximum", "got maximum; try callbacks.checkpoint.mode=max"),
+    ("name=..", "got ..; try name=my-run"),
+]
+
+RIGHT = [
+    *("optim.lr=1e-3", "optim.lr=1", "optim.betas=[0,0.5]", "optim.fused=null", "seed=null"),
+    *("seed=4294967295", "data.train_size=54999", "data.val_size=59999", "norm.mean=null"),
+    *("norm.mean=-1", "model.hidden=[1]", "model.dropout_rate=0", "trainer.devices=auto"),
+    *("trainer.devices=-1", "trainer.devices=[0,2]", "trainer.precision=16", "name=7"),
+    *("trainer.limit_train_batches=0.5", "trainer.limit_train_batches=3", "name=a_b-c.d+e"),
+    *("trainer.deterministic=warn", "model.my_own_option=-1", "callbacks.checkpoint.monitor=null"),
+    *("trainer.strategy={_target_:a.b}", "callbacks.checkpoint.save_last=link"),
+    "model={_target_:mine.Net,hidden:3}",  # which means something else there
+]
+
+
+@pytest.fixture(scope="module")
+def default() -> Iterator[dict[str, Any]]:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield plain(compose("config", return_hydra_config=True))
+
+
+def with_values(values: dict[str, Any], overrides: str) -> dict[str, Any]:
+    parsed = OverridesParser.create().parse_overrides(overrides.split())
+    return put(values, {each.key_or_group: each.value() for each in parsed})
+
+
+@pytest.mark.parametrize(("overrides", "expected"), WRONG, ids=[line for line, _ in WRONG])
+def test_a_value_out_of_its_range_is_refused_with_a_remedy(
+    default: dict[str, Any], overrides: str, expected: str
+) -> None:
+    with pytest.raises(DigitsError) as refused:
+        check(with_values(default, overrides))
+
+    assert expected in str(refused.value)
+    assert str(refused.value).startswith(f"{overrides.partition('=')[0]} must be ")
+
+
+@pytest.mark.parametrize("overrides", RIGHT)
+def test_a_value_in_its_range_passes(default: dict[str, Any], overrides: str) -> None:
+    check(with_values(default, overrides))
+
+
+def fields() -> Iterator[tuple[str, Any, Any]]:
+    """Each key of the schema, its type, and what is advised in place of a wrong value."""
+    groups = {"": Configuration, "callbacks.x.": CallbackOptions}
+    for name, field in Configuration.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            groups[f"{name}."] = field.annotation
+    for prefix, group in groups.items():
+        for name, annotation in get_type_hints(group, include_extras=True).items():
+            if name in group.model_fields:
+                yield f"{prefix}{name}", annotation, group.model_fields[name].default
+
+
+VALUES = [each for each in fields() if not isinstance(each[2], Group | dict)]
+
+
+@pytest.mark.parametrize(("key", "remedy"), [(key, remedy) for key, _, remedy in VALUES])
+def test_what_is_advised_is_allowed_as_it_is_typed(key: str, remedy: Any) -> None:
+    (parsed,) = OverridesParser.create().parse_overrides([f"key={typed(remedy)}"])
+
+    Configuration.model_validate(put({}, {key: parsed.value()}))
+
+
+@pytest.mark.parametrize(("key", "annotation"), [(key, kind) for key, kind, _ in VALUES])
+def test_every_type_is_told_in_words(key: str, annotation: Any) -> None:
+    assert "mapping of keys" not in words(annotation)
+    assert not set("'<>|") & set(words(annotation).replace(".,_+-", ""))
+
+
+SCALARS: st.SearchStrategy[Any] = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6)),
+    st.sampled_from([0, 1, -1, 0.5, 1e308, 10**400, "nan", "${x}", "a=b", ""]),
+)
+
+
+@given(
+    st.sampled_from([key for key, _, _ in VALUES]),
+    SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=3), SCALARS),
+)
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_any_value_is_accepted_or_refused_in_one_line(key: str, value: Any) -> None:
+    values: dict[str, Any] = {
+        "seed": 0,
+        "test": True,
+        "resume": "auto",
+        "name": "a",
+        "norm": {"mean": 0, "std": 1},
+        "callbacks": {"x": {"_target_": "a.B"}},
+        "data": {"_target_": "a.B", "batch_size": 1},
+        "model": {"_target_": "digits.models.BaselineClassifier"},
+        **{group: {"_target_": "a.B"} for group in ("optim", "schedule", "logger")},
+        "trainer": {"_target_": "a.B", "accelerator": "cpu", "max_epochs": 1},
+    }
+    check(values)
+    message = ""
+    try:
+        check(put(values, {key: value}))
+    except DigitsError as error:
+        message = str(error)
+    assert "\n" not in message
+    assert message.startswith(("callbacks.x", key)) or not message
+
+
+@given(st.one_of(st.integers(-3, 3), st.floats(-2, 2), st.booleans(), st.none()))
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+def test_an_interval_is_open_or_closed_as_its_brackets_say(value: Any) -> None:
+    is_number = type(value) in (int, float)
+    assert accepts("optim.momentum", value) == (is_number and 0 <= value < 1)
+    assert accepts("schedule.final_rate", value) == (is_number and 0 <= value <= 1)
+    assert accepts("schedule.start_divisor", value) == (is_number and 1 < value < math.inf)
+    assert accepts("data.batch_size", value) == (type(value) is int and value >= 1)
+    assert accepts("test", value) == (type(value) is bool)
+
+
+def test_a_slip_is_near_to_the_key_of_its_group_first() -> None:
+    keys = ["seed", "optim.lr", "data.split_seed", "optim.eps", "trainer.max_epochs"]
+    assert nearest("lr", keys)[0] == "optim.lr"
+    assert nearest("optim.lrr", keys)[0] == "optim.lr"
+    assert nearest("sede", keys)[0] == "seed"
+    assert nearest("max_epoch", keys)[0] == "trainer.max_epochs"
+    assert nearest("nothing_like_it", keys) == []
+
+
+SEARCH: dict[str, Any] = {
+    "_target_": "hydra_plugins.digits_optuna.OptunaSweeper",
+    "params": None,
+    "n_trials": None,
+    "sampler": "tpe",
+    "seed": 0,
+    "pruner": "median",
+    "objectives": ["val/accuracy"],
+    "n_jobs": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("n_trials", 0, "n_trials must be an integer of at least 1 or null, got 0; try"),
+        ("sampler", "tpee", "sampler must be one of tpe, cmaes, gp, random, grid, got tpee; try"),
+        ("objectives", [], "try hydra.sweeper.objectives=[val/accuracy]"),
+        ("objectives", ["test/accuracy"], "selecting on test/accuracy leaks the test set; try"),
+        ("n_trial", 3, "n_trial is not a key, nothing reads it; try hydra.sweeper.n_trials=3"),
+    ],
+)
+def test_options_of_a_search_have_limits_too(key: str, value: Any, expected: str) -> None:
+    pytest.importorskip("optuna")
+    assert read_search_options(SEARCH).objectives == ["val/accuracy"]
+    with pytest.raises(DigitsError) as refused:
+        read_search_options({**SEARCH, key: value})
+    assert str(refused.value).startswith("hydra.sweeper.")
+    assert expected in str(refused.value)
+
+
+def test_a_search_whose_package_is_missing_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("digits.config.schema.find_spec", lambda _: None)
+    with pytest.raises(DigitsError, match=r"needs the package optuna.*digits\[search\]"):
+        read_search_options(SEARCH)

@@ -1,0 +1,192 @@
+"""What is around a run: exit codes, errors after it began, and what a job is given."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from digits.errors import DigitsError
+
+ROOT = Path(__file__).parents[1]
+Recipe = Callable[[Callable[..., Any]], None]
+CommandLine = Callable[..., Any]
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """Puts another function in the place of the recipe of a run."""
+
+    def replace(run: Callable[..., Any]) -> None:
+        module = ModuleType("digits.training.run")
+        module.__dict__["run"] = run
+        monkeypatch.setitem(sys.modules, "digits.training.run", module)
+
+    return replace
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise DigitsError("there is nothing at data.dir; try data=sample")
+
+
+def test_what_was_right_runs_and_a_sweep_runs_each_job(
+    command_line: CommandLine, recipe: Recipe, tmp_path: Path
+) -> None:
+    runs = []
+
+    def run(config: Any, run_dir: Path, *, quiet: bool) -> dict[str, float]:
+        runs.append((config.seed, run_dir.name, quiet, config.schedule._target_))
+        return {"val/accuracy": 1.0}
+
+    recipe(run)
+    old = "schedule._target_=digits.schedules.cosine"
+
+    assert command_line("seed=7", "name=one", old) == (0, "", "")
+    assert command_line("-m", "seed=1,2", "+trainer.max_steps=5").stderr == ""
+    assert [(seed, quiet) for seed, _, quiet, _ in runs] == [(7, False), (1, True), (2, True)]
+    assert [name for _, name, _, _ in runs] == [
+        "one",
+        "0_seed-1_max_steps-5",
+        "1_seed-2_max_steps-5",
+    ]
+    assert runs[0][3] == "digits.models.schedules.cosine"
+    assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 1
+
+
+def test_a_mistake_found_during_the_run_is_one_line_too(
+    command_line: CommandLine, recipe: Recipe
+) -> None:
+    recipe(refuse)
+
+    code, _, stderr = command_line("name=run")
+
+    assert (code, stderr) == (1, "error: there is nothing at data.dir; try data=sample\n")
+
+
+def test_a_sweep_ends_with_the_mistake_of_its_job_after_all_jobs_have_run(
+    command_line: CommandLine, recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe(refuse)
+
+    code, _, stderr = command_line("-m", "name=sweep", "seed=0,1")
+
+    assert code == 1
+    assert stderr.endswith("error: there is nothing at data.dir; try data=sample\n")
+    assert "Traceback" not in stderr
+    jobs = [path for path in (tmp_path / "outputs" / "sweeps" / "sweep").iterdir() if path.is_dir()]
+    assert len(jobs) == 2
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(
+    command_line: CommandLine, recipe: Recipe
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AttributeError("no attribute")
+
+    recipe(fail)
+
+    with pytest.raises(AttributeError, match="no attribute") as raised:
+        command_line("name=run")
+    assert any(entry.name == "fail" for entry in raised.traceback)
+
+
+def interrupt() -> None:
+    """Ctrl-C, and what Lightning makes of it."""
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        sys.exit(1)
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "word"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGINT), 130, "interrupted"),
+        (interrupt, 130, "interrupted"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), 143, "terminated"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["name=one"], ["-m", "name=one", "seed=0,1"]])
+def test_a_signal_has_its_exit_code_and_its_handler_is_given_back(
+    command_line: CommandLine,
+    recipe: Recipe,
+    stop: Callable[[], None],
+    code: int,
+    word: str,
+    arguments: list[str],
+) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    started = []
+
+    def run(*_: Any, **__: Any) -> None:
+        started.append(1)
+        stop()
+
+    recipe(run)
+
+    ended = command_line(*arguments)
+
+    assert (ended.code, started) == (code, [1])
+    assert ended.stderr == f"{word}; run the same command with name=one to resume\n"
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_each_job_of_a_sweep_has_a_gpu_of_its_own(
+    command_line: CommandLine, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    given = []
+
+    def run(config: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        given.append(config.trainer.devices)
+        return {"val/accuracy": None}
+
+    recipe(run)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    assert command_line("-m", "name=a", "seed=0,1,2").code == 0
+    assert command_line("-m", "name=b", "seed=0,1", "trainer=cpu").code == 0
+    assert command_line("seed=0").code == 0
+    assert given == [[0], [1], [0], 1, 1, 1]
+
+
+def test_a_run_that_cannot_be_resumed_is_refused_before_anything_is_written(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    code, _, stderr = command_line("resume=must", "name=absent")
+
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert "error: resume=must, but" in stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_slurm_without_srun_is_refused(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    code, _, stderr = command_line("-m", "hydra/launcher=slurm", "seed=0,1")
+
+    assert (code, stderr) == (
+        1,
+        "error: hydra/launcher=slurm finds no srun on PATH, as a SLURM cluster has; "
+        "try hydra/launcher=basic\n",
+    )
+    assert not any(tmp_path.iterdir())
+
+
+def test_config_and_app_import_where_names_of_unix_are_missing() -> None:
+    code = (
+        "import os, signal\n"
+        "for name in ('SIGUSR1', 'SIGUSR2', 'SIGKILL', 'SIGHUP'): delattr(signal, name)\n"
+        "for name in ('sched_getaffinity', 'sysconf', 'getppid'): delattr(os, name)\n"
+        "import digits.app\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
