@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from digits.data.datamodule import MNISTDataModule
 from digits.data.split import normalize
-from digits.models.mlp import mlp
-from digits.training.build import make_datamodule, make_model, make_trainer, train_on_stacks
+from digits.models.networks import MLP
+from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.callbacks import History, TrainingProgress
 from digits.training.tensorboard import TensorBoardPictures
 
@@ -52,7 +52,7 @@ class Setting:
     def network(self) -> nn.Module:
         """The network, with the same first weights for everyone."""
         torch.manual_seed(0)
-        return mlp(self.hidden, self.dropout_rate)
+        return MLP(self.hidden, self.dropout_rate)
 
     def optimizer(self, parameters: Any, fused: bool = True) -> torch.optim.Optimizer:
         """The optimizer of a default run."""
@@ -119,7 +119,7 @@ def digits(setting: Setting, num_epochs: int, turn: Turn) -> None:
         trainer = make_trainer(config, run_dir, callbacks)
         torch.manual_seed(0)
         model, datamodule = make_model(config, 0), make_datamodule(config, 0)
-        train_on_stacks(config, model, datamodule, trainer)
+        model.train_on_stacks(datamodule)
         trainer.fit(model, datamodule)
 
 

@@ -10,9 +10,9 @@ from contestants import SETTINGS, composed, data_module, torchvision_loader
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from digits.model_file import TrainedClassifier
 from digits.data.datasets import read
 from digits.data.split import normalize
+from digits.model_file import TrainedClassifier
 from digits.training.build import make_model
 
 BARE = "bare network, one batch"

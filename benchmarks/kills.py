@@ -49,7 +49,7 @@ def main() -> None:
         while killed < wanted:
             setting = SETTINGS[seed % len(SETTINGS)]
             number = kill_and_resume(Path(folder), f"killed-{seed}", setting, wanted - killed)
-            alone = Path(folder, "outputs", "support", f"alone-{setting[0][6:]}")
+            alone = Path(folder, "outputs", "runs", f"alone-{setting[0][6:]}")
             differing = differences(alone, alone.with_name(f"killed-{seed}"))
             killed, survived = killed + number, survived + (0 if differing else number)
             verdict = f"differs in {', '.join(differing)}" if differing else "equal to the last bit"
@@ -61,7 +61,7 @@ def main() -> None:
 
 def kill_and_resume(folder: Path, name: str, setting: tuple[str, ...], most: int) -> int:
     """Run a training to its end, killing it up to `most` times; return how often."""
-    status = folder / "outputs" / "support" / name / "status.json"
+    status = folder / "outputs" / "runs" / name / "status.json"
     number = 0
 
     def begun() -> bool:

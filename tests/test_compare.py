@@ -218,7 +218,7 @@ def test_the_csv_file_holds_what_the_table_shows(sweep: Path) -> None:
     assert float(first["p_holm"]) == pytest.approx(versus.p_holm, rel=0.01)
     assert first["verdict"] == versus.judgement
     assert last["p"] == last["verdict"] == ""
-    assert len(first["support"].split()) == 3
+    assert len(first["runs"].split()) == 3
 
 
 def test_every_run_and_every_difference_is_listed(sweep: Path) -> None:

@@ -40,7 +40,7 @@ def saved(folder: Path, *members: Path) -> Path:
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Models that differ in network and normalization."""
-    folder = tmp_path_factory.mktemp("support")
+    folder = tmp_path_factory.mktemp("runs")
     return [
         made(folder / "first", BaselineClassifier([16])),
         made(folder / "second", DropoutClassifier([12, 8], 0.5), std=0.2),

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import SMALL, train
 from sklearn.metrics import accuracy_score, log_loss  # type: ignore[import-untyped]
+from support import SMALL, train
 
 import digits
 from digits.__main__ import main
@@ -34,7 +34,7 @@ SAME = "accuracy and loss are those in metrics.json, to the last digit"
 
 @pytest.fixture(scope="module", params=KINDS)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir: Path = tmp_path_factory.mktemp("support") / request.param
+    run_dir: Path = tmp_path_factory.mktemp("runs") / request.param
     train(run_dir, *SMALL, *KINDS[request.param], "data.train_size=1280", "trainer.max_epochs=2")
     return run_dir
 

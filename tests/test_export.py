@@ -20,8 +20,8 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]
 import pytest
 import torch
-from support import SMALL, train
 from safetensors import safe_open
+from support import SMALL, train
 from torch import Tensor, nn
 
 import digits
@@ -45,7 +45,7 @@ each_input = pytest.mark.parametrize("pixels", ["floats", "bytes"])
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("support") / "run"
+    folder: Path = tmp_path_factory.mktemp("runs") / "run"
     options = ("data.train_size=1280", "trainer.max_epochs=1", "norm=exact")
     train(folder, *SMALL, "model.hidden=[32,16]", *options)
     return folder

@@ -87,7 +87,7 @@ def test_a_path_is_relative_to_the_working_directory_if_it_is_in_it(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert relative(tmp_path / "here" / "support" / "a") == Path("support", "a")
+    assert relative(tmp_path / "here" / "runs" / "a") == Path("runs", "a")
     assert relative(tmp_path / "there") == tmp_path / "there"
 
 

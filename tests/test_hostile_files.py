@@ -91,5 +91,3 @@ def test_a_network_is_a_classifier_or_nothing_is_imported(name: Any, tmp_path: P
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
     assert not {each for each in set(sys.modules) - before if not each.startswith("_")}
     assert not (tmp_path / "ran").exists()
-
-

@@ -68,7 +68,7 @@ def test_a_network_of_ones_own_is_trained_from_outside_and_loaded_again(
     assert finished.returncode == 0, finished.stderr
     assert "model=wide" in finished.stdout
 
-    run_dir = tmp_path / "outputs" / "support" / "mine"
+    run_dir = tmp_path / "outputs" / "runs" / "mine"
     monkeypatch.syspath_prepend(str(tmp_path))
     try:
         loaded = digits.load(run_dir)

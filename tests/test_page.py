@@ -12,7 +12,7 @@ from digits.page import Picture, Section, Table, show_table, write_page
 TABLE = Table(
     ("run", "accuracy", "95 % interval", "note"),
     [("a [bold]", "97.90%", "97.46% to 98.26%", ""), ("b & c", "1,234", "-0.5 ± 0.12", "<script>")],
-    "two support",
+    "two runs",
 )
 
 
@@ -56,7 +56,7 @@ def page(tmp_path: Path, png: Path) -> Reader:
 
 def test_all_text_is_on_the_page_as_it_was_given(page: Reader) -> None:
     cells = [cell for row in TABLE.rows for cell in row if cell]
-    for text in ("A & B", "The lead.", "One.", "Two <b>.", "two support", *TABLE.columns, *cells):
+    for text in ("A & B", "The lead.", "One.", "Two <b>.", "two runs", *TABLE.columns, *cells):
         assert text in page.text
 
 

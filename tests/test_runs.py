@@ -254,7 +254,7 @@ def test_what_changes_a_result_makes_another_group(tmp_path: Path, other: Made) 
 
 
 @pytest.mark.parametrize(
-    ("support", "expected"),
+    ("runs", "expected"),
     [
         ([{}, {"choices": IMPROVED}], ["baseline", "dropout+sgd+exact"]),
         (

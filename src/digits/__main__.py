@@ -1,4 +1,4 @@
-"""The command `digits`: its verbs look at data and at finished support. train.py trains."""
+"""The command `digits`: its verbs look at data and at finished runs. train.py trains."""
 
 import argparse
 import importlib
@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Make the parser of all verbs."""
     parser = argparse.ArgumentParser(
         prog="digits",
-        description="Look at data and at finished support. Training is: python train.py --help",
+        description="Look at data and at finished runs. Training is: python train.py --help",
         epilog="digits VERB --help says more about each.",
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)

@@ -29,7 +29,7 @@ from digits.config.resolvers import num_gpus, share_start
 from digits.config.schema import check
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
-from digits.search.searchable import check_search
+from digits.search.space import check_search
 from digits.sweeps.follow import check_same_sweep, failed_jobs, interrupted_sweep
 from digits.training.resume import check_resumable
 
@@ -284,7 +284,7 @@ def _check_with_torch(values: Mapping[str, Any]) -> None:
     if trainer["accelerator"] in ("gpu", "cuda", "mps"):
         _check_gpus(trainer["accelerator"], trainer.get("devices"))
     if data.get("source") == "local":
-        from digits.data.mnist import prepare
+        from digits.data.datasets import prepare
 
         prepare(Path(data["dir"]), "local")
 

@@ -61,7 +61,7 @@ _HOW_TO_READ = (
 _COLUMNS = (
     *("rank", "group", "seeds", "val_mean", "val_std", "test_mean", "test_std"),
     *("test_low", "test_high", "train_time_s", "baseline", "difference_points", "error_points"),
-    *("low_points", "high_points", "p", "p_holm", "test", "verdict", "support"),
+    *("low_points", "high_points", "p", "p_holm", "test", "verdict", "runs"),
 )
 
 
@@ -234,7 +234,7 @@ def _read_runs(run_dirs: Sequence[Path]) -> tuple[list[Run], list[str]]:
         if reason := _unfit(run):
             left_out.append(f"{relative(path)}: {reason}")
         else:
-            support.append(run)
+            runs.append(run)
     if not runs:
         more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
         raise DigitsError(f"no run can be compared: {left_out[0]}{more}; try other directories")
@@ -376,7 +376,7 @@ def as_csv(comparison: Comparison) -> str:
     for rank, group in _with_ranks(comparison):
         row: dict[str, Any] = {"rank": rank, "group": group.name}
         row["seeds"] = " ".join(map(str, group.seeds))
-        row["support"] = " ".join(str(relative(run.dir)) for run in group.runs)
+        row["runs"] = " ".join(str(relative(run.dir)) for run in group.runs)
         row["train_time_s"] = f"{group.mean_std('train_time_s')[0]:.3f}"
         for part in ("val", "test"):
             row[f"{part}_mean"], row[f"{part}_std"] = group.mean_std(f"{part}/accuracy")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from digits.config.modules import is_own
+from digits.config.targets import is_own
 from digits.data.datasets import CLASSES, NUM_CLASSES
 from digits.data.split import normalize
 from digits.errors import DigitsError
@@ -167,7 +167,7 @@ def model_path(path: Path) -> Path:
         return path / MODEL
     if (path / LAST).exists():
         raise DigitsError(f"{path} is a run that has not come to its end; try {path / LAST}")
-    inside = min(path.glob(f"*/{MODEL}"), default=Path("outputs", "support", "NAME", MODEL))
+    inside = min(path.glob(f"*/{MODEL}"), default=Path("outputs", "runs", "NAME", MODEL))
     raise DigitsError(f"{path} is not a run directory: it holds no {MODEL}; try {inside.parent}")
 
 

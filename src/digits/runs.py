@@ -320,7 +320,7 @@ def by_number(path: Path) -> list[tuple[int, str]]:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Put finished runs together that differ in their seed only, in the order of their first support.
+    """Put finished runs together that differ in their seed only, in the order of the first ones.
 
     Runs that were validated on other images are of another group. A run that repeats the seed of
     an earlier one of its group stays in it: the caller knows whether it is evidence.

@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("support") / "seen"
+    folder = tmp_path_factory.mktemp("runs") / "seen"
     train(folder, "data=sample", "trainer=cpu", "trainer.max_epochs=6")
     return folder
 
@@ -72,7 +72,7 @@ def test_tensorboards_hparams_show_the_runs_metrics(run_dir: Path) -> None:
                 for text in elements(driver, "vaadin-grid", "each => each.innerText")
                 if "seen" in text
             ],
-            "the table of support",
+            "the table of runs",
         )[0]
         cells = table.split("\n")
     assert {"baseline", "adam", "mnist-sample-5k"} & set(cells)

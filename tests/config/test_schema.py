@@ -104,7 +104,7 @@ def test_a_value_in_its_range_passes(default: dict[str, Any], overrides: str) ->
 
 def fields() -> Iterator[tuple[str, Any, Any]]:
     """Each key of the schema, its type, and what is advised in place of a wrong value."""
-    groups = {"": Configuration, "callbacks.x.": CallbackOptions}
+    groups: dict[str, type[Group]] = {"": Configuration, "callbacks.x.": CallbackOptions}
     for name, field in Configuration.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
             groups[f"{name}."] = field.annotation

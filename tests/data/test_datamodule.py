@@ -11,10 +11,7 @@ from torch import Tensor, nn
 
 from digits.data import datamodule as datamodule_file
 from digits.data.datamodule import MNISTDataModule
-from digits.data.datasets import Part
-from digits.data.datasets import LabelledImages
-from digits.data.datasets import MNIST, SAMPLE, read
-from digits.data.datasets import load_sample
+from digits.data.datasets import MNIST, SAMPLE, LabelledImages, Part, load_sample, read
 from digits.data.split import split_hash
 from digits.errors import DigitsError
 from digits.models.augmentation import Augmentation

@@ -6,8 +6,7 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from digits.data.datasets import SIDE
-from digits.data.datasets import load_sample
+from digits.data.datasets import SIDE, load_sample
 from digits.models import augmentation
 from digits.models.augmentation import (
     Augmentation,

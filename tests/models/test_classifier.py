@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam
 from torch.utils.data import DataLoader, TensorDataset
 
-from digits.data.split import normalize
 from digits.data.datasets import load_sample
+from digits.data.split import normalize
 from digits.errors import DigitsError
 from digits.models import BaselineClassifier, Classifier, CnnClassifier
 from digits.models.classifier import decay_groups

@@ -2,24 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from photographs import Trained
 from support import train
 
 import digits
-from digits.model_file import TrainedClassifier
-from digits.data.datasets import LabelledImages
-from digits.data.datasets import MNIST, read
-from digits.data.datasets import load_sample
-
-
-class Trained(NamedTuple):
-    """A network, images that it has not seen, and the share of photos that it must get right."""
-
-    model: TrainedClassifier
-    test: LabelledImages
-    least_accuracy: float
+from digits.data.datasets import MNIST, load_sample, read
 
 
 @pytest.fixture(scope="session")

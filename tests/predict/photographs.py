@@ -2,14 +2,26 @@
 
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digits.data.datasets import LabelledImages
+from digits.model_file import TrainedClassifier
+
 Floats = NDArray[np.floating]
 
 KINDS = ("paper", "table", "ruled", "shadow", "coloured", "screen")
+
+
+class Trained(NamedTuple):
+    """A network, images that it has not seen, and the share of photos that it must get right."""
+
+    model: TrainedClassifier
+    test: LabelledImages
+    least_accuracy: float
 
 
 def photo(folder: Path, digit: NDArray[np.uint8], number: int, kind: str = "issue") -> Path:

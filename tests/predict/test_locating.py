@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import save_jpeg
 from PIL import Image, ImageDraw, ImageFont
 
 from digits.errors import DigitsError
 from digits.predict.predict import prepare
-from predict.photographs import save_jpeg
 
 
 def drawn(size: tuple[int, int] = (300, 400), text: str = "4") -> np.ndarray:

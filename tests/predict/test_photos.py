@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from photographs import KINDS, Trained, photo
 from PIL import Image
 
 from digits.predict.predict import Prediction, predict
-from predict.conftest import Trained
-from predict.photographs import KINDS, photo
 
 pytestmark = pytest.mark.slow
 

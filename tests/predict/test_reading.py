@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import as_bytes
 from PIL import Image, ImageFile
 
 from digits.errors import DigitsError
 from digits.predict import reading
 from digits.predict.reading import Picture, read, shrunk, to_grey_levels
-from predict.photographs import as_bytes
 
 SEVEN = Image.fromarray(
     np.pad(np.full((6, 9), 30, np.uint8), ((4, 30), (5, 10)), constant_values=220)

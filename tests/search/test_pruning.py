@@ -59,7 +59,7 @@ def trainer(value: float | None, epoch: int = 1, **options: Any) -> Any:
 
 @pytest.fixture
 def sweep_dir(tmp_path: Path) -> Path:
-    """Of a search with five trials that came to their end, and a sixth that support."""
+    """Of a search with five trials that came to their end, and a sixth that runs."""
     with open_storage(tmp_path) as storage:
         made = optuna.create_study(study_name=tmp_path.name, storage=storage, direction="maximize")
         for _ in range(5):

@@ -30,14 +30,14 @@ RATE = FloatDistribution(0.0, 0.5)
 
 
 def search_of(
-    sampler: str, n_trials: int | None, space: Mapping[str, BaseDistribution], n_jobs: int = 1
+    sampler: Any, n_trials: int | None, space: Mapping[str, BaseDistribution], n_jobs: int = 1
 ) -> Search:
     options = SearchOptions(
         n_trials=n_trials,
         sampler=sampler,
         seed=0,
         pruner=None,
-        objectives=("val/accuracy",),
+        objectives=["val/accuracy"],
         n_jobs=None,
     )
     return Search(options, {**space}, {}, [], n_jobs)

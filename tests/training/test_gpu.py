@@ -9,8 +9,8 @@ import torch
 from pytorch_lightning import Callback
 from support import SMALL, train
 
-from digits.model_file import load
 from digits.data.batches import Batch
+from digits.model_file import load
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 
@@ -25,8 +25,8 @@ class CountSynchronizations(Callback):
     num_minibatches: ClassVar[list[int]] = []
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Batch, *_: Any) -> None:
-        self.devices.update({batch.images.device.type, batch.labels.device.type})
-        self.num_minibatches.append(batch.num_minibatches())
+        self.devices.update({batch[0].device.type, batch[1].device.type})
+        self.num_minibatches.append(sum(1 for _ in pl_module.minibatches(batch)))
         self._caught = warnings.catch_warnings(record=True)
         self._warnings = self._caught.__enter__()
         warnings.simplefilter("always")

@@ -32,7 +32,7 @@ def state(folder: Path) -> dict[Path, int]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("support") / "uninterrupted"
+    run_dir = tmp_path_factory.mktemp("runs") / "uninterrupted"
     train(run_dir, *DEMANDING)
     return run_dir
 
@@ -40,7 +40,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run that a power cut ended in the middle of its third epoch, resumed."""
-    run_dir = tmp_path_factory.mktemp("support") / "resumed"
+    run_dir = tmp_path_factory.mktemp("runs") / "resumed"
     with pytest.raises(PowerCutError):
         train(run_dir, *DEMANDING, cut(90))
     assert not (run_dir / "metrics.json").exists()
@@ -196,7 +196,7 @@ def test_a_drawn_seed_is_kept_when_a_run_is_resumed(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("support") / "finished"
+    run_dir = tmp_path_factory.mktemp("runs") / "finished"
     train(run_dir, *SMALL, "trainer.max_epochs=1")
     return run_dir
 

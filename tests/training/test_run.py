@@ -42,7 +42,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    run_dir = tmp_path_factory.mktemp("support") / "told"
+    run_dir = tmp_path_factory.mktemp("runs") / "told"
     options = ("data=sample", "trainer=cpu", "norm=exact", "trainer.max_epochs=2", "seed=3")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as stdout:
         patch.setenv("COLUMNS", "200")

@@ -31,7 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     ended = train_py(*LONG, cwd=folder, PYTHONPATH=PATHS)
     assert ended.returncode == 0, ended.stderr
-    return folder / "outputs" / "support" / "long"
+    return folder / "outputs" / "runs" / "long"
 
 
 def start_and_signal(
@@ -72,7 +72,7 @@ def test_a_stopped_run_says_so_and_the_same_command_ends_it_bit_for_bit(
     if code > 0:
         (line,) = stopped.stderr.splitlines()
         assert "to resume" in line
-    run_dir = tmp_path / "outputs" / "support" / "long"
+    run_dir = tmp_path / "outputs" / "runs" / "long"
     found = read_run(run_dir)
     assert (found.status, found.reason) == status
     resumed = train_py(*LONG, cwd=tmp_path, PYTHONPATH=PATHS)
@@ -107,9 +107,9 @@ def test_a_job_that_a_cluster_queues_again_is_resumed(whole: Path, tmp_path: Pat
 def test_kills_at_random_moments_change_nothing(setting: tuple[str, ...], tmp_path: Path) -> None:
     assert kill_and_resume(tmp_path, "alone", setting, most=0) == 0
     assert kill_and_resume(tmp_path, "killed", setting, most=2) <= 2
-    runs = tmp_path / "outputs" / "support"
+    runs = tmp_path / "outputs" / "runs"
     assert differences(runs / "alone", runs / "killed") == []
-    assert not list(support.rglob(".*.part-*"))
+    assert not list(runs.rglob(".*.part-*"))
 
 
 def test_two_processes_share_each_epoch_and_test_each_image_once(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_two_processes_share_each_epoch_and_test_each_image_once(tmp_path: Path)
     ended = train_py(*options, *few, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("epoch 2/2") == 1  # one process speaks for both
-    run_dir = tmp_path / "outputs" / "support" / "shared"
+    run_dir = tmp_path / "outputs" / "runs" / "shared"
     assert [path.name for path in run_dir.parent.iterdir()] == ["shared"]
     metrics = json.loads((run_dir / "metrics.json").read_text())
     assert (metrics["num_val"], metrics["num_test"]) == (500, 1000)

@@ -20,7 +20,7 @@ from digits.training.tensorboard import TensorBoard
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("support") / "pictured"
+    folder = tmp_path_factory.mktemp("runs") / "pictured"
     options = ("norm=exact", "trainer.max_epochs=5", "logger.projector=true")
     train(folder, *SMALL, *options)
     return folder

@@ -79,7 +79,7 @@ def up_to_date(values: Any) -> Any:
                 break
     callbacks = found.get("callbacks")
     stop = callbacks.get("stop") if isinstance(callbacks, dict) else None
-    if isinstance(stop, dict) and stop.get("_target_", STOP) == STOP:
+    if callbacks and isinstance(stop, dict) and stop.get("_target_", STOP) == STOP:
         del callbacks["stop"]
     return found
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from digits.data.split import normalize as normalize
 from digits.errors import DigitsError
 
 CHUNK_PIXELS = 100_000

@@ -65,7 +65,7 @@ class Classifier(LightningModule):
         decay_biases: whether the optimizer's weight decay is for biases and normalization layers,
             too; see `decay_groups`.
         compile: whether to compile the network by torch.compile; worth its minute for large
-            networks and long support. Checkpoints are the same either way.
+            networks and long runs. Checkpoints are the same either way.
         seed: together with the step, what the random draws of the training depend on.
 
     Attributes:

@@ -7,6 +7,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,10 @@ class TensorBoardPictures(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         if (writer := _writer(trainer)) and trainer.global_step == 0 and batch_idx == 0:
-            generator = torch.Generator(batch.images.device)
-            images, labels = next(batch.minibatches(lambda: generator.manual_seed(0)))
+            generator = torch.Generator(batch[0].device)
+            draws = partial(generator.manual_seed, 0)
+            minibatches = getattr(pl_module, "minibatches", None)  # a stranger's module has none
+            images, labels = next(minibatches(batch, draws)) if minibatches else batch
             low, high = (float(value) for value in images.aminmax())
             title = f"What the network receives, from {low:.2f} (black) to {high:.2f}"
             _add_digits(writer, "input", images, [str(int(label)) for label in labels], title, 0)

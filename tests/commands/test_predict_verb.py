@@ -9,9 +9,9 @@ from PIL import Image
 
 import digits
 from digits.__main__ import main
-from digits.model_file import save_model
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import load_sample
+from digits.model_file import save_model
 from digits.models import BaselineClassifier
 
 IMAGES = load_sample("test").images[:6]
