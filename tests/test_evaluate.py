@@ -103,7 +103,6 @@ def test_the_verb_writes_all_that_it_promises(
     assert "http://" not in page and "https://" not in page
 
 
-@pytest.mark.xfail(reason="model.pt is still read by modules that import Lightning")
 def test_what_is_done_with_a_finished_model_needs_no_lightning() -> None:
     code = (
         "import sys, digits.evaluate, digits.export, digits.ensemble\n"

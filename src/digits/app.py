@@ -4,6 +4,7 @@ What a run does is in `digits.training.run`, which knows nothing of Hydra or of 
 """
 
 import argparse
+import copy
 import gc
 import os
 import shutil
@@ -58,6 +59,8 @@ class CheckBeforeRun(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         share_start()
         try:
+            # A copy, since Hydra makes what it is given read-only: `${hydra:...}` is resolved by it.
+            HydraConfig.instance().set_config(copy.deepcopy(config))
             _check_launcher(config.hydra.runtime.choices["hydra/launcher"])
             composed = []
             loader = GlobalHydra.instance().config_loader()

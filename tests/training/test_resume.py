@@ -20,7 +20,7 @@ from digits.training.resume import check_resumable, recorded_status, resume_poin
 DEMANDING = (
     *(*SMALL, "model=dropout", "optim=sgd", "schedule=onecycle", "norm=exact", "seed=5"),
     *("augment=affine", "data.batch_size=16", "trainer.max_epochs=4"),
-    "trainer.limit_train_batches=1.0",
+    "trainer.limit_train_batches=40",
 )
 """Everything that an interruption could upset; 40 minibatches an epoch, each a batch."""
 SHORT = (*SMALL, "trainer.max_epochs=2")
@@ -69,7 +69,7 @@ def test_a_resumed_runs_curves_have_no_step_twice(resumed: Path) -> None:
 @pytest.mark.parametrize("option", ["+trainer.val_check_interval=0.5", "callbacks=ema"])
 @pytest.mark.parametrize("batches", [5, 17])
 def test_power_cuts_change_nothing(option: str, batches: int, tmp_path: Path) -> None:
-    options = (*SMALL, option, "trainer.max_epochs=3", "trainer.limit_train_batches=1.0")
+    options = (*SMALL, option, "trainer.max_epochs=3", "trainer.limit_train_batches=10")
     train(tmp_path / "whole", *options)
     with pytest.raises(PowerCutError):
         train(tmp_path / "cut", *options, cut(batches))
@@ -130,7 +130,7 @@ class StopInSecondEpoch(Callback):
 
 def test_a_run_that_was_cut_within_an_epoch_is_resumed_from_the_one_before(tmp_path: Path) -> None:
     stop = f"+callbacks.stop_soon._target_={__name__}.StopInSecondEpoch"
-    options = (*SMALL, "trainer.limit_train_batches=1.0", "trainer.max_epochs=3")
+    options = (*SMALL, "trainer.limit_train_batches=10", "trainer.max_epochs=3")
     assert train(tmp_path / "a", *options, stop)["epochs"] == 2
     assert [row["step"] for row in read_history(tmp_path / "a")] == [10, 15]
     last = read_checkpoint(tmp_path / "a" / "checkpoints" / "last.ckpt")

@@ -29,3 +29,7 @@ def __getattr__(name: str) -> Any:
     from digits.models import classifiers
 
     return getattr(classifiers, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

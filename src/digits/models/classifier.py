@@ -105,7 +105,7 @@ class Classifier(LightningModule):
         self.num_images = {"val": 0, "test": 0}
         self.test_logits = torch.empty(0, NUM_CLASSES)
         self._logits = CatMetric(nan_strategy="disable")
-        self._stacks: MNISTDataModule | None = None
+        self._on_stacks = False
         self._epoch_logged = -1
         self._num_accumulated = 0  # minibatches since the last optimizer step
 
@@ -121,7 +121,13 @@ class Classifier(LightningModule):
                 processes, and with options of the Trainer by which Lightning counts batches.
         """
         datamodule.give_stacks(minibatches_per_stack)
-        self._stacks = datamodule
+        self._on_stacks = True
+
+    @property
+    def _stacks(self) -> MNISTDataModule | None:
+        # The trainer's, since callbacks that average weights copy this module with all it holds.
+        datamodule: MNISTDataModule | None = self.trainer.datamodule if self._on_stacks else None  # type: ignore[attr-defined]
+        return datamodule
 
     def minibatches(
         self, batch: Batch, draws: Callable[[], torch.Generator] | None = None
@@ -137,10 +143,10 @@ class Classifier(LightningModule):
             Normalized images (n, 1, 28, 28), valid until the next minibatch is asked for, and
             labels (n,).
         """
-        if self._stacks is None:
-            yield batch
+        if stacks := self._stacks:
+            yield from stacks.minibatches(batch, draws)
         else:
-            yield from self._stacks.minibatches(batch, draws)
+            yield batch
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalized images (batch, 1, 28, 28) to logits (batch, 10)."""
@@ -168,7 +174,8 @@ class Classifier(LightningModule):
         generator, seed, rank = device_generator(self.device), self.seed, self.global_rank
         accumulate = self.accumulate_grad_batches
         first_step = step = self.global_step
-        num_minibatches = math.ceil(len(batch[1]) / self._stacks.batch_size) if self._stacks else 1
+        stacks = self._stacks
+        num_minibatches = math.ceil(len(batch[1]) / stacks.batch_size) if stacks else 1
         if self.trainer.max_steps >= 0:  # Lightning itself looks at this limit only between batches
             num_left = (self.trainer.max_steps - step) * accumulate - self._num_accumulated
             num_minibatches = min(num_minibatches, num_left)
@@ -249,9 +256,10 @@ class Classifier(LightningModule):
         accuracy.update(logits, labels)
         self.num_images[part] += len(labels)
         self.log_dict({f"{part}/loss": loss, f"{part}/accuracy": accuracy}, batch_size=1)
-        # Lightning takes a metric of this name for the loggers' x axis; it would count stacks.
-        step = float(max(self.global_step - 1, 0))
-        self.log("step", step, reduce_fx="max", batch_size=1)
+        # Lightning takes a metric of this name for the loggers' x axis; it would count stacks. A
+        # test's point lies behind all others, where a resumed run's logger forgets it.
+        step = max(self.global_step - 1, 0) if part == "val" else self.global_step
+        self.log("step", float(step), reduce_fx="max", batch_size=1)
         return logits
 
     def on_validation_epoch_start(self) -> None:
@@ -292,8 +300,9 @@ class Classifier(LightningModule):
     def num_steps(self) -> int:
         """Return the number of optimizer steps of the whole training."""
         trainer = self.trainer
-        if self._stacks and self._stacks.minibatches_per_stack > 1:
-            per_epoch = self._stacks.num_minibatches()
+        stacks = self._stacks
+        if stacks and stacks.minibatches_per_stack > 1:
+            per_epoch = stacks.num_minibatches()
         else:
             _ = trainer.estimated_stepping_batches  # by which Lightning makes and counts the loader
             per_epoch = int(trainer.num_training_batches)
