@@ -59,7 +59,7 @@ class CheckBeforeRun(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         share_start()
         try:
-            # A copy, since Hydra makes what it is given read-only: `${hydra:...}` is resolved by it.
+            # `${hydra:...}` is resolved by it; a copy, since Hydra makes it read-only.
             HydraConfig.instance().set_config(copy.deepcopy(config))
             _check_launcher(config.hydra.runtime.choices["hydra/launcher"])
             composed = []
