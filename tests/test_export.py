@@ -97,8 +97,7 @@ def test_batches_of_any_size_get_the_logits_of_the_original(
             images = IMAGES[-size:]
             found = exported(images if pixels == "bytes" else images / 255)
             torch.testing.assert_close(found, model(images), atol=1e-4, rtol=0)
-    assert comparison.changed == []
-    assert comparison.num_images == 1000
+    assert comparison.num_changed == 0
     assert comparison.largest_logit == model(IMAGES).abs().max().item()
 
 
@@ -231,7 +230,7 @@ def test_all_test_images_of_mnist_get_the_same_class(
     images, reason = images_to_compare("mnist", Path(os.environ["DIGITS_DATA"]))
     assert not reason
     path, comparison = export(model, form, tmp_path, pixels, images)
-    assert comparison.num_images == 10_000
+    assert comparison.num_changed == 0 and len(images) == 10_000
     with torch.no_grad():
         found = form.open(path)(images if pixels == "bytes" else images / 255)
         expected = model(images)
@@ -305,13 +304,13 @@ Logits = Callable[[Tensor], Tensor]
 @pytest.mark.parametrize(
     ("exported", "changed"),
     [
-        (lambda logits: logits * 2, []),
-        (lambda logits: logits.flip(1), [0, 1, 2]),
-        (lambda logits: logits.where(logits != 7, torch.nan), [1]),
-        (lambda logits: torch.full_like(logits, torch.nan), [0, 1, 2]),
+        (lambda logits: logits * 2, 0),
+        (lambda logits: logits.flip(1), 3),
+        (lambda logits: logits.where(logits != 7, torch.nan), 1),
+        (lambda logits: torch.full_like(logits, torch.nan), 3),
     ],
 )
-def test_the_images_whose_class_changes_are_found(exported: Logits, changed: list[int]) -> None:
+def test_the_images_whose_class_changes_are_found(exported: Logits, changed: int) -> None:
     images = torch.tensor([3, 7, 250], dtype=torch.uint8).reshape(3, 1, 1, 1).expand(3, 1, 28, 28)
 
     def original(images: Tensor) -> Tensor:
@@ -320,7 +319,7 @@ def test_the_images_whose_class_changes_are_found(exported: Logits, changed: lis
         return torch.stack([levels.round(), *[torch.zeros(len(images))] * 9], dim=1)
 
     found = compare(original, lambda images: exported(original(images)), images, "floats")
-    assert found.changed == changed
+    assert found.num_changed == changed
     assert found.largest_logit == 250
     if not changed:
         assert found.largest_difference == 250
@@ -399,7 +398,7 @@ def test_a_network_that_cannot_be_followed_is_named_in_one_line(
 
 def test_a_network_that_rolls_dice_is_not_kept(tmp_path: Path) -> None:
     model = loaded(tmp_path / "run", Own("Random"))
-    assert "gives another class" in refusal(model, TORCH_EXPORT, tmp_path, "bytes")
+    assert "another class than the original" in refusal(model, TORCH_EXPORT, tmp_path, "bytes")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -408,12 +407,6 @@ def test_an_operation_that_onnx_lacks_is_named_in_one_line(tmp_path: Path) -> No
     assert "Own cannot be written as ONNX" in found
     assert "_linalg_svd" in found
     assert found.endswith("try --to torch-export")
-
-
-def test_an_argument_that_json_cannot_express_is_named_in_one_line(tmp_path: Path) -> None:
-    found = refusal(loaded(tmp_path, Own("Tied", torch.float32)), SAFETENSORS, tmp_path)
-    assert f"arguments of {__name__}.Own" in found
-    assert "dtype" in found
 
 
 def test_tied_weights_can_be_exported(tmp_path: Path) -> None:

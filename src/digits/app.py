@@ -123,7 +123,12 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         config_dir: the folder with config.yaml and the config groups, whose names are suggested.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
-    before = signal.signal(signal.SIGTERM, _terminate)
+    # Ctrl-C too: a script's `&` starts a process that ignores it.
+    handlers: dict[int, Any] = {
+        signal.SIGTERM: _terminate,
+        signal.SIGINT: signal.default_int_handler,
+    }
+    before = {number: signal.signal(number, each) for number, each in handlers.items()}
     try:
         yield
     except KeyboardInterrupt:
@@ -146,7 +151,8 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def import_lightning() -> None:

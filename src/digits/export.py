@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,6 @@ from digits.errors import DigitsError
 from digits.files import whole_file
 from digits.model_file import TrainedClassifier, from_content
 from digits.text import first_line
-
-if TYPE_CHECKING:
-    import onnx
 
 Runtime = Callable[[Tensor], Tensor]
 """A model as its runtime loads it: images to logits."""
@@ -62,11 +59,7 @@ class Format:
     packages: tuple[str, ...] = ()
 
     def check_packages(self) -> None:
-        """Check that the packages are installed, without importing them.
-
-        Raises:
-            DigitsError: some are missing; they are named.
-        """
+        """Refuse if a package is not installed; none is imported."""
         missing = [name for name in self.packages if not importlib.util.find_spec(name)]
         if missing:
             raise DigitsError(
@@ -75,21 +68,15 @@ class Format:
             )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The logits of an exported model beside the original's.
+class Comparison(NamedTuple):
+    """The logits of an exported model beside the original's, on the same images."""
 
-    Attributes:
-        num_images: images compared.
-        largest_difference: of any logit, absolute.
-        largest_logit: of the original, absolute; the scale of the difference.
-        changed: indices of the images that get another class, or logits that are not finite.
-    """
-
-    num_images: int
     largest_difference: float
+    """Of any logit, absolute."""
     largest_logit: float
-    changed: list[int]
+    """Of the original, absolute: the scale of the difference."""
+    num_changed: int
+    """Images that get another class, or logits that are not finite."""
 
 
 def export(
@@ -122,12 +109,11 @@ def export(
                 raise DigitsError(
                     f"{form.file} is not kept: {form.runtime} fails on it ({_cause(error)})"
                 ) from error
-            if comparison.changed:
+            if comparison.num_changed:
                 raise DigitsError(
-                    f"{form.file} is not kept: {form.runtime} gives another class than the "
-                    f"original for {len(comparison.changed):,} of {comparison.num_images:,} "
-                    f"images, the first of them number {comparison.changed[0]}; largest "
-                    f"difference of a logit: {comparison.largest_difference:.2g}"
+                    f"{form.file} is not kept: {form.runtime} gives {comparison.num_changed:,} of "
+                    f"{len(images):,} images another class than the original; largest difference "
+                    f"of a logit: {comparison.largest_difference:.2g}"
                 )
     except OSError as error:
         raise DigitsError(
@@ -138,24 +124,13 @@ def export(
 
 @torch.no_grad()
 def compare(original: Runtime, exported: Runtime, images: Tensor, pixels: str) -> Comparison:
-    """Compare logits and predictions on all images, in batches of different sizes.
-
-    Args:
-        original: uint8 images to logits.
-        exported: images to logits.
-        images: uint8 (n, 1, 28, 28).
-        pixels: what `exported` takes, "floats" in [0, 1] or "bytes".
-    """
+    """Compare logits and predictions on uint8 images, in batches of different sizes."""
     batches = [images[:1], *torch.split(images[1:], BATCH_SIZE)]
     expected = torch.cat([original(batch) for batch in batches])
     found = torch.cat([exported(batch / 255 if pixels == "floats" else batch) for batch in batches])
     changed = (found.argmax(1) != expected.argmax(1)) | ~found.isfinite().all(1)
-    return Comparison(
-        len(images),
-        (found - expected).abs().max().item(),
-        expected.abs().max().item(),
-        changed.nonzero().flatten().tolist(),
-    )
+    difference, largest = (found - expected).abs().max(), expected.abs().max()
+    return Comparison(difference.item(), largest.item(), int(changed.sum()))
 
 
 def images_to_compare(dataset: str, data_dir: Path) -> tuple[Tensor, str]:
@@ -177,22 +152,10 @@ def images_to_compare(dataset: str, data_dir: Path) -> tuple[Tensor, str]:
         return read(data_dir, "test", SAMPLE).images, str(error)
 
 
-def record_as_json(
-    model: TrainedClassifier, pixels: str, default: Callable[[Any], Any] | None = None
-) -> str:
-    """Return the model's record as JSON, floats with all their digits.
-
-    Args:
-        model: the model.
-        pixels: what the file takes, for the key `input`; the key `digits` is the version that
-            exported it.
-        default: makes something plain of what JSON cannot express.
-
-    Raises:
-        TypeError: the record holds something that JSON cannot express, and there is no `default`.
-    """
+def _record(model: TrainedClassifier, pixels: str) -> str:
+    """Return the model's record as JSON, with the version that exports it and what it takes."""
     more = {"digits": version("digits"), "input": pixels}
-    return json.dumps(model.record | more, default=default)
+    return json.dumps(model.record | more, default=repr)
 
 
 class _OnePixelType(nn.Module):
@@ -240,28 +203,20 @@ def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
 
 
 def _encode_torch_export(model: TrainedClassifier, pixels: str) -> bytes:
-    """Return the content of model.pt2; its extra file `digits` is the model's record."""
     program, file = capture(model, pixels), io.BytesIO()
-    record = record_as_json(model, INPUTS[pixels], default=repr)
+    record = _record(model, INPUTS[pixels])
     with _quiet():
         torch.export.save(program, file, extra_files={KEY: record})
     return file.getvalue()
 
 
 def _open_torch_export(path: Path) -> Runtime:
-    """Load a model.pt2."""
     with _quiet():
         return torch.export.load(path).module()
 
 
 def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
-    """Return the content of model.onnx: input `images`, output `logits`, weights inside.
-
-    The metadata's `digits` is the model's record.
-
-    Raises:
-        DigitsError: torch.export cannot follow the network, or ONNX lacks one of its operations.
-    """
+    """Return the content of model.onnx: input `images`, output `logits`, weights inside."""
     import onnx
 
     program = capture(model, pixels)
@@ -280,12 +235,11 @@ def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
             )
         assert converted is not None
         proto = converted.model_proto
-        _drop_traces(proto.graph)
         proto.doc_string = (
             f"Handwritten digits. images: (batch, 1, 28, 28), {INPUTS[pixels]}, light ink on a "
             "dark ground; logits: (batch, 10), whose softmax gives the digits' probabilities."
         )
-        record = record_as_json(model, INPUTS[pixels], default=repr)
+        record = _record(model, INPUTS[pixels])
         onnx.helper.set_model_props(proto, {KEY: record})
         onnx.checker.check_model(proto, full_check=True)
     except Exception as error:  # the converter has no error class of its own
@@ -297,18 +251,7 @@ def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
     return content
 
 
-def _drop_traces(graph: "onnx.GraphProto") -> None:
-    """Remove where on this machine the code of each operation lies."""
-    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del part.metadata_props[:]
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                _drop_traces(inner)
-
-
 def _open_onnx(path: Path) -> Runtime:
-    """Load a model.onnx by onnxruntime, on the CPU."""
     import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -321,24 +264,10 @@ def _open_onnx(path: Path) -> Runtime:
 
 
 def _encode_safetensors(model: TrainedClassifier, pixels: str) -> bytes:
-    """Return the content of model.safetensors; the metadata's `digits` is the model's record.
-
-    Args:
-        model: the model.
-        pixels: has no effect: a rebuilt model takes floats and bytes.
-
-    Raises:
-        DigitsError: the network was made with arguments that JSON cannot express.
-    """
+    """Return the content of model.safetensors; a rebuilt model takes floats and bytes."""
     import safetensors.torch
 
-    try:
-        record = record_as_json(model, " or ".join(INPUTS.values()))
-    except TypeError as error:
-        raise DigitsError(
-            f"the arguments of {model.record['model']} cannot be written into model.safetensors "
-            f"({error}); give it numbers, strings, lists and dictionaries only"
-        ) from error
+    record = _record(model, " or ".join(INPUTS.values()))
     # The format refuses two names for one tensor (as with tied weights), so each is copied.
     weights = {
         name: weight.detach().contiguous().clone()
@@ -357,17 +286,12 @@ def read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _open_safetensors(path: Path) -> Runtime:
-    """Rebuild the model from a model.safetensors."""
     return from_content(path, read_safetensors(path))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's exporters.
-
-    They warn of their own inner matters, and print whole graphs before they raise an error. What
-    they make is compared with the original anyway.
-    """
+    """Silence torch's exporters, which warn of inner matters and print whole graphs."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
