@@ -31,6 +31,7 @@ from digits.search.space import NUM_TRIALS, STUDY, Search, in_words, read_search
 from digits.search.study import batches, make_pruner, num_done, open_storage, pareto_front
 from digits.sweeps.leaderboard import write_leaderboard
 from digits.text import duration, first_line, screen, typed
+from digits.training.resume import check_same
 
 BEST = "best_experiment.yaml"
 NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "experiment")
@@ -129,22 +130,14 @@ def _options(config: DictConfig) -> dict[str, object]:
 
 def _check_same_search(study: Study, sweep_dir: Path, search: Search, composed: DictConfig) -> None:
     """Record what a search is about, or refuse to resume one that is about something else."""
-    asked = {key.lstrip("+"): text for key, text in search.typed.items()}
+    asked = {key: typed(value) for key, value in _options(composed).items()}
+    asked |= {key.lstrip("+"): text for key, text in search.typed.items()}
     asked["hydra.sweeper.objectives"] = typed(search.options.objectives)
-    asked = {key: typed(value) for key, value in _options(composed).items()} | asked
-    recorded: dict[str, str] = study.user_attrs.get("asked", {})
-    if not recorded:
+    recorded = study.user_attrs.get("asked")
+    if recorded is None:
         study.set_user_attr("asked", asked)
-        return
-    differing = [key for key in recorded | asked if recorded.get(key) != asked.get(key)]
-    if differing:
-        was = ", ".join(f"{key}={recorded.get(key, 'null')}" for key in differing[:3])
-        given = ", ".join(f"{key}={asked.get(key, 'null')}" for key in differing[:3])
-        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
-        raise DigitsError(
-            f"{sweep_dir} holds a search with {was}{more}, which cannot be resumed with {given}; "
-            "try the same options again, or another name=SEARCH"
-        )
+    else:
+        check_same(f"{sweep_dir} holds a search", recorded, asked)
 
 
 def read_outcome(
@@ -272,9 +265,7 @@ def _write_results(
     place = "The best" if len(objectives) == 1 else "On the Pareto front"
     for name, trial in zip(names, best, strict=True):
         run_dir = sweep_dir / trial.user_attrs["run"]
-        metrics = finished_metrics(run_dir)
-        if metrics is None:
-            raise DigitsError(f"{relative(run_dir)}, which was the best, is gone or damaged")
+        metrics = finished_metrics(run_dir) or {}
         reached = ", ".join(map(in_words, objectives, trial.values))
         comments = [
             f"{place} of {len(study.get_trials(deepcopy=False))} trials: {reached} "
