@@ -238,9 +238,7 @@ def test_a_directory_in_use_is_refused(finished: Path) -> None:
         ("never", True, DigitsError),
     ],
 )
-def test_what_a_run_is_resumed_from(
-    resume: str, exists: bool, expected: Any, tmp_path: Path
-) -> None:
+def test_what_is_resumed(resume: str, exists: bool, expected: Any, tmp_path: Path) -> None:
     last = tmp_path / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
     if exists:
@@ -259,9 +257,7 @@ def test_what_digits_0_1_saved_within_an_epoch_is_refused(tmp_path: Path) -> Non
     checkpoint = torch.load(last, weights_only=True)
     checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] -= 1
     torch.save(checkpoint, last)
-    with pytest.raises(
-        DigitsError, match=r"last\.ckpt was written within an epoch, as digits 0\.1"
-    ):
+    with pytest.raises(DigitsError, match=r"last\.ckpt was written within an epoch"):
         train(tmp_path, *SHORT)
 
 
