@@ -135,6 +135,7 @@ def distribution(override: Override) -> "BaseDistribution":
     try:
         if isinstance(value, IntervalSweep):
             low, high = value.start, value.end
+            assert low is not None and high is not None
             if isinstance(low, int) and isinstance(high, int):
                 return IntDistribution(low, high, log=log)
             # In Hydra's syntax the upper limit is not part of an interval.

@@ -167,7 +167,7 @@ def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         yield
     except BaseException as error:
         _log.info("the run did not finish", exc_info=error)
-        word, reason = _ending(error)
+        word, reason = ending(error)
         write_status(run_dir, status | {"status": word, "reason": reason})
         raise
     write_status(run_dir, status | {"status": FINISHED})
@@ -186,7 +186,7 @@ def _lengthened(run_dir: Path, config: Mapping[str, Any]) -> list[int]:
     return planned
 
 
-def _ending(error: BaseException) -> tuple[str, str]:
+def ending(error: BaseException) -> tuple[str, str]:
     """Return the status of a run that an exception ended, and the reason in one line."""
     match error:
         case Pruned():

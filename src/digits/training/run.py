@@ -24,14 +24,16 @@ from digits.runs import (
     MODEL,
     Predictions,
     finished_metrics,
+    is_first_process,
     locked,
     read_choices,
     write_metrics,
     write_predictions,
 )
+from digits.text import screen
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.callbacks import History, Resuming, TrainingProgress
-from digits.training.console import quieten_lightning, run_console, show_start, show_summary
+from digits.training.console import quieten_lightning, show_start, show_summary
 from digits.training.resume import (
     check_resumable,
     read_last,
@@ -63,7 +65,7 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
         Pruned: a search has ended the run early.
     """
     quieten_lightning()
-    console = run_console(quiet)
+    console = screen(quiet=quiet or not is_first_process())
     run_dir.mkdir(parents=True, exist_ok=True)
     with locked(run_dir):
         check_resumable(run_dir, config)

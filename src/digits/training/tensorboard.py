@@ -177,18 +177,19 @@ def _add_projector(
     layers = list(model.network.children())
     hidden = torch.nn.Sequential(*layers[:-1]) if len(layers) > 1 else model.network
     with torch.inference_mode():
-        embeddings = hidden(inputs.to(model.device, model.dtype)).flatten(1).float().cpu()
+        embeddings = hidden(inputs.to(model.device).to(model.dtype)).flatten(1).float().cpu()
     writer.add_embedding(embeddings, labels.tolist(), 1 - images / 255, step, "test")
 
 
 def _writer(trainer: Trainer) -> Any:
-    is_ours = isinstance(trainer.logger, TensorBoard) and trainer.is_global_zero
-    return trainer.logger.experiment if is_ours else None
+    logger: Any = trainer.logger
+    is_ours = isinstance(logger, TensorBoard) and trainer.is_global_zero
+    return logger.experiment if is_ours else None
 
 
 def _add_graph(writer: Any, model: LightningModule) -> None:
     network = copy.deepcopy(model.network)  # a compiled one cannot be traced, but its copy can
-    image = torch.zeros(1, 1, SIDE, SIDE, device=model.device, dtype=model.dtype)
+    image = torch.zeros(1, 1, SIDE, SIDE, device=model.device).to(model.dtype)
     try:
         # It prints what it raises.
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
