@@ -32,7 +32,7 @@ SLOW_ROUNDS = 4
 
 
 def epoch_times(setting: Setting, names: list[str], num_rounds: int) -> dict[str, list[float]]:
-    """Measures the seconds of each epoch of each contestant, round by round.
+    """Measure the seconds of each epoch of each contestant, round by round.
 
     A contestant trains for `num_rounds` epochs and calls `turn()` before each of them. It runs in
     a greenlet, which stops there until it is its turn again; all stay in one thread, since each
@@ -63,7 +63,7 @@ def epoch_times(setting: Setting, names: list[str], num_rounds: int) -> dict[str
 def ratios(
     times: dict[str, list[float]], base: str
 ) -> Iterator[tuple[str, float, float, float, float]]:
-    """Yields name, median seconds, and the ratio to the base: median, minimum, maximum."""
+    """Yield name, median seconds, and the ratio to the base: median, minimum, maximum."""
     for name, seconds in times.items():
         paired = [own / other for own, other in zip(seconds[1:], times[base][1:], strict=False)]
         yield (
@@ -76,7 +76,7 @@ def ratios(
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here as well")
     parser.add_argument("--rounds", type=int, default=11, help="epochs each, the first to warm up")
@@ -116,7 +116,7 @@ def main() -> None:
 def print_table(
     console: Console, title: str, times: dict[str, list[float]], base: str = BASE
 ) -> None:
-    """Prints medians, and ratios to one contestant."""
+    """Print medians, and ratios to one contestant."""
     table = Table(title=title, title_justify="left")
     for column in ("", "s", "ratio", "min", "max"):
         table.add_column(column, justify="right" if column else "left")
@@ -132,7 +132,7 @@ def print_table(
 
 
 def print_commands(console: Console, commands: dict[str, list[tuple[float, float]]]) -> None:
-    """Prints time and memory of whole processes."""
+    """Print time and memory of whole processes."""
     table = Table(title="whole processes, 10 epochs", title_justify="left")
     for column in ("", "s", "peak memory, MB"):
         table.add_column(column, justify="right" if column else "left")
@@ -143,7 +143,7 @@ def print_commands(console: Console, commands: dict[str, list[tuple[float, float
 
 
 def machine(num_threads: int) -> str:
-    """Says what the figures were measured on."""
+    """Say what the figures were measured on."""
     model = next(
         (
             line.partition(":")[2].strip()

@@ -25,7 +25,7 @@ finished process counts the memory of the process that started it, too."""
 
 
 def _run(folder: str, *arguments: str) -> tuple[float, float]:
-    """Returns the seconds that a script takes, and its peak resident memory in MB."""
+    """Return the seconds that a script takes, and its peak resident memory in MB."""
     report = Path(folder) / "memory"
     start = time.perf_counter()
     subprocess.run(
@@ -35,7 +35,7 @@ def _run(folder: str, *arguments: str) -> tuple[float, float]:
 
 
 def whole_commands(num_epochs: int, num_rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Measures the imports that nobody can do without, and the whole command, in turn."""
+    """Measure the imports that nobody can do without, and the whole command, in turn."""
     results: dict[str, list[tuple[float, float]]] = {"imports": [], "train.py": []}
     with tempfile.TemporaryDirectory() as folder:
         imports = Path(folder) / "imports.py"
@@ -48,7 +48,7 @@ def whole_commands(num_epochs: int, num_rounds: int) -> dict[str, list[tuple[flo
 
 
 def data_paths(num_rounds: int) -> dict[str, list[float]]:
-    """Measures the seconds of an epoch of batches without any training, in turn."""
+    """Measure the seconds of an epoch of batches without any training, in turn."""
     setting = SETTINGS["baseline"]
     times: dict[str, list[float]] = {name: [] for name in BATCHES}
     sources = {name: make(setting) for name, make in BATCHES.items()}

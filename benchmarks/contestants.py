@@ -207,11 +207,12 @@ SLOW = [name for name in CONTESTANTS if "torchvision" in name]
 def _our_batches(setting: Setting) -> Callable[[], Iterator[Tensor]]:
     data = data_module()
     data.batch_size = setting.batch_size
+    data.give_stacks()
     loader = data.train_dataloader()
 
     def batches() -> Iterator[Tensor]:
         for stack in loader:
-            for images, _ in data.on_after_batch_transfer(stack, 0).minibatches():
+            for images, _ in data.minibatches(stack):
                 yield images
 
     return batches

@@ -19,7 +19,7 @@ BARE = "bare network, one batch"
 
 
 def evaluations(num_rounds: int) -> dict[str, list[float]]:
-    """Measures the seconds that the test images take, in turn; the first round warms up.
+    """Measure the seconds that the test images take, in turn; the first round warms up.
 
     The images are classified by the bare network, by what `digits.load` returns (bytes go in), by
     Lightning's test of this project with its metrics, and from torchvision's loader.
@@ -59,7 +59,7 @@ def _measure(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[float,
 
 
 def reading_times(num_rounds: int) -> list[float]:
-    """Measures the seconds from the files to 70,000 images in memory, checks included."""
+    """Measure the seconds from the files to 70,000 images in memory, checks included."""
     data = data_module()
     times = []
     for _ in range(num_rounds):

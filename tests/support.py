@@ -63,21 +63,10 @@ class PowerCutError(RuntimeError):
 
 
 class PowerCut(Callback):
-    """Fails after so many of Lightning's batches or, with `at`, in the hook of that name.
+    """Fails after so many of Lightning's batches, in all epochs of this start."""
 
-    Args:
-        batches: trained on before, in all epochs of this start.
-        at: a hook of Lightning's, e.g. "on_test_start"; then `batches` are of no account.
-    """
-
-    def __init__(self, batches: int = 0, at: str = "") -> None:
+    def __init__(self, batches: int) -> None:
         self.left = batches
-        if at:
-            self.left = -1
-            setattr(self, at, self._fail)
-
-    def _fail(self, *_: Any) -> None:
-        raise PowerCutError
 
     def on_train_batch_start(self, *_: Any) -> None:
         if self.left == 0:
@@ -88,11 +77,6 @@ class PowerCut(Callback):
 def cut(batches: int) -> str:
     """Return the override with which a run fails after so many of Lightning's batches."""
     return f"+callbacks.cut={{_target_: support.PowerCut, batches: {batches}}}"
-
-
-def cut_at(hook: str) -> str:
-    """Return the override with which a run fails in a hook."""
-    return f"+callbacks.cut={{_target_: support.PowerCut, at: {hook}}}"
 
 
 class WaitInThirdEpoch(Callback):

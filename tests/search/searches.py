@@ -35,7 +35,7 @@ class Ended(NamedTuple):
 
 
 def train_here(folder: Path, *arguments: str) -> Ended:
-    """Runs `python train.py ARGUMENTS` in a folder, in this process."""
+    """Run `python train.py ARGUMENTS` in a folder, in this process."""
     torch.set_num_threads(1)  # on a busy machine two threads wait for each other
     stdout, stderr = io.StringIO(), io.StringIO()
     with _as_before(), contextlib.chdir(folder):
@@ -51,7 +51,7 @@ def train_here(folder: Path, *arguments: str) -> Ended:
 
 @contextlib.contextmanager
 def _as_before() -> Iterator[None]:
-    """Puts back what Hydra and train.py keep for the whole process."""
+    """Put back what Hydra and train.py keep for the whole process."""
     level, handlers = logging.root.level, logging.root.handlers[:]
     hydra_level, arguments = logging.getLogger("hydra").level, sys.argv
     full_error = os.environ.get("HYDRA_FULL_ERROR", "0")
@@ -69,7 +69,7 @@ def _as_before() -> Iterator[None]:
 
 
 def trials_of(sweep: Path) -> list[FrozenTrial]:
-    """The trials of a search, read as anybody would who has Optuna only."""
+    """Return the trials of a search, read as anybody would who has Optuna only."""
     storage = optuna.storages.RDBStorage(f"sqlite:///{sweep / 'study.db'}")
     try:
         return optuna.load_study(study_name=sweep.name, storage=storage).trials

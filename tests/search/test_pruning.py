@@ -3,6 +3,7 @@
 import csv
 import json
 import types
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,9 @@ def test_a_hopeless_trial_ends_early_untested_and_says_so(
     assert "pruned" in (sweep / "leaderboard.csv").read_text()
 
 
-def trainer(value: float | None, epoch: int = 1, **options: Any) -> Any:
-    metrics = {} if value is None else {"val/accuracy": torch.tensor(value)}
-    state = {"world_size": 1, "max_epochs": 9, "current_epoch": epoch - 1}
-    return types.SimpleNamespace(**state | {"callback_metrics": metrics} | options)
-
-
 @pytest.fixture
 def sweep_dir(tmp_path: Path) -> Path:
-    """Of a search with five trials that came to their end, and a sixth that runs."""
+    """Return the directory of a search with five trials that have ended, and a sixth that runs."""
     with open_storage(tmp_path) as storage:
         made = optuna.create_study(study_name=tmp_path.name, storage=storage, direction="maximize")
         for _ in range(5):
@@ -71,23 +66,31 @@ def sweep_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def report(callback: Any, epochs: Iterable[int], accuracy: float, world_size: int = 1) -> None:
+    """Do what a trainer does with the callback."""
+    metrics = {"val/accuracy": torch.tensor(accuracy)}
+    state: dict[str, Any] = {"world_size": world_size, "max_epochs": 9, "callback_metrics": metrics}
+    callback.on_fit_start(types.SimpleNamespace(**state), None)
+    try:
+        for epoch in epochs:
+            trainer = types.SimpleNamespace(current_epoch=epoch - 1, **state)
+            callback.on_train_epoch_end(trainer, None)
+    finally:
+        callback.on_fit_end()
+
+
 def test_epochs_that_a_resumed_run_trains_again_are_reported_once(sweep_dir: Path) -> None:
-    for first in (1, 2):  # stopped before the checkpoint of its second epoch was written
-        callback = Pruning(5, str(sweep_dir), ["val/accuracy"], "median")
-        callback.on_fit_start(trainer(None), None)  # type: ignore[arg-type]
-        for epoch in range(first, 3):
-            callback.on_train_epoch_end(trainer(0.95, epoch), None)  # type: ignore[arg-type]
-        callback.on_fit_end(trainer(None), None)  # type: ignore[arg-type]
-    assert trials_of(sweep_dir)[5].intermediate_values == pytest.approx({1: 0.95, 2: 0.95})
+    for epochs in ((1, 2), (2, 3)):  # stopped before the checkpoint of its second epoch was written
+        report(Pruning(5, str(sweep_dir), ["val/accuracy"], "median"), epochs, 0.95)
+    found = trials_of(sweep_dir)[5].intermediate_values
+    assert found == pytest.approx({1: 0.95, 2: 0.95, 3: 0.95})
 
 
 def test_the_last_epoch_is_not_pruned(sweep_dir: Path) -> None:
     callback = Pruning(5, str(sweep_dir), ["val/accuracy"], "median")
-    callback.on_fit_start(trainer(None), None)  # type: ignore[arg-type]
-    callback.on_train_epoch_end(trainer(0.1, 9), None)  # type: ignore[arg-type]
+    report(callback, [9], 0.1)
     with pytest.raises(Pruned, match=r"after epoch 8 of 9, val/accuracy 10\.00%"):
-        callback.on_train_epoch_end(trainer(0.1, 8), None)  # type: ignore[arg-type]
-    callback.on_exception(trainer(None), None, Pruned())  # type: ignore[arg-type]
+        report(callback, [8], 0.1)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,5 @@ def test_the_last_epoch_is_not_pruned(sweep_dir: Path) -> None:
 def test_where_nothing_can_be_pruned_nothing_is_reported(
     trial: int | None, objectives: list[str], pruner: str | None, world_size: int, sweep_dir: Path
 ) -> None:
-    callback = Pruning(trial, str(sweep_dir), objectives, pruner)
-    callback.on_fit_start(trainer(None, world_size=world_size), None)  # type: ignore[arg-type]
-    callback.on_train_epoch_end(trainer(0.1, 5), None)  # type: ignore[arg-type]
+    report(Pruning(trial, str(sweep_dir), objectives, pruner), [5], 0.1, world_size)
     assert not trials_of(sweep_dir)[5].intermediate_values

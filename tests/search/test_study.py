@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -19,9 +18,8 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from digits.config.schema import SearchOptions
-from digits.errors import DigitsError
 from digits.search.space import Search
-from digits.search.study import batches, make_pruner, make_sampler, open_storage, pareto_front
+from digits.search.study import batches, make_pruner, make_sampler, pareto_front
 
 Opened = tuple[Study, RDBStorage]
 
@@ -32,14 +30,7 @@ RATE = FloatDistribution(0.0, 0.5)
 def search_of(
     sampler: Any, n_trials: int | None, space: Mapping[str, BaseDistribution], n_jobs: int = 1
 ) -> Search:
-    options = SearchOptions(
-        n_trials=n_trials,
-        sampler=sampler,
-        seed=0,
-        pruner=None,
-        objectives=["val/accuracy"],
-        n_jobs=None,
-    )
+    options = SearchOptions(n_trials=n_trials, sampler=sampler, pruner=None)
     return Search(options, {**space}, {}, [], n_jobs)
 
 
@@ -100,18 +91,14 @@ def test_the_grid_holds_each_combination_once(n_jobs: int, opened: Opened) -> No
 
 
 def test_of_the_grid_what_failed_is_tried_once_more(opened: Opened) -> None:
-    search = search_of("grid", None, {"a": CategoricalDistribution(("x", "y", "z", "w"))})
+    search = search_of("grid", None, {"a": CategoricalDistribution(("x", "y", "z"))})
     study, storage = opened
-    for num_trials in (4, 6):
-        for (trial,) in batches(study, storage, search):
-            state = TrialState.FAIL if trial.params["a"] in "xy" else TrialState.COMPLETE
-            study.tell(trial, 0.5 if state is TrialState.COMPLETE else None, state=state)
-        tried = [trial.params["a"] for trial in study.trials]
-        assert len(tried) == num_trials
-        assert set(tried) == {*"xyzw"}
-    assert {*tried[4:]} == {*"xy"}
     for (trial,) in batches(study, storage, search):
-        study.tell(trial, 0.5)
+        has_failed = trial.params["a"] == "x"
+        study.tell(
+            trial, None if has_failed else 0.5, state=TrialState.FAIL if has_failed else None
+        )
+    assert tried(opened, search, lambda _: 0.5)[3:] == [{"a": "x"}]
     assert not list(batches(study, storage, search))
 
 
@@ -120,8 +107,7 @@ def test_batches_are_consecutive_and_begin_with_what_was_stopped(opened: Opened)
     study, storage = opened
     stopped = [study.ask({"lr": LR}) for _ in range(4)]
     study.ask()  # killed before it was proposed: fails, and does not count
-    for number in (0, 2):
-        study.tell(stopped[number], 0.5)
+    study.tell(stopped[1], 0.5)
     numbers = []
     for batch in batches(study, storage, search):
         numbers.append([trial.number for trial in batch])
@@ -129,7 +115,7 @@ def test_batches_are_consecutive_and_begin_with_what_was_stopped(opened: Opened)
             if trial.number < 4:
                 assert trial.params == stopped[trial.number].params
             study.tell(trial, 0.5)
-    assert numbers == [[1], [3], [5], [6, 7, 8], [9]]
+    assert numbers == [[0], [2, 3], [5, 6, 7], [8, 9]]
     assert not list(batches(study, storage, search))
 
 
@@ -143,12 +129,6 @@ def test_the_best_of_equals_is_the_first_and_the_pareto_front_is_not_dominated()
     for values in ((0.90, 10.0), (0.95, 30.0), (0.93, 40.0), (0.94, 20.0), (0.95, 31.0)):
         two.tell(two.ask(), values)
     assert [trial.number for trial in pareto_front(two)] == [1, 3, 0]
-
-
-def test_a_damaged_study_is_named(tmp_path: Path) -> None:
-    (tmp_path / "study.db").write_text("no database, but long enough to look at" * 10)
-    with pytest.raises(DigitsError, match="is not a study"), open_storage(tmp_path):
-        pass
 
 
 def test_the_median_prunes_what_half_of_the_others_beat() -> None:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ Measure = Callable[[DictConfig], dict[str, float]]
 
 @pytest.fixture
 def measured_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Measure], None]:
-    """Puts a function in the place of the training: what it returns is in metrics.json."""
+    """Put a function in the place of the training: what it returns is in metrics.json."""
 
     def replace(measure: Measure) -> None:
         def run(config: DictConfig, *_: Any, **__: Any) -> dict[str, float]:
@@ -66,7 +65,7 @@ def measured_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Measure], None]:
 
 
 def plain(config: Any) -> Any:
-    """A configuration without Hydra's part and what a search adds to it."""
+    """Return a configuration without Hydra's part and what a search adds to it."""
     values: Any = OmegaConf.to_container(config, resolve=True)
     values.pop("hydra", None)
     values["callbacks"].pop("pruning", None)
@@ -109,7 +108,7 @@ def test_the_study_says_what_the_runs_were_asked_and_what_they_measured(found: F
     assert len({trial.params["optim.lr"] for trial in found.trials}) == 5
 
 
-def test_a_line_for_each_trial_and_none_of_the_runs_own(found: Found) -> None:
+def test_a_line_for_each_trial_none_of_the_runs_own_and_pictures(found: Found) -> None:
     lines = found.ended.stdout.splitlines()
     assert "resumed after 3 trials" in lines
     assert [line.split()[:3] for line in lines if "/5 " in line] == [
@@ -121,6 +120,9 @@ def test_a_line_for_each_trial_and_none_of_the_runs_own(found: Found) -> None:
     assert "embedded sample of 5,000 images" in found.ended.stdout
     assert "train/loss" not in found.ended.stdout
     assert found.ended.stderr == ""
+    for name in ("history.png", "importance.png"):
+        assert imread(found.sweep / name).shape[0] > 400
+    assert (found.sweep / "leaderboard.csv").read_text().count("\n") == 1 + 5
 
 
 def test_the_best_configuration_is_a_ready_experiment(found: Found, tmp_path: Path) -> None:
@@ -144,12 +146,6 @@ def test_the_best_configuration_is_a_ready_experiment(found: Found, tmp_path: Pa
     assert first == "# @package _global_"
     assert f"{found.best.values[0]:.2%}" in second and "mnist-sample-5k" in second
     assert "'optim.lr=tag(log, interval(1e-4, 1e-1))'" in rest[0]
-
-
-def test_pictures_and_leaderboard_are_there(found: Found) -> None:
-    for name in ("history.png", "importance.png"):
-        assert imread(found.sweep / name).shape[0] > 400
-    assert (found.sweep / "leaderboard.csv").read_text().count("\n") == 1 + 5
 
 
 @pytest.mark.parametrize(
@@ -187,18 +183,15 @@ def test_what_fails_is_recorded_and_the_search_goes_on(
 
     measured_by(measure)
     asked = (*SEARCH, *TINY, "seed=range(4)", "hydra.sweeper.sampler=grid", "name=fails")
-    for num_failed in (1, 2):
-        ended = train_here(tmp_path, *asked)
-        assert ended.code == 1
-        (line,) = ended.stderr.splitlines()
-        assert line.startswith("error: 1 of 4 trials failed")
-        (last,) = [line for line in ended.stdout.splitlines() if line.startswith("failed: ")]
-        assert "_seed-1_" in last and last.endswith("diverged; try a smaller optim.lr")
-        trials = trials_of(tmp_path / "outputs" / "sweeps" / "fails")
-        failed = [trial for trial in trials if trial.state is TrialState.FAIL]
-        assert [trial.params["seed"] for trial in failed] == num_failed * [1]
-        assert all("diverged" in trial.user_attrs["reason"] for trial in failed)
-        assert len([each for each in trials if each.state is TrialState.COMPLETE]) == 3
+    ended = train_here(tmp_path, *asked)
+    assert ended.code == 1
+    assert ended.stderr.startswith("error: 1 of 4 trials failed") and ended.stderr.count("\n") == 1
+    (last,) = [line for line in ended.stdout.splitlines() if line.startswith("failed: ")]
+    assert "_seed-1_" in last and last.endswith("diverged; try a smaller optim.lr")
+    trials = trials_of(tmp_path / "outputs" / "sweeps" / "fails")
+    (failed,) = [trial for trial in trials if trial.state is TrialState.FAIL]
+    assert failed.params["seed"] == 1 and "diverged" in failed.user_attrs["reason"]
+    assert len([each for each in trials if each.state is TrialState.COMPLETE]) == 3
 
 
 def test_a_stopped_trial_is_run_again_under_its_number(
@@ -246,9 +239,6 @@ def test_of_several_objectives_the_pareto_front_is_named(
         if line.startswith("Pareto front: trial ")
     ]
     assert named == [numbers[1], numbers[3], numbers[0]]  # by accuracy
-    files = {path.name for path in sweep.glob("best_experiment*.yaml")}
-    others = {f"best_experiment_{numbers[seed]}.yaml" for seed in (3, 0)}
-    assert files == {"best_experiment.yaml", *others}
     assert "seed: 1" in (sweep / "best_experiment.yaml").read_text()
     assert (sweep / "pareto_front.png").exists()
     assert "no trial is pruned: " in ended.stdout
@@ -283,20 +273,17 @@ def test_a_sweep_is_not_resumed_as_a_search(tmp_path: Path) -> None:
     assert "holds a sweep that is not a search" in ended.stderr
 
 
-def test_pictures_need_trials_to_speak_of_and_leave_pyplot_as_it_was(tmp_path: Path) -> None:
+def test_pictures_leave_pyplot_as_it_was_and_need_trials_to_speak_of(tmp_path: Path) -> None:
     style = {key: value for key, value in pyplot.rcParams.items() if key != "backend"}
     study = optuna.create_study(study_name="s", sampler=optuna.samplers.RandomSampler(seed=0))
     space = {"lr": FloatDistribution(1e-4, 1e-1, log=True), "m": CategoricalDistribution("ab")}
-    for number in range(8):
+    study.ask()  # which is still running
+    for number in range(5):
         trial = study.ask(space)
         study.tell(trial, trial.params["lr"])
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
+        if number in (0, 4):
             files = draw(study, ["val/loss"], tmp_path)
-        assert files == ["history.png", "importance.png"][: 2 if number >= 4 else 1]
-    study.ask()  # which is still running
-    study.tell(study.ask(space), state=TrialState.FAIL)
-    draw(study, ["val/loss"], tmp_path)
+            assert files == ["history.png", "importance.png"][: 2 if number == 4 else 1]
     assert pyplot.get_fignums() == []
     assert {key: pyplot.rcParams[key] for key in style} == style
 

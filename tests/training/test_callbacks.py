@@ -1,8 +1,6 @@
-"""Checkpoints: when they are written, whole or not at all, and read without running code."""
+"""Checkpoints: when they are written, and that they are written whole or not at all."""
 
 import errno
-import os
-import pickle
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,38 +8,16 @@ import pytest
 import torch
 from support import SMALL, PowerCutError, cut, train
 
-from digits.errors import DigitsError
 from digits.model_file import read_checkpoint
 from digits.runs import read_history
 from digits.training.callbacks import COLUMNS, AtomicCheckpointIO
-
-CONTENT = {"step": 3, "weights": {"a": torch.arange(4.0)}, "names": ["x", None, True, 0.5]}
-
-
-class Bomb:
-    """A pickle that makes a folder when it is loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.path),)
-
-
-def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoints" / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint(CONTENT, path)
-    found = AtomicCheckpointIO().load_checkpoint(path)
-    assert found["weights"]["a"].equal(torch.arange(4.0))
-    assert (found["step"], found["names"]) == (CONTENT["step"], CONTENT["names"])
-    assert [each.name for each in path.parent.iterdir()] == ["last.ckpt"]
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_and_no_temporary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint(CONTENT, path)
+    AtomicCheckpointIO().save_checkpoint({"step": 3}, path)
     before = path.read_bytes()
 
     def writes_half(content: Any, file: BinaryIO) -> None:
@@ -53,21 +29,6 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_no_temporary(
         AtomicCheckpointIO().save_checkpoint({"step": 4}, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("asked_for", [None, False, True])
-def test_no_code_in_a_checkpoint_is_run_whatever_is_asked_for(
-    asked_for: bool | None, tmp_path: Path
-) -> None:
-    torch.save({"bomb": Bomb(tmp_path / "exploded")}, tmp_path / "a.ckpt")
-    (tmp_path / "b.ckpt").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
-    for name in ("a.ckpt", "b.ckpt"):
-        with pytest.raises(DigitsError, match=name):
-            AtomicCheckpointIO().load_checkpoint(tmp_path / name, weights_only=asked_for)
-    assert not (tmp_path / "exploded").exists()
-    # The bomb is one: torch's other way of loading sets it off.
-    torch.load(tmp_path / "a.ckpt", weights_only=False)
-    assert (tmp_path / "exploded").exists()
 
 
 @pytest.mark.parametrize("optim", ["adam", "adamw", "sgd"])

@@ -7,10 +7,9 @@ each job's. A trial may train in another process than the search; they share the
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from typing_extensions import override
 
 from digits.errors import Pruned
 from digits.search.space import in_words, why_not_pruned
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 class Pruning(Callback):
     """Tells the study how a trial is doing after each epoch, and ends the trial if it is hopeless.
 
-    It does nothing in a run that is not a trial, without a pruner, or where no trial can be pruned.
-
     Args:
-        trial: its number in the study; `None` outside a search.
+        trial: its number in the study; `None` outside a search, where this does nothing.
         sweep_dir: the search's directory, with the study.
         objectives: keys of metrics.json.
         pruner: "median", "hyperband" or `None`.
@@ -45,7 +42,6 @@ class Pruning(Callback):
         self._trial: Trial | None = None
         self._reported: set[int] = set()
 
-    @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.prunes or trainer.world_size > 1:
             return
@@ -60,7 +56,6 @@ class Pruning(Callback):
         self._trial = open_trial(study, storage, self.number)
         self._reported = set(study.get_trials()[self.number].intermediate_values)
 
-    @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch, value = trainer.current_epoch + 1, trainer.callback_metrics.get(self.objective)
         if self._trial is None or value is None:
@@ -72,12 +67,8 @@ class Pruning(Callback):
             reached = in_words(self.objective, float(value))
             raise Pruned(f"after epoch {epoch} of {trainer.max_epochs}, {reached}")
 
-    @override
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, *_: Any) -> None:
         self._open.close()
 
-    @override
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         self._open.close()

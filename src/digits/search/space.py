@@ -61,18 +61,11 @@ class Search:
         return self.options.n_trials or NUM_TRIALS
 
 
-def is_search(hydra: Any) -> bool:
-    """Say whether Hydra's part of a configuration has our sweeper."""
-    return bool(OmegaConf.select(hydra, "sweeper._target_") == SWEEPER)
-
-
 def in_words(objective: str, value: float) -> str:
     """Return an objective with its value, e.g. "val/accuracy 97.63%"."""
     if objective.endswith("accuracy"):
         return f"{objective} {accuracy(value)}"
-    return (
-        f"{objective} {value:,.0f}" if objective.startswith("num_") else f"{objective} {value:.4g}"
-    )
+    return f"{objective} {value:,.0f}" if value >= 1000 else f"{objective} {value:.4g}"
 
 
 def why_not_pruned(objectives: Sequence[str]) -> str | None:
@@ -94,13 +87,8 @@ def check_search(config: DictConfig, loader: ConfigLoader) -> None:
     Raises:
         DigitsError: an option or a search space is wrong.
     """
-    if is_search(config.hydra):
-        search = read_search(config, loader)
-        if search.n_jobs > 1 and config.hydra.runtime.choices["hydra/launcher"] == "basic":
-            raise DigitsError(
-                f"hydra.sweeper.n_jobs={search.n_jobs}, but hydra/launcher=basic runs one trial "
-                "at a time; try hydra/launcher=parallel"
-            )
+    if OmegaConf.select(config, "hydra.sweeper._target_") == SWEEPER:
+        read_search(config, loader)
     elif config.hydra.runtime.choices["hydra/sweeper"] == "basic":
         for override in parsed(config, loader):
             if override.is_interval_sweep():
@@ -140,50 +128,41 @@ def distribution(override: Override) -> "BaseDistribution":
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    value, line = override.value(), override.input_line
-    tags: set[str] = value.tags if isinstance(value, Sweep) else set()
-    if unknown := tags - {"log"}:
-        raise DigitsError(f"{line}: the tag {min(unknown)} is unknown; try tag(log,...)")
-    log = "log" in tags
+    value: Any = override.value()
+    log = isinstance(value, Sweep) and "log" in value.tags
+    if isinstance(value, ChoiceSweep | RangeSweep):
+        value.shuffle = False  # the same space at every start
     try:
         if isinstance(value, IntervalSweep):
-            assert value.start is not None and value.end is not None
-            if isinstance(value.start, int) and isinstance(value.end, int):
-                return IntDistribution(value.start, value.end, log=log)
+            low, high = value.start, value.end
+            assert low is not None and high is not None
+            if isinstance(low, int) and isinstance(high, int):
+                return IntDistribution(low, high, log=log)
             # In Hydra's syntax the upper limit is not part of an interval.
-            return FloatDistribution(value.start, math.nextafter(value.end, -math.inf), log=log)
+            return FloatDistribution(low, math.nextafter(high, -math.inf), log=log)
         if isinstance(value, RangeSweep):
-            value.shuffle = False
-            steps = sorted(value.range())
-            if not steps:
+            values = sorted(value.range())
+            if not values:
                 raise ValueError("the range is empty")
-            if all(isinstance(each, int) for each in steps):
-                return IntDistribution(steps[0], steps[-1], log=log, step=abs(int(value.step)))
-            low, high, step = (float(f"{x:.12g}") for x in (steps[0], steps[-1], abs(value.step)))
+            if all(isinstance(each, int) for each in values):
+                return IntDistribution(values[0], values[-1], log=log, step=abs(int(value.step)))
+            low, high, step = (float(f"{x:.12g}") for x in (values[0], values[-1], abs(value.step)))
             return FloatDistribution(low, high, log=log, step=step)  # 0.3, not 0.30000000000000004
     except ValueError as error:
-        raise DigitsError(f"{line}: {first_line(error)}") from error
-    if log:
-        raise DigitsError(f"{line}: choices have no logarithm; try without tag(log,...)")
-    if isinstance(value, ChoiceSweep):
-        value.shuffle = False  # the same space at every start
+        raise DigitsError(f"{override.input_line}: {first_line(error)}") from error
     return CategoricalDistribution(tuple(override.sweep_string_iterator()))
 
 
 def num_values(distribution: "BaseDistribution") -> float:
     """Return how many values a distribution has."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(distribution, CategoricalDistribution):
-        return len(distribution.choices)
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    if distribution.step is None:
-        return math.inf
-    return 1 + round((distribution.high - distribution.low) / distribution.step)
+    space: Any = distribution
+    if hasattr(space, "choices"):
+        return len(space.choices)
+    return 1 + round((space.high - space.low) / space.step) if space.step else math.inf
 
 
 def _check_sampler(search: Search) -> None:
-    sampler, objectives = search.options.sampler, search.options.objectives
+    sampler = search.options.sampler
     if not search.space:
         example = "'optim.lr=tag(log,interval(1e-4,1e-1))'"
         raise DigitsError(f"hydra/sweeper=optuna has nothing to search; try {example}")
@@ -198,15 +177,10 @@ def _check_sampler(search: Search) -> None:
             f"hydra.sweeper.n_trials={search.n_trials}, but only {search.size} different trials "
             "are possible; try hydra.sweeper.sampler=grid"
         )
-    numeric = [key for key, each in search.space.items() if not hasattr(each, "choices")]
-    if sampler == "cmaes" and len(numeric) < 2:
+    num_numeric = sum(not hasattr(each, "choices") for each in search.space.values())
+    if sampler == "cmaes" and (num_numeric < 2 or len(search.options.objectives) > 1):
         raise DigitsError(
-            "hydra.sweeper.sampler=cmaes searches two or more intervals or ranges together, got "
-            f"{', '.join(f'{key}={text}' for key, text in search.typed.items())}; "
-            "try hydra.sweeper.sampler=tpe"
-        )
-    if sampler == "cmaes" and len(objectives) > 1:
-        raise DigitsError(
-            f"hydra.sweeper.sampler=cmaes searches for one objective, got {len(objectives)}; "
+            "hydra.sweeper.sampler=cmaes searches two or more intervals or ranges for one "
+            f"objective, got {num_numeric} for {len(search.options.objectives)}; "
             "try hydra.sweeper.sampler=tpe"
         )

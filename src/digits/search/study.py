@@ -20,12 +20,9 @@ from optuna.samplers import (
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import DatabaseError
 
-from digits.errors import DigitsError
 from digits.randomness import draw_seed
 from digits.search.space import STUDY, Search
-from digits.text import first_line
 
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "tpe": TPESampler,
@@ -42,21 +39,11 @@ FIRST_EPOCH = 2
 
 @contextmanager
 def open_storage(sweep_dir: Path) -> Iterator[RDBStorage]:
-    """Open the file of a search's study, which is made if it is not there.
-
-    Raises:
-        DigitsError: it is damaged, or of another version of Optuna.
-    """
+    """Open the file of a search's study, which is made if it is not there."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # Trials in several processes write in turn, and each waits up to a minute for its own.
     waiting = {"connect_args": {"timeout": 60}}
-    file = sweep_dir / STUDY
-    try:
-        storage = RDBStorage(f"sqlite:///{file}", engine_kwargs=waiting)
-    except (DatabaseError, RuntimeError) as error:
-        raise DigitsError(
-            f"{file} is not a study: {first_line(error)}; try another name=SEARCH"
-        ) from error
+    storage = RDBStorage(f"sqlite:///{sweep_dir / STUDY}", engine_kwargs=waiting)
     try:
         yield storage
     finally:
@@ -120,32 +107,34 @@ def batches(study: Study, storage: RDBStorage, search: Search) -> Iterator[list[
     First come those that were running when the search was stopped, then new ones, each proposed in
     the light of what the ones before have come to.
     """
-    missing = max(0, search.n_trials - num_done(study))
-    trials = study.get_trials()
-    stopped = iter([trial for trial in trials if trial.state is TrialState.RUNNING])
+    trials, missing = study.get_trials(), search.n_trials - num_done(study)
     # Brute force never comes back to a combination, not even to one that failed.
     done = [trial.params for trial in trials if trial.state is not TrialState.FAIL]
     failed = [trial.params for trial in trials if trial.params not in done]
     again = iter([each for place, each in enumerate(failed) if each not in failed[:place]])
+    stopped = []
+    for trial in trials:
+        if trial.state is TrialState.RUNNING:
+            if trial.params.keys() == search.space.keys():
+                stopped.append(trial.number)
+            else:  # the process was stopped while it was being proposed
+                study.tell(trial.number, state=TrialState.FAIL)
+    for _, group in itertools.groupby(
+        enumerate(stopped[: max(missing, 0)]), lambda item: item[1] - item[0]
+    ):
+        batch = [open_trial(study, storage, number) for _, number in group]
+        missing -= len(batch)
+        yield batch
     while missing > 0:
-        asked: list[Trial] = []
-        while len(asked) < min(missing, search.n_jobs):
-            if (old := next(stopped, None)) is not None:
-                if old.params.keys() == search.space.keys():
-                    asked.append(open_trial(study, storage, old.number))
-                else:  # the process was killed while it was being proposed
-                    study.tell(old.number, state=TrialState.FAIL)
-                continue
+        batch = []
+        for _ in range(min(missing, search.n_jobs)):
             if search.options.sampler == "grid" and (params := next(again, None)):
                 study.enqueue_trial(params)
             number = len(study.get_trials(deepcopy=False))
             study.sampler = make_sampler(search.options.sampler, search.options.seed, number)
-            asked.append(study.ask(search.space))
+            batch.append(study.ask(search.space))
         # Told that the last combination has ended, brute force would stop a Study.optimize() that
         # is not running.
         study.sampler = RandomSampler()
-        missing -= len(asked)
-        for _, batch in itertools.groupby(
-            enumerate(asked), key=lambda item: item[1].number - item[0]
-        ):
-            yield [trial for _, trial in batch]
+        missing -= len(batch)
+        yield batch

@@ -22,15 +22,15 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import Trial, TrialState
 
-from digits.config.errors import explain
 from digits.data.datasets import SAMPLE
-from digits.errors import DigitsError, Pruned
+from digits.errors import DigitsError
 from digits.files import flat, relative, whole_file, write_atomically
-from digits.runs import NO_EFFECT, finished_metrics, locked
+from digits.runs import NO_EFFECT, PRUNED, finished_metrics, locked
 from digits.search.space import NUM_TRIALS, STUDY, Search, in_words, read_search, why_not_pruned
 from digits.search.study import batches, make_pruner, num_done, open_storage, pareto_front
 from digits.sweeps.leaderboard import write_leaderboard
-from digits.text import duration, first_line, screen, typed
+from digits.text import duration, screen, typed
+from digits.training.resume import check_same, ending
 
 BEST = "best_experiment.yaml"
 NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "experiment")
@@ -129,22 +129,14 @@ def _options(config: DictConfig) -> dict[str, object]:
 
 def _check_same_search(study: Study, sweep_dir: Path, search: Search, composed: DictConfig) -> None:
     """Record what a search is about, or refuse to resume one that is about something else."""
-    asked = {key.lstrip("+"): text for key, text in search.typed.items()}
+    asked = {key: typed(value) for key, value in _options(composed).items()}
+    asked |= {key.lstrip("+"): text for key, text in search.typed.items()}
     asked["hydra.sweeper.objectives"] = typed(search.options.objectives)
-    asked = {key: typed(value) for key, value in _options(composed).items()} | asked
-    recorded: dict[str, str] = study.user_attrs.get("asked", {})
-    if not recorded:
+    recorded = study.user_attrs.get("asked")
+    if recorded is None:
         study.set_user_attr("asked", asked)
-        return
-    differing = [key for key in recorded | asked if recorded.get(key) != asked.get(key)]
-    if differing:
-        was = ", ".join(f"{key}={recorded.get(key, 'null')}" for key in differing[:3])
-        given = ", ".join(f"{key}={asked.get(key, 'null')}" for key in differing[:3])
-        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
-        raise DigitsError(
-            f"{sweep_dir} holds a search with {was}{more}, which cannot be resumed with {given}; "
-            "try the same options again, or another name=SEARCH"
-        )
+    else:
+        check_same(f"{sweep_dir} holds a search", recorded, asked)
 
 
 def read_outcome(
@@ -154,11 +146,9 @@ def read_outcome(
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # Hydra would print a line of its own
             job.return_value  # noqa: B018 - raises what the job raised
-    except Pruned as pruned:
-        return TrialState.PRUNED, None, str(pruned)
     except Exception as error:
-        reason = explain(error) or f"{type(error).__name__}: {first_line(error)}"
-        return TrialState.FAIL, None, reason
+        word, reason = ending(error)
+        return TrialState.PRUNED if word == PRUNED else TrialState.FAIL, None, reason
     metrics = finished_metrics(run_dir) or {}
     values = [metrics.get(objective) for objective in objectives]
     measured = [float(value) for value in values if value is not None and not math.isnan(value)]
@@ -168,13 +158,7 @@ def read_outcome(
 
 
 class Report:
-    """What the screen says of a search: a line for each trial, and the result at the end.
-
-    Args:
-        asked: the search.
-        study: with the trials that are there already.
-        sweep_dir: its directory, as one types it.
-    """
+    """What the screen says of a search: a line for each trial, and the result at the end."""
 
     def __init__(self, asked: Search, study: Study, sweep_dir: Path) -> None:
         self.console, self.asked, self.study, self.sweep_dir = screen(), asked, study, sweep_dir
@@ -204,9 +188,9 @@ class Report:
         self.num_done += 1
         total, objectives = self.asked.n_trials, self.asked.options.objectives
         parts = [f"{self.num_done:>{len(str(total))}}/{total}  trial {trial.number}"]
-        parts += [
-            f"{key.rpartition('.')[2]} {_short(value)}" for key, value in trial.params.items()
-        ]
+        for key, value in trial.params.items():
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            parts.append(f"{key.rpartition('.')[2]} {shown}")
         if state is TrialState.COMPLETE:
             parts += map(in_words, objectives, values)
         else:
@@ -247,10 +231,6 @@ class Report:
             self.console.print(f"failed: {line}")
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _write_results(
     study: Study,
     objectives: Sequence[str],
@@ -260,41 +240,30 @@ def _write_results(
 ) -> list[str]:
     """Write the best configuration, the pictures and the leaderboard; return the files' names.
 
-    With several objectives, `BEST` is the best by the first of them, and each other trial of the
-    Pareto front has a file with its number.
+    Of several objectives the first decides what is best.
     """
-    best = pareto_front(study)
-    if not best:
+    best = next(iter(pareto_front(study)), None)
+    if best is None:
         return []
-    for old in sweep_dir.glob("best_experiment_*.yaml"):
-        old.unlink()
-    names = [BEST, *(f"best_experiment_{trial.number}.yaml" for trial in best[1:])]
-    place = "The best" if len(objectives) == 1 else "On the Pareto front"
-    for name, trial in zip(names, best, strict=True):
-        run_dir = sweep_dir / trial.user_attrs["run"]
-        metrics = finished_metrics(run_dir)
-        if metrics is None:
-            raise DigitsError(f"{relative(run_dir)}, which was the best, is gone or damaged")
-        reached = ", ".join(map(in_words, objectives, trial.values))
-        comments = [
-            f"{place} of {len(study.get_trials(deepcopy=False))} trials: {reached} "
-            f"on {metrics.get('dataset')}; {date.today()}.",
-            f"Found by: {shlex.join(['python', *sys.argv])}",
-            f"It is trial {trial.number} of {relative(sweep_dir / STUDY)}.",
-        ]
-        _write_experiment(sweep_dir / name, run_dir, config, loader, comments)
+    run_dir = sweep_dir / best.user_attrs["run"]
+    dataset = (finished_metrics(run_dir) or {}).get("dataset")
+    reached = ", ".join(map(in_words, objectives, best.values))
+    num_trials = len(study.get_trials(deepcopy=False))
+    comments = [
+        f"The best of {num_trials} trials: {reached} on {dataset}; {date.today()}.",
+        f"Found by: {shlex.join(['python', *sys.argv])}",
+        f"It is trial {best.number} of {relative(sweep_dir / STUDY)}.",
+    ]
+    _write_experiment(sweep_dir / BEST, run_dir, config, loader, comments)
     pictures = draw(study, objectives, sweep_dir)
     write_leaderboard(sweep_dir)
-    return [*names, *pictures, "leaderboard.md"]
+    return [BEST, *pictures, "leaderboard.md"]
 
 
 def _write_experiment(
     path: Path, run_dir: Path, config: DictConfig, loader: ConfigLoader, comments: Sequence[str]
 ) -> None:
-    """Write a file for conf/experiment that composes what a finished run was composed of.
-
-    But for what changes no result, as where the data are.
-    """
+    """Write a file for conf/experiment that gives a finished run's results again."""
     hydra = OmegaConf.load(run_dir / ".hydra" / "hydra.yaml")
     choices = {
         group: option

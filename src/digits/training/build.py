@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
@@ -41,12 +42,8 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
             "install it (Debian: apt install g++), or try model.compile=false"
         )
     stepping = {key: config.trainer[key] for key in STEPPING if config.trainer.get(key) is not None}
-    training = {
-        "optimizer": instantiate(config.optim),
-        "schedule": instantiate(config.schedule),
-        "seed": seed,
-    }
-    model = instantiate(config.model, **training, **stepping, _convert_="all")
+    training = {"optimizer": instantiate(config.optim), "schedule": instantiate(config.schedule)}
+    model = _call(config.model, **training, **stepping, seed=seed)
     if not isinstance(model, Classifier):
         raise DigitsError(
             f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
@@ -56,38 +53,35 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
 
 
 def _try_network(model: Classifier) -> None:
-    """Make sure that a network of the user's own maps two images to ten logits each."""
-    name, shape = model.class_path, (2, 1, SIDE, SIDE)
+    """Refuse a network that does not map two images to ten logits each."""
+    shape, expected = (2, 1, SIDE, SIDE), (2, NUM_CLASSES)
     model.eval()
     try:
         with torch.inference_mode():
-            logits = model.network(torch.zeros(shape))
-    except DigitsError:
-        raise
+            found = tuple(model.network(torch.zeros(shape)).shape)
     except Exception as error:  # whatever the user's code stumbles over
         raise DigitsError(
-            f"the network of {name} cannot take images of shape {shape}: "
-            f"{first_line(error) or type(error).__name__}; "
-            f"try nn.Flatten() first, and {SIDE * SIDE} inputs"
+            f"the network of {model.class_path} fails on images of shape {shape}: "
+            f"{first_line(error) or type(error).__name__}; try nn.Flatten() first"
         ) from error
     finally:
         model.train()
-    if not isinstance(logits, torch.Tensor) or logits.shape != (2, NUM_CLASSES):
-        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != expected:
         raise DigitsError(
-            f"the network of {name} makes {found} of two images, not (2, {NUM_CLASSES}); "
+            f"the network of {model.class_path} maps two images to {found}, not {expected}; "
             f"try nn.Linear(..., {NUM_CLASSES}) last"
         )
 
 
 def make_datamodule(config: DictConfig, seed: int) -> MNISTDataModule:
     """Make the data module; nothing is read yet."""
-    options = {"mean": config.norm.mean, "std": config.norm.std, "seed": seed}
     augmentation: Augmentation = instantiate(config.augment)
-    # As an argument of `instantiate`, a dataclass would become a configuration.
-    make = instantiate(config.data, **options, _convert_="all", _partial_=True)
-    datamodule: MNISTDataModule = make(
-        augment=None if augmentation.changes_nothing else augmentation
+    datamodule: MNISTDataModule = _call(
+        config.data,
+        mean=config.norm.mean,
+        std=config.norm.std,
+        seed=seed,
+        augment=None if augmentation.changes_nothing else augmentation,
     )
     return datamodule
 
@@ -102,24 +96,13 @@ def make_trainer(
         run_dir: the run directory.
         callbacks: called before those of the configuration.
         resumed_at_step: the optimizer step from which the run is resumed.
-
-    Raises:
-        DigitsError: `trainer.accelerator=gpu`, and there is none.
     """
     if not torch.cuda.is_available():
         # Lightning makes torch ask the GPU's driver library whether there is a GPU. Adam asks at
         # each step, and where there is none, the library is searched on the disk each time.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
-        if config.trainer.accelerator in ("gpu", "cuda"):
-            raise DigitsError(
-                "trainer.accelerator=gpu, but torch finds no CUDA GPU; "
-                "try trainer=cpu or trainer=auto"
-            )
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
-    if options.get("profiler") in PROFILERS:  # a name by itself would write to the log
-        profiler = PROFILERS[options["profiler"]]
-        options["profiler"] = profiler(dirpath=run_dir, filename="profile")
     configured = []
     for callback in config.callbacks.values():
         places = {"dirpath": run_dir / "checkpoints"} if "dirpath" in callback else {}
@@ -130,7 +113,7 @@ def make_trainer(
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # submitit does it
-    defaults = {
+    given: dict[str, Any] = {
         "default_root_dir": run_dir,
         "logger": logger or False,
         "callbacks": callbacks + configured,
@@ -140,5 +123,21 @@ def make_trainer(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the data module shares an epoch among the processes
     }
-    trainer: Trainer = instantiate(defaults | options, _convert_="object")
+    given = {key: value for key, value in given.items() if key not in options}
+    if profiler := PROFILERS.get(options.get("profiler", "")):  # by its name it writes to the log
+        given["profiler"] = profiler(dirpath=run_dir, filename="profile")
+    trainer: Trainer = _call(options, **given)
     return trainer
+
+
+def _call(config: Any, **objects: Any) -> Any:
+    """Call what a configuration names, with objects besides its own arguments.
+
+    As arguments of `instantiate` they would pass through OmegaConf, which turns dataclasses into
+    configurations and, in some releases, refuses objects.
+    """
+    make = instantiate(config, _partial_=True, _convert_="all")
+    try:
+        return make(**objects)
+    except Exception as error:  # as Hydra does
+        raise InstantiationException(f"Error in call to target '{config['_target_']}':") from error

@@ -1,8 +1,6 @@
 """What happens along the way: the table of epochs, the progress on the screen, the checkpoints."""
 
-import errno
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +36,12 @@ class History(Callback):
 
     The rows are part of every checkpoint, so that a resumed run ends with the same table as an
     uninterrupted one, but for the times.
-
-    Args:
-        run_dir: where metrics.csv is written.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.rows: list[dict[str, float]] = []
         self._started = 0.0
-
-    @property
-    def train_time_s(self) -> float:
-        """Seconds that the epochs took, validation included."""
-        return sum(row["time_s"] for row in self.rows)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
@@ -76,13 +66,9 @@ class History(Callback):
 
 
 class TrainingProgress(ProgressBar):
-    """A bar over the whole training, and one line for each epoch, which stays.
+    """A bar over the whole training's optimizer steps, and one line for each epoch, which stays.
 
-    Counts optimizer steps, not stacks of minibatches. Only the lines are written where the output
-    is not a terminal.
-
-    Args:
-        console: where to draw.
+    Only the lines are written where the output is not a terminal.
     """
 
     def __init__(self, console: Console) -> None:
@@ -130,18 +116,13 @@ class TrainingProgress(ProgressBar):
                 parts.append(f"{name} {value:{form}}")
         self.console.print("  ".join(parts))
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        self._stop()  # so that the message stands alone
-
-    def _stop(self) -> None:
+    def on_train_end(self, *_: Any) -> None:
         if self._progress:
             self._progress.stop()
             self._progress = None
+
+    def on_exception(self, *_: Any) -> None:
+        self.on_train_end()  # so that the message stands alone
 
 
 class Resuming(Callback):
@@ -154,14 +135,10 @@ class Resuming(Callback):
     def __init__(self) -> None:
         self._has_stopped, self._max_steps = False, -1
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["should_stop"] = trainer.should_stop
 
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         self._has_stopped = checkpoint.get("should_stop", False)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -181,9 +158,6 @@ class RunCheckpoint(ModelCheckpoint):
     is the last checkpoint, written after whole epochs only: all random draws depend on the epoch
     and the step, so that a run that is resumed from there ends as if nothing had stopped it.
     (Lightning's own `save_last` writes only when the best checkpoint is written.)
-
-    Args:
-        **options: Lightning's.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -222,10 +196,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
-            file.flush()
-            with zipfile.ZipFile(temporary) as archive:
-                if archive.testzip() is not None:
-                    raise OSError(errno.EIO, "what was written is not what is read", str(path))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True

@@ -1,8 +1,6 @@
 """What a run prints: a line at its start, a table at its end, and nothing of Lightning's."""
 
 import logging
-import os
-import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +11,9 @@ from rich.table import Table
 
 from digits.data.datasets import SAMPLE
 from digits.files import relative
-from digits.runs import CURVES, is_first_process
+from digits.runs import CURVES
 from digits.statistics import wilson_interval
-from digits.text import duration, plural, screen
+from digits.text import duration, plural
 
 SHOWN_CHOICES = ("model", "optim", "norm", "schedule")
 """Config groups that the start line and TensorBoard's HPARAMS tab name."""
@@ -36,22 +34,6 @@ def quieten_lightning() -> None:
         ".*The number of training batches.*is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=message)
-
-
-def run_console(quiet: bool) -> Console:
-    """Make the console of a run, whose end does not end the run, as of `python train.py | head`.
-
-    Args:
-        quiet: print nothing, as in a job of a sweep; nor do processes other than the first one.
-    """
-    console = screen(quiet=quiet or not is_first_process())
-
-    def print_no_more() -> None:
-        console.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-    console.on_broken_pipe = print_no_more  # type: ignore[method-assign]
-    return console
 
 
 def show_start(console: Console, choices: Mapping[str, str], seed: int, run_dir: Path) -> None:

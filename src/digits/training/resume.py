@@ -1,4 +1,4 @@
-"""Resuming a run: which checkpoint it goes on from, whether it may, and status.json meanwhile.
+"""Resuming a run: from which checkpoint, with which options, and status.json meanwhile.
 
 Imports neither torch nor Lightning until a checkpoint is read: the check before a run asks here.
 """
@@ -16,14 +16,13 @@ from digits.config.errors import explain
 from digits.errors import DigitsError, Pruned, Terminated
 from digits.files import flat, relative
 from digits.runs import (
-    BEST,
     FAILED,
     FINISHED,
     LAST,
-    NO_EFFECT,
     PRUNED,
     RUNNING,
     STOPPED,
+    Run,
     is_first_process,
     read_history,
     read_status,
@@ -35,15 +34,14 @@ _log = logging.getLogger(__name__)
 
 
 def resume_point(run_dir: Path, resume: str) -> Path | None:
-    """Return the checkpoint that a run goes on from, or `None` for a new start.
+    """Return the checkpoint that a run is resumed from, or `None` for a new start.
 
     Args:
         run_dir: the run directory.
         resume: "auto" (the last checkpoint, if there is one), "must" or "never".
 
     Raises:
-        DigitsError: "must", and there is no checkpoint; or "never", and there is one, which a new
-            start would destroy.
+        DigitsError: "must" without a checkpoint, or "never" with one.
     """
     last = run_dir / LAST
     if resume == "must" and not last.exists():
@@ -62,103 +60,85 @@ def resume_point(run_dir: Path, resume: str) -> Path | None:
 def check_resumable(run_dir: Path, config: DictConfig) -> None:
     """Refuse to resume a run with other options than those that it was started with.
 
-    The old ones are in status.json, since Hydra overwrites .hydra/config.yaml when a run begins.
-
     Args:
         run_dir: the run directory, which need not exist.
         config: the composed configuration, with or without Hydra's part.
 
     Raises:
         DigitsError: `resume_point` refuses, the run has more epochs than are asked for, or an
-            option differs; the first ones are named.
+            option differs.
     """
+    # Not in .hydra/config.yaml, which Hydra overwrites when a run begins.
     recorded = read_status(run_dir).get("config")
     if resume_point(run_dir, config.resume) is None or not recorded:
         return
-    place, epochs, max_epochs = relative(run_dir), _num_epochs(run_dir), config.trainer.max_epochs
-    if epochs > max_epochs:
+    epochs = 0
+    with suppress(DigitsError):  # metrics.csv is written anew
+        epochs = int(max((row["epoch"] for row in read_history(run_dir)), default=0))
+    if epochs > config.trainer.max_epochs:
         raise DigitsError(
-            f"trainer.max_epochs={max_epochs}, but {place} has trained for {epochs} epochs; "
-            f"try trainer.max_epochs={epochs}, or another name=RUN"
+            f"trainer.max_epochs={config.trainer.max_epochs}, but {relative(run_dir)} has trained "
+            f"for {epochs} epochs; try trainer.max_epochs={epochs}, or another name=RUN"
         )
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    old, new = dict(flat(recorded)), dict(flat(OmegaConf.to_container(own, resolve=True)))
-    free = (*NO_EFFECT, "trainer.max_epochs", *_own_callbacks(old | new))
-    differing = [
-        key
-        for key in sorted(old.keys() | new.keys())
-        if not f"{key}.".startswith(tuple(f"{name}." for name in free))
-        and _value(key, old) != _value(key, new)
-    ]
-    if differing:
-        shown, given = (
-            ", ".join(f"{key}={typed(options.get(key))}" for key in differing[:3])
-            for options in (old, new)
-        )
-        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
-        raise DigitsError(
-            f"{place} holds a run with {shown}{more}, which cannot be resumed with {given}; "
-            "try the same options again, or another name=RUN"
-        )
+    given: Any = OmegaConf.to_container(own, resolve=True)
+    check_same(f"{relative(run_dir)} holds a run", _options(recorded), _options(given))
 
 
-def _num_epochs(run_dir: Path) -> int:
-    with suppress(DigitsError):  # metrics.csv is written anew
-        return int(max((row["epoch"] for row in read_history(run_dir)), default=0))
-    return 0
-
-
-def _own_callbacks(options: Mapping[str, Any]) -> list[str]:
-    """Return the keys of the user's own callbacks, which may come and go."""
-    return [
-        key.removesuffix("._target_")
-        for key, target in options.items()
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options, by dotted keys, that an epoch which was trained depends on."""
+    options = Run(Path(), config=config).options | {"seed": config["seed"]}
+    own = [  # the user's own callbacks may come and go
+        key.removesuffix("_target_")
+        for key, target in flat(config)
         if key.startswith("callbacks.")
         and key.endswith("._target_")
         and not str(target).startswith(("digits.", "pytorch_lightning."))
     ]
+    free = ("trainer.max_epochs", *own)
+    options = {key: value for key, value in options.items() if not key.startswith(free)}
+    devices = options.get("trainer.devices")
+    if isinstance(devices, list) and len(devices) == 1:
+        options["trainer.devices"] = 1  # whichever GPU a job of a sweep has had
+    return options
 
 
-def _value(key: str, options: Mapping[str, Any]) -> Any:
-    """Return an option's value; of a class of digits its name, since its module may have moved."""
-    value = options.get(key)
-    is_ours = key.endswith("_target_") and str(value).startswith("digits.")
-    return str(value).rpartition(".")[2] if is_ours else value
+def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse to resume what was begun with other options, and name the first ones that differ.
 
-
-def read_newest(run_dir: Path) -> tuple[Path, dict[str, Any]]:
-    """Read the checkpoint that a training goes on from: last.ckpt, or best.ckpt if it is damaged.
-
-    Returns:
-        The file and its content.
+    Args:
+        place: what is resumed, e.g. "outputs/runs/a holds a run".
+        recorded: the options at its beginning, by dotted keys.
+        given: those of now.
 
     Raises:
-        DigitsError: neither can be used.
+        DigitsError: they differ.
     """
-    last, best = run_dir / LAST, run_dir / BEST
-    try:
-        return last, _read_training_state(last)
-    except DigitsError as error:
-        try:
-            checkpoint = _read_training_state(best)
-        except DigitsError:
-            raise error from None
-        _log.warning("%s; resuming from %s, after epoch %d", error, best, checkpoint["epoch"] + 1)
-        return best, checkpoint
+    keys = sorted(recorded.keys() | given.keys())
+    differing = [key for key in keys if recorded.get(key) != given.get(key)]
+    if differing:
+        old, new = (
+            ", ".join(f"{key}={typed(options.get(key))}" for key in differing[:3])
+            for options in (recorded, given)
+        )
+        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
+        raise DigitsError(
+            f"{place} with {old}{more}, which cannot be resumed with {new}; "
+            "try the same options again, or another name"
+        )
 
 
-def _read_training_state(path: Path) -> dict[str, Any]:
+def read_last(path: Path) -> dict[str, Any]:
+    """Read the checkpoint that a run is resumed from.
+
+    Raises:
+        DigitsError: it is damaged, or was written within an epoch, as digits 0.1 did after Ctrl-C.
+    """
     from digits.model_file import read_checkpoint
 
     checkpoint = read_checkpoint(path)
-    try:
-        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-        is_whole = epochs["processed"] == epochs["started"]
-    except (KeyError, TypeError):
-        raise DigitsError(
-            f"{relative(path)} is not a checkpoint of a training; try another name=RUN"
-        ) from None
-    if not is_whole:  # as last.ckpt of digits 0.1 was after Ctrl-C
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+    if epochs["processed"] != epochs["started"]:
         raise DigitsError(
             f"{relative(path)} was written within an epoch, as digits 0.1 did, and cannot be "
             "resumed; try another name=RUN"
@@ -187,7 +167,7 @@ def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         yield
     except BaseException as error:
         _log.info("the run did not finish", exc_info=error)
-        word, reason = _ending(error)
+        word, reason = ending(error)
         write_status(run_dir, status | {"status": word, "reason": reason})
         raise
     write_status(run_dir, status | {"status": FINISHED})
@@ -206,14 +186,15 @@ def _lengthened(run_dir: Path, config: Mapping[str, Any]) -> list[int]:
     return planned
 
 
-def _ending(error: BaseException) -> tuple[str, str]:
+def ending(error: BaseException) -> tuple[str, str]:
     """Return the status of a run that an exception ended, and the reason in one line."""
-    if isinstance(error, Pruned):
-        return PRUNED, str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return STOPPED, "interrupted"
-    if isinstance(error, Terminated):
-        return STOPPED, "terminated"
-    if isinstance(error, SystemExit):  # submitit, which has queued the job again
-        return STOPPED, f"exit code {error.code}"
+    match error:
+        case Pruned():
+            return PRUNED, str(error)
+        case KeyboardInterrupt():
+            return STOPPED, "interrupted"
+        case Terminated():
+            return STOPPED, "terminated"
+        case SystemExit():  # submitit, which has queued the job again
+            return STOPPED, f"exit code {error.code}"
     return FAILED, explain(error) or f"{type(error).__name__}: {first_line(error)}"

@@ -1,6 +1,5 @@
 """The recipe of a run: seed, data, model, trainer; fit, test the best checkpoint, save, report."""
 
-import logging
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,27 +24,32 @@ from digits.runs import (
     MODEL,
     Predictions,
     finished_metrics,
+    is_first_process,
     locked,
     read_choices,
     write_metrics,
     write_predictions,
 )
+from digits.text import screen
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.callbacks import History, Resuming, TrainingProgress
-from digits.training.console import quieten_lightning, run_console, show_start, show_summary
-from digits.training.resume import check_resumable, read_newest, recorded_status, resume_point
+from digits.training.console import quieten_lightning, show_start, show_summary
+from digits.training.resume import (
+    check_resumable,
+    read_last,
+    recorded_status,
+    resume_point,
+)
 from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
 
 TERMINATED = 143
 """Exit code after SIGTERM: 128 and the signal's number."""
 
-_log = logging.getLogger(__name__)
-
 
 def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, Any]:
     """Train, test and save one network; everything lands in the run directory.
 
-    A run that was stopped goes on from its last whole epoch; a finished one is left as it is.
+    A run that was stopped is resumed from its last whole epoch; a finished one is left as it is.
 
     Args:
         config: the composed configuration, without Hydra's part.
@@ -61,7 +65,7 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
         Pruned: a search has ended the run early.
     """
     quieten_lightning()
-    console = run_console(quiet)
+    console = screen(quiet=quiet or not is_first_process())
     run_dir.mkdir(parents=True, exist_ok=True)
     with locked(run_dir):
         check_resumable(run_dir, config)
@@ -105,10 +109,8 @@ def _signals_of_lightning() -> Iterator[None]:
 
 def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     choices = read_choices(run_dir)
-    checkpoint: dict[str, Any] = {}
-    if last := resume_point(run_dir, config.resume):
-        last, checkpoint = read_newest(run_dir)
-    step = checkpoint.get("global_step", 0)
+    last = resume_point(run_dir, config.resume)
+    checkpoint = read_last(last) if last else {}
 
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
     seed_everything(seed, verbose=False)
@@ -117,18 +119,19 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
     callbacks = [history, Resuming(), pictures, TrainingProgress(console)]
-    trainer = make_trainer(config, run_dir, callbacks, resumed_at_step=step)
+    trainer = make_trainer(config, run_dir, callbacks, checkpoint.get("global_step", 0))
     model.train_on_stacks(datamodule)
 
     show_start(console, choices, seed, run_dir)
-    if last is not None:
+    if last:
+        step = checkpoint["global_step"]
         console.print(f"resumed after step {step:,}, from checkpoints/{last.name}")
     trainer.fit(model, datamodule, ckpt_path=last)
     best_epoch = _load_best(trainer, model)
     if config.test:
         trainer.test(model, datamodule, verbose=False)
 
-    metrics = _metrics(seed, trainer, model, datamodule, history, best_epoch)
+    metrics = {"seed": seed} | _metrics(trainer, model, datamodule, history, best_epoch)
     if trainer.is_global_zero:
         from digits.figures import draw_loss_curves  # matplotlib takes a third of a second
 
@@ -157,43 +160,36 @@ def _load_best(trainer: Trainer, model: Classifier) -> int:
 
 
 def _metrics(
-    seed: int,
     trainer: Trainer,
     model: Classifier,
     datamodule: MNISTDataModule,
     history: History,
     best_epoch: int,
 ) -> dict[str, Any]:
-    """Collect what is known of the run, for metrics.json."""
-    validated = next((row for row in history.rows if row["epoch"] == best_epoch), {})
     metrics: dict[str, Any] = {
-        "seed": seed,
         "dataset": datamodule.dataset,
         "epochs": trainer.current_epoch,
         "best_epoch": best_epoch,
-    }
-    for part, measured in (("val", validated), ("test", trainer.callback_metrics)):
-        num_images = model.num_images[part]
-        accuracy, loss = measured.get(f"{part}/accuracy"), measured.get(f"{part}/loss")
-        # Lightning's float32 is near a fraction of whole images; that is written exactly.
-        metrics[f"{part}/accuracy"] = (
-            None if accuracy is None else round(float(accuracy) * num_images) / num_images
-        )
-        metrics[f"{part}/loss"] = None if loss is None else float(loss)
-        metrics[f"num_{part}"] = num_images
-    return metrics | {
         "max_epochs": trainer.max_epochs,
         "num_train": len(datamodule.train_indices),
         "val_split_sha256": datamodule.split_sha256,
         "mean": datamodule.mean,
         "std": datamodule.std,
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "train_time_s": round(history.train_time_s, 3),
+        "train_time_s": round(sum(row["time_s"] for row in history.rows), 3),
     }
+    validated = next((row for row in history.rows if row["epoch"] == best_epoch), {})
+    for part, measured in (("val", validated), ("test", trainer.callback_metrics)):
+        number = metrics[f"num_{part}"] = model.num_images[part]
+        accuracy, loss = measured.get(f"{part}/accuracy"), measured.get(f"{part}/loss")
+        # Lightning's float32 is near a fraction of whole images; that is written exactly.
+        exact = None if accuracy is None else round(float(accuracy) * number) / number
+        metrics[f"{part}/accuracy"] = exact
+        metrics[f"{part}/loss"] = None if loss is None else float(loss)
+    return metrics
 
 
 def _predictions(model: Classifier, datamodule: MNISTDataModule) -> Predictions:
-    """Return what the model answered on each test image."""
     assert datamodule.test is not None
     labels = datamodule.test.labels[: len(model.test_logits)]
     confidence, predicted = model.test_logits.float().softmax(dim=1).max(dim=1)

@@ -50,7 +50,9 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, run_dir: str, resumed_at_step: int = 0, projector: bool = False) -> None:
-        _wait_for_a_later_name(Path(run_dir))
+        # TensorBoard reads a run's files by name: a second, then a number by which 10 precedes 9.
+        if any(Path(run_dir).glob(f"events.out.tfevents.{int(time.time())}.*")):
+            time.sleep(1)
         super().__init__(
             run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at_step
         )
@@ -102,22 +104,10 @@ def log_hyperparameters(
     logger.experiment.close()
 
 
-def _wait_for_a_later_name(run_dir: Path) -> None:
-    """Wait for up to a second if the run directory holds an event file of this second.
-
-    TensorBoard reads a run's files in the order of their names, which hold the second of their
-    beginning and then a number without leading zeros: 10 comes before 9.
-    """
-    second = int(time.time())
-    if any(run_dir.glob(f"events.out.tfevents.{second}.*")):
-        time.sleep(max(second + 1 - time.time(), 0))
-
-
 class TensorBoardPictures(Callback):
     """Adds text, graph, images, histograms and precision-recall curves to a run's events.
 
-    Does nothing with any other logger. All of it together takes about half a second of a run,
-    without the projector.
+    Does nothing with another logger. Takes about half a second of a run, without the projector.
 
     Args:
         configuration: the run's whole configuration, as YAML.
@@ -158,15 +148,14 @@ class TensorBoardPictures(Callback):
             return
         step, logits = trainer.global_step, pl_module.test_logits
         images, labels = data.test.images[: len(logits)], data.test.labels[: len(logits)]
-        add_test_pictures(writer, logits, images, labels, step)
+        _add_test_pictures(writer, logits, images, labels, step)
         if isinstance(trainer.logger, TensorBoard) and trainer.logger.projector:
-            add_projector(writer, pl_module, data.normalized(images), images, labels, step)
+            _add_projector(writer, pl_module, data.normalized(images), images, labels, step)
 
 
-def add_test_pictures(
+def _add_test_pictures(
     writer: Any, logits: Tensor, images: Tensor, labels: Tensor, step: int
 ) -> None:
-    """Add confusion matrix, worst mistakes and precision-recall curves of tested images."""
     from digits.figures import confusion_matrix  # matplotlib takes a third of a second
 
     measures = measure(logits, labels)
@@ -181,32 +170,26 @@ def add_test_pictures(
         writer.add_pr_curve(f"precision and recall/{digit}", labels == digit, probability, step)
 
 
-def add_projector(
+def _add_projector(
     writer: Any, model: Classifier, inputs: Tensor, images: Tensor, labels: Tensor, step: int
 ) -> None:
-    """Add the last hidden layer's values for each image to the projector; takes some seconds."""
+    """Add the last hidden layer's values for each image."""
     layers = list(model.network.children())
     hidden = torch.nn.Sequential(*layers[:-1]) if len(layers) > 1 else model.network
     with torch.inference_mode():
-        embeddings = hidden(inputs.to(model.device, _dtype(model))).flatten(1).float().cpu()
-    shown = 1 - images / 255
-    writer.add_embedding(embeddings, labels.tolist(), shown, global_step=step, tag="test")
+        embeddings = hidden(inputs.to(model.device).to(model.dtype)).flatten(1).float().cpu()
+    writer.add_embedding(embeddings, labels.tolist(), 1 - images / 255, step, "test")
 
 
 def _writer(trainer: Trainer) -> Any:
-    logger = trainer.logger
-    if isinstance(logger, TensorBoard) and trainer.is_global_zero:
-        return logger.experiment
-    return None
-
-
-def _dtype(model: LightningModule) -> torch.dtype:
-    return next(model.parameters()).dtype
+    logger: Any = trainer.logger
+    is_ours = isinstance(logger, TensorBoard) and trainer.is_global_zero
+    return logger.experiment if is_ours else None
 
 
 def _add_graph(writer: Any, model: LightningModule) -> None:
     network = copy.deepcopy(model.network)  # a compiled one cannot be traced, but its copy can
-    image = torch.zeros(1, 1, SIDE, SIDE, device=model.device, dtype=_dtype(model))
+    image = torch.zeros(1, 1, SIDE, SIDE, device=model.device).to(model.dtype)
     try:
         # It prints what it raises.
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
