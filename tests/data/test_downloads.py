@@ -238,7 +238,7 @@ def test_eight_processes_at_once_make_one_download(
         capture_output=True,
         text=True,
         timeout=120,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     )
     assert result.stdout.split() == ["0"] * 8, result.stderr
     assert mirrors.requests == {"slow": 4}
