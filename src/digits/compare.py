@@ -21,6 +21,7 @@ from digits.runs import (
     find_runs,
     group_runs,
     is_run_dir,
+    read_history,
     read_run,
 )
 from digits.statistics import (
@@ -40,7 +41,7 @@ LEVEL = 0.05
 """A p below it is called a difference."""
 FEW_SEEDS = 3
 SHOWN_WARNINGS = 10
-NOTHING = "\u2013"
+NOTHING = "\u2013"  # a dash
 TITLE = "Comparison"
 MCNEMAR, CLUSTERED = "exact McNemar", "two-way clustered t"
 
@@ -73,7 +74,7 @@ class Versus:
         group: the one.
         baseline: the other.
         found: test accuracy of the group minus that of the baseline.
-        test: how p was found.
+        test: the name of the test that p is of.
         p_holm: p, corrected for all groups that are held against the baseline.
     """
 
@@ -172,7 +173,13 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
         DigitsError: there is no run that can be compared, or no such baseline.
     """
     named = [Path(baseline)] if baseline and is_run_dir(Path(baseline)) else []
-    runs, left_out = _read_runs(find_runs([*folders, *named]))
+    found = [read_run(path) for path in find_runs([*folders, *named])]
+    unfit = {run: reason for run in found if (reason := _unfit(run))}
+    left_out = [f"{relative(run.dir)}: {reason}" for run, reason in unfit.items()]
+    runs = [run for run in found if run not in unfit]
+    if not runs:
+        more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+        raise DigitsError(f"no run can be compared: {left_out[0]}{more}; try other directories")
     by_images: dict[tuple[str, bytes], list[Run]] = {}
     for run in runs:
         key = run.metrics["dataset"], run.predictions.labels.tobytes()
@@ -201,10 +208,9 @@ def _compare_groups(
     groups: Sequence[Group], baseline: Group, left_out: Sequence[str]
 ) -> Comparison:
     validated = [group for group in groups if group.values("val/accuracy")]
-    references = [
-        group.runs[0].val_images for group in (baseline, *validated) if group in validated
-    ]
-    ranked = [group for group in validated if group.runs[0].val_images == references[0]]
+    first = baseline if baseline in validated else next(iter(validated), baseline)
+    images = first.runs[0].val_images
+    ranked = [group for group in validated if group.runs[0].val_images == images]
     ranked.sort(key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
     unranked = [group for group in groups if group not in ranked]
     others = [group for group in (*ranked, *unranked) if group is not baseline]
@@ -226,21 +232,6 @@ def _difference(group: Group, baseline: Group) -> tuple[Difference, str]:
     return clustered_difference(first, second), CLUSTERED
 
 
-def _read_runs(run_dirs: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Read what is finished and tested, and say why the rest is left out."""
-    runs, left_out = [], []
-    for path in run_dirs:
-        run = read_run(path)
-        if reason := _unfit(run):
-            left_out.append(f"{relative(path)}: {reason}")
-        else:
-            runs.append(run)
-    if not runs:
-        more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
-        raise DigitsError(f"no run can be compared: {left_out[0]}{more}; try other directories")
-    return runs, left_out
-
-
 def _unfit(run: Run) -> str:
     """Return why a run cannot be compared, or nothing."""
     if not run.is_finished:
@@ -251,31 +242,22 @@ def _unfit(run: Run) -> str:
     if run.test_accuracy is None:
         return "not tested; run its command again without test=false"
     try:
-        correct = run.predictions.correct
-        run.history  # noqa: B018 - what is drawn must be readable
+        run.predictions  # noqa: B018 - what is compared and drawn must be readable
+        read_history(run.dir)
     except DigitsError as error:
         return str(error)
-    num_images = run.metrics["num_test"]
-    if (num_images, round(run.test_accuracy * num_images)) != (len(correct), correct.sum()):
-        return "predictions.npz is of another test than metrics.json"
-    return "" if len(correct) else "it was tested on no images"
+    return ""
 
 
 def _choose_baseline(groups: Sequence[Group], baseline: str | None) -> Group:
-    named = [group for group in groups if baseline is None or group.name == baseline]
-    if named or baseline is None:
-        return named[0]
-    path = Path(baseline).resolve()
-    within = [
-        group
-        for group in groups
-        if any(run.dir.resolve().is_relative_to(path) for run in group.runs)
-    ]
-    if len(within) == 1:
-        return within[0]
-    names = ", ".join(dict.fromkeys(group.name for group in within or groups))
-    kind = f"holds {len(within)} groups" if within else "is not a group or a finished run"
-    raise DigitsError(f"--baseline {baseline} {kind}; try one of: {names}")
+    for group in groups:
+        directories = [run.dir.resolve() for run in group.runs]
+        if baseline in (None, group.name) or Path(str(baseline)).resolve() in directories:
+            return group
+    names = ", ".join(dict.fromkeys(group.name for group in groups))
+    raise DigitsError(
+        f"--baseline {baseline} is not a group or a finished run; try one of: {names}"
+    )
 
 
 def warnings(comparison: Comparison) -> list[str]:
@@ -333,13 +315,8 @@ def group_table(comparison: Comparison) -> Table:
 def option_table(comparison: Comparison) -> Table:
     """Return what differs between the groups: choices and values."""
     first_runs = [group.runs[0] for group in comparison.groups]
-    is_alone = len(first_runs) == 1
-    choices = [
-        name
-        for name in DEFAULT_CHOICES
-        if len({run.choices.get(name) for run in first_runs}) > 1
-        or (is_alone and name in first_runs[0].choices)
-    ]
+    chosen = differing_options([run.choices for run in first_runs])
+    choices = [name for name in DEFAULT_CHOICES if name in chosen]
     keys = differing_options([run.options for run in first_runs])
     keys = [key for key in keys if not key.endswith("_target_")]
     rows = [
@@ -446,7 +423,9 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         "Loss by epoch, mean over seeds: validation solid, training dashed. The band spans the "
         "minimum to the maximum validation loss of the seeds.",
     )
-    histories = {group.name: [run.history for run in group.runs] for group in comparison.groups}
+    histories = {
+        group.name: [read_history(run.dir) for run in group.runs] for group in comparison.groups
+    }
     save_figure(draw_overlaid_curves(histories), picture.path)
     sections = [
         Section("Ranking", "\n\n".join(warnings(comparison)), [group_table(comparison)]),

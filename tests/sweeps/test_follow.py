@@ -36,9 +36,9 @@ def sweep_dir(tmp_path: Path) -> Iterator[Path]:
     FollowSweep.sweep_dir = None
 
 
-def configuration(sweep_dir: Path, *task: str, test: bool = True, job: str = "") -> DictConfig:
-    """What Hydra hands to a callback in a sweep with these overrides, and to a job of it."""
-    overrides = [f"name={sweep_dir.name}", f"hydra.sweep.dir={sweep_dir}", f"test={test}"]
+def configuration(sweep_dir: Path, *task: str, job: str = "") -> DictConfig:
+    """Return what Hydra hands to a callback in a sweep with these overrides, and to a job of it."""
+    overrides = [f"name={sweep_dir.name}", f"hydra.sweep.dir={sweep_dir}"]
     config = compose("config", overrides, return_hydra_config=True)
     with open_dict(config):
         config.hydra.overrides.task = list(task)
@@ -48,8 +48,8 @@ def configuration(sweep_dir: Path, *task: str, test: bool = True, job: str = "")
     return config
 
 
-def end_job(sweep_dir: Path, name: str, *task: str, test: bool = True) -> None:
-    FollowSweep().on_job_end(configuration(sweep_dir, *task, test=test, job=name), JOB)
+def end_job(sweep_dir: Path, name: str, *task: str) -> None:
+    FollowSweep().on_job_end(configuration(sweep_dir, *task, job=name), JOB)
 
 
 def test_each_job_has_a_line_and_the_best_groups_are_last(
@@ -88,7 +88,7 @@ def test_failed_jobs_are_listed_at_the_end(
     assert failed_jobs() == [
         "2 jobs failed; see the train.log in each directory",
         "error: 1_run: failed: the loss diverged",
-        "error: 2_run: was killed",
+        "error: 2_run: was killed, or another process trains it",
         "error: 1 job did not begin; run the same command with name=grid to resume",
     ]
     assert "1. baseline: validation 90.00%" in capsys.readouterr().out
@@ -99,11 +99,9 @@ def test_finished_jobs_are_counted_and_have_no_second_line(
     sweep_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run(sweep_dir / "0_run")
-    untested: dict[str, Any] = {"test/accuracy": None}
-    make_run(sweep_dir / "1_run", 1, **untested)
-    for test, number in ((False, 2), (True, 1)):
-        FollowSweep().on_multirun_start(configuration(sweep_dir, "seed=0,1", test=test))
-        assert f"2 jobs, {number} of them finished already" in capsys.readouterr().out
+    FollowSweep().on_multirun_start(configuration(sweep_dir, "seed=0,1"))
+    assert "2 jobs, 1 of them finished already" in capsys.readouterr().out
+    make_run(sweep_dir / "1_run", 1)
     end_job(sweep_dir, "0_run", "seed=0,1")
     assert not capsys.readouterr().out
     end_job(sweep_dir, "1_run", "seed=0,1")
@@ -160,19 +158,17 @@ def test_all_other_jobs_are_done_and_ranked_though_some_fail(tmp_path: Path) -> 
     assert rows[0]["rank"] == "1" and rows[0]["val/accuracy"]
     assert rows[0]["callbacks.ending.how"] == "well"
     reasons = " ".join(row["reason"] for row in rows)
-    assert "exit code 3" in reasons and "RuntimeError: broken on purpose" in reasons
-    assert "diverged" in reasons
+    for reason in ("exit code 3", "RuntimeError: broken on purpose", "diverged"):
+        assert reason in reasons
     last = finished.stderr.strip().splitlines()[-5:]
     assert all(line.startswith("error: ") for line in last)
     assert "Traceback" not in finished.stderr
-    (log,) = sweep.glob("*how-raise*lr-0.1*/train.log")
-    assert "Traceback" in log.read_text()
     assert "job 6 of 6" in finished.stdout
     assert "train/loss" not in finished.stdout  # the jobs themselves are silent
 
 
 def start_and_kill(cwd: Path, until: str, *arguments: str) -> None:
-    """Starts a sweep and kills it as soon as a file is there."""
+    """Start a sweep and kill it as soon as a file is there."""
     environment = os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(REPO / "train.py"), *arguments]
     with subprocess.Popen(command, cwd=cwd, env=environment) as process:
