@@ -13,8 +13,6 @@ from made_runs import LABELS, make_run, set_status
 
 from digits.__main__ import main
 from digits.compare import (
-    CLUSTERED,
-    MCNEMAR,
     NOTHING,
     as_csv,
     compare,
@@ -26,7 +24,7 @@ from digits.compare import (
 )
 from digits.errors import DigitsError
 from digits.runs import read_run
-from digits.statistics import clustered_difference, mcnemar
+from digits.statistics import CLUSTERED, MCNEMAR, clustered_difference, mcnemar
 
 DROPOUT = {"model": "dropout"}
 LR = {"optim.lr": 0.1}
@@ -71,7 +69,7 @@ def test_two_single_runs_are_compared_by_mcnemars_test(tmp_path: Path) -> None:
     (versus,) = compare(paths).versus.values()
     first, second = (read_run(path).predictions.correct for path in paths)
     assert versus.found == mcnemar(second, first)
-    assert (versus.test, versus.p_holm) == (MCNEMAR, versus.found.p)
+    assert (versus.found.test, versus.p_holm) == (MCNEMAR, versus.found.p)
     low, high = (100 * bound for bound in versus.found.interval)
     assert versus.verdict == (
         f"lr=0.1 vs baseline: +5.00 ± {100 * versus.found.error:.2f} points, p = 0.010, 1 seed: "
@@ -98,7 +96,7 @@ def test_groups_are_compared_over_seeds_and_images(
         np.stack([read_run(path).predictions.correct for path in paths])
         for paths in (first, second)
     ]
-    assert versus.test == CLUSTERED
+    assert versus.found.test == CLUSTERED
     assert versus.found == clustered_difference(correct[0], correct[1])
     assert told in versus.verdict and "p = " in versus.verdict
     assert [str(note) in each for each in versus.notes] == ([True] if note else [])

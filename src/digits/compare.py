@@ -25,6 +25,7 @@ from digits.runs import (
     read_run,
 )
 from digits.statistics import (
+    MCNEMAR,
     Difference,
     clustered_difference,
     holm,
@@ -43,7 +44,6 @@ FEW_SEEDS = 3
 SHOWN_WARNINGS = 10
 NOTHING = "\u2013"  # a dash
 TITLE = "Comparison"
-MCNEMAR, CLUSTERED = "exact McNemar", "two-way clustered t"
 
 _SAMPLE = "mnist-sample-5k"
 _REQUIRED = (
@@ -71,17 +71,13 @@ class Versus:
     """A group held against the baseline, on the same test images.
 
     Attributes:
-        group: the one.
-        baseline: the other.
         found: test accuracy of the group minus that of the baseline.
-        test: the name of the test that p is of.
         p_holm: p, corrected for all groups that are held against the baseline.
     """
 
     group: Group
     baseline: Group
     found: Difference
-    test: str
     p_holm: float
 
     @property
@@ -112,16 +108,16 @@ class Versus:
     def notes(self) -> list[str]:
         """Return what a reader has to know to take p for what it is."""
         pair = (self.group, self.baseline)
-        if self.test == MCNEMAR:
+        if self.found.test == MCNEMAR:
             first, second = (each.runs[0].predictions.correct for each in pair)
             return [
                 f"{(first & ~second).sum()} images right by {pair[0].name} only, "
                 f"{(second & ~first).sum()} by {pair[1].name} only",
                 "one run each: p is about these two networks; other seeds may say otherwise",
             ]
-        singles = [each.name for each in pair if len(each.runs) == 1]
-        if singles:
-            return [f"{singles[0]} has one seed; it is assumed to vary as the other group does"]
+        for each in pair:
+            if len(each.runs) == 1:
+                return [f"{each.name} has one seed; it is assumed to vary as the other group does"]
         if min(len(each.runs) for each in pair) < FEW_SEEDS:
             return ["two seeds say little about how much the accuracy varies by seed; try five"]
         return []
@@ -134,8 +130,7 @@ class Comparison:
     Attributes:
         ranked: groups by falling mean validation accuracy, all on the same validation images.
         unranked: groups that were validated on other images than the baseline, or not at all.
-        baseline: one of them.
-        versus: each other group against the baseline, by its name, in the order shown.
+        versus: each group but the baseline against it, by its name, in the order shown.
         left_out: what is not compared and why, e.g. "outputs/runs/a: not tested".
     """
 
@@ -156,9 +151,10 @@ class Comparison:
         return str(self.baseline.runs[0].metrics["dataset"])
 
     @property
-    def num_images(self) -> int:
-        """How many test images there are."""
-        return len(self.baseline.runs[0].predictions.labels)
+    def images(self) -> str:
+        """What all runs were tested on, e.g. "10,000 test images of mnist"."""
+        num_images = len(self.baseline.runs[0].predictions.labels)
+        return f"{num_images:,} test images of {self.dataset}"
 
 
 def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
@@ -214,22 +210,22 @@ def _compare_groups(
     ranked.sort(key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
     unranked = [group for group in groups if group not in ranked]
     others = [group for group in (*ranked, *unranked) if group is not baseline]
-    found = [_difference(group, baseline) for group in others]
-    corrected = holm([difference.p for difference, _ in found])
+    found = {group.name: _difference(group, baseline) for group in others}
+    corrected = holm([each.p for each in found.values()])
     versus = {
-        group.name: Versus(group, baseline, difference, test, p_holm)
-        for group, (difference, test), p_holm in zip(others, found, corrected, strict=True)
+        group.name: Versus(group, baseline, found[group.name], p_holm)
+        for group, p_holm in zip(others, corrected, strict=True)
     }
     return Comparison(ranked, unranked, baseline, versus, left_out)
 
 
-def _difference(group: Group, baseline: Group) -> tuple[Difference, str]:
+def _difference(group: Group, baseline: Group) -> Difference:
     first, second = (
         np.stack([run.predictions.correct for run in each.runs]) for each in (group, baseline)
     )
     if len(first) == len(second) == 1:
-        return mcnemar(first[0], second[0]), MCNEMAR
-    return clustered_difference(first, second), CLUSTERED
+        return mcnemar(first[0], second[0])
+    return clustered_difference(first, second)
 
 
 def _unfit(run: Run) -> str:
@@ -308,8 +304,7 @@ def group_table(comparison: Comparison) -> Table:
         )
     p = "p (Holm)" if len(comparison.versus) > 1 else "p"
     columns = ("rank", "group", "seeds", "validation", "test", "95% interval", "vs baseline", p)
-    images = f"{comparison.num_images:,} test images of {comparison.dataset}"
-    return Table((*columns, "time"), rows, f"Accuracy on {images}")
+    return Table((*columns, "time"), rows, f"Accuracy on {comparison.images}")
 
 
 def option_table(comparison: Comparison) -> Table:
@@ -348,30 +343,25 @@ def run_table(comparison: Comparison) -> Table:
 def as_csv(comparison: Comparison) -> str:
     """Return one row a group; accuracies as fractions, differences in percentage points."""
     table = io.StringIO()
-    writer = csv.DictWriter(table, _COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(_COLUMNS)
     for rank, group in _with_ranks(comparison):
-        row: dict[str, Any] = {"rank": rank, "group": group.name}
-        row["seeds"] = " ".join(map(str, group.seeds))
-        row["runs"] = " ".join(str(relative(run.dir)) for run in group.runs)
-        row["train_time_s"] = f"{group.mean_std('train_time_s')[0]:.3f}"
-        for part in ("val", "test"):
-            row[f"{part}_mean"], row[f"{part}_std"] = group.mean_std(f"{part}/accuracy")
-        row["test_low"], row["test_high"] = _test_interval(group)
+        found: tuple[Any, ...] = ("",) * 9
         if versus := comparison.versus.get(group.name):
-            found = versus.found
-            row |= {"difference_points": 100 * found.difference, "error_points": 100 * found.error}
-            row["low_points"], row["high_points"] = (100 * bound for bound in found.interval)
-            row |= {"p": found.p, "p_holm": versus.p_holm, "test": versus.test}
-            row |= {"baseline": versus.baseline.name, "verdict": versus.judgement}
-        writer.writerow({key: _csv_cell(value) for key, value in row.items()})
+            each = versus.found
+            found = (
+                versus.baseline.name,
+                *(100 * value for value in (each.difference, each.error, *each.interval)),
+                *(each.p, versus.p_holm, each.test, versus.judgement),
+            )
+        row = (
+            *(rank, group.name, " ".join(map(str, group.seeds))),
+            *(*group.mean_std("val/accuracy"), *group.mean_std("test/accuracy")),
+            *(*_test_interval(group), group.mean_std("train_time_s")[0], *found),
+            " ".join(str(relative(run.dir)) for run in group.runs),
+        )
+        writer.writerow(row)
     return table.getvalue()
-
-
-def _csv_cell(value: Any) -> str:
-    if value is None or value != value:  # NaN: nothing was measured
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _with_ranks(comparison: Comparison) -> list[tuple[str, Group]]:
@@ -409,12 +399,7 @@ def show(console: "Console", comparison: Comparison) -> None:
 
 
 def write_report(comparison: Comparison, folder: Path) -> Path:
-    """Write comparison.md, .csv and .html and loss_curves.png; return the page's path.
-
-    Args:
-        comparison: what is written.
-        folder: made if it does not exist.
-    """
+    """Write comparison.md, .csv, .html and loss_curves.png; return the page's path."""
     from digits.figures import draw_overlaid_curves, save_figure  # matplotlib takes half a second
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -440,8 +425,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     num_runs = sum(len(group.runs) for group in comparison.groups)
     lead = (
         f"{plural(num_runs, 'run')} in {plural(len(comparison.groups), 'group')}, tested on the "
-        f"same {comparison.num_images:,} images of {comparison.dataset}; "
-        f"{baseline_line(comparison)}."
+        f"same {comparison.images}; {baseline_line(comparison)}."
     )
     write_atomically(folder / "comparison.csv", as_csv(comparison))
     write_atomically(folder / "comparison.md", as_markdown(TITLE, lead, sections))
