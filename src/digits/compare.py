@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LEVEL = 0.05
-"""A p below it is called a difference."""
+"""A p below it is called significant."""
 FEW_SEEDS = 3
 SHOWN_WARNINGS = 10
 NOTHING = "\u2013"  # a dash
@@ -68,11 +68,11 @@ _COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Versus:
-    """A group held against the baseline, on the same test images.
+    """A group compared with the baseline, on the same test images.
 
     Attributes:
         found: test accuracy of the group minus that of the baseline.
-        p_holm: p, corrected for all groups that are held against the baseline.
+        p_holm: p, corrected for all groups that are compared with the baseline.
     """
 
     group: Group
@@ -106,7 +106,7 @@ class Versus:
 
     @property
     def notes(self) -> list[str]:
-        """Return what a reader has to know to take p for what it is."""
+        """Return what limits the meaning of p."""
         pair = (self.group, self.baseline)
         if self.found.test == MCNEMAR:
             first, second = (each.runs[0].predictions.correct for each in pair)
@@ -125,12 +125,12 @@ class Versus:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Groups of runs, held against one of them.
+    """Groups of runs, compared with one of them.
 
     Attributes:
-        ranked: groups by falling mean validation accuracy, all on the same validation images.
+        ranked: groups by descending mean validation accuracy, all on the same validation images.
         unranked: groups that were validated on other images than the baseline, or not at all.
-        versus: each group but the baseline against it, by its name, in the order shown.
+        versus: each other group against the baseline, by name, in the order shown.
         left_out: what is not compared and why, e.g. "outputs/runs/a: not tested".
     """
 
@@ -280,7 +280,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def baseline_line(comparison: Comparison) -> str:
-    """Say which group the others are held against."""
+    """Return which group the others are compared with."""
     if not comparison.versus:
         return "one group only: there is nothing to compare it with"
     return f"baseline: {comparison.baseline.name} (--baseline chooses another)"

@@ -89,7 +89,7 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run, finished or not, as its directory tells of it.
+    """A run, finished or not, as its directory describes it.
 
     Attributes:
         dir: its directory.
@@ -159,7 +159,7 @@ class Group:
     """Finished runs that differ in their seed only.
 
     Attributes:
-        name: what distinguishes it from the other groups, e.g. "dropout+sgd+exact".
+        name: what distinguishes it from the others, e.g. "dropout+sgd+exact".
         runs: by their seeds.
     """
 
@@ -168,7 +168,7 @@ class Group:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of its runs, rising."""
+        """The seeds of its runs, ascending."""
         return tuple(run.seed for run in self.runs)
 
     def values(self, metric: str) -> list[float]:
@@ -211,7 +211,7 @@ def read_run(run_dir: Path) -> Run:
 
 
 def changes_result(key: str) -> bool:
-    """Say whether an option, by its dotted key, can change a result."""
+    """Return whether an option, by its dotted key, can change a result."""
     return not f"{key}.".startswith(tuple(f"{each}." for each in NO_EFFECT))
 
 
@@ -229,7 +229,7 @@ def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
 def finished_metrics(run_dir: Path) -> dict[str, Any] | None:
     """Return metrics.json if the run is finished, else `None`: the one definition of finished.
 
-    Its status says so, its model is there, and its results can be read.
+    Finished means that its status says so, its model exists and its results can be read.
     """
     try:
         if read_status(run_dir).get("status") == FINISHED and (run_dir / MODEL).exists():
@@ -240,7 +240,7 @@ def finished_metrics(run_dir: Path) -> dict[str, Any] | None:
 
 
 def is_run_dir(folder: Path) -> bool:
-    """Say whether a folder holds a run, finished or not."""
+    """Return whether a folder holds a run, finished or not."""
     return any((folder / file).exists() for file in (STATUS, METRICS, ".hydra/config.yaml"))
 
 
@@ -455,7 +455,7 @@ def _read(path: Path, read: Callable[[], Content]) -> Content:
 
 
 def is_first_process() -> bool:
-    """Say whether this process prints and writes, of all that train together.
+    """Return whether this process prints and writes, of all that train together.
 
     Lightning, torchrun and SLURM each number the processes that they start in these variables.
     """

@@ -116,7 +116,7 @@ def failed_jobs() -> list[str]:
     lines += [f"error: {job.dir.name}: {_failure(job)}" for job in failed]
     num_begun = sum(job.status != "" for job in jobs)
     if (left := _read_plan(sweep_dir).get("num_jobs", 0) - num_begun) > 0:
-        # A launcher whose process was killed, as for want of memory, starts no other job.
+        # A launcher whose process was killed, e.g. for lack of memory, starts no other job.
         resume = f"run the same command with name={sweep_dir.name} to resume"
         lines.append(f"error: {plural(left, 'job')} did not begin; {resume}")
     return lines
@@ -192,7 +192,7 @@ def _in_another_process() -> FollowSweep:
 
 
 def _end_with(parent: int) -> None:
-    """End joblib's process when the one that started it was killed; it would wait for ever."""
+    """End joblib's process when the one that started it was killed; it would wait forever."""
     while True:
         time.sleep(5)
         if os.getppid() != parent:

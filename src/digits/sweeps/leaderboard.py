@@ -43,13 +43,13 @@ def read_jobs(sweep_dir: Path) -> list[Run]:
 
 
 def by_rank(jobs: Iterable[Run]) -> list[Run]:
-    """Return the jobs by falling validation accuracy; those without one come last."""
+    """Return the jobs by descending validation accuracy; those without one come last."""
     # Selecting on the test set leaks it.
     return sorted(jobs, key=lambda job: (job.val_accuracy is None, -(job.val_accuracy or 0)))
 
 
 def ranked_groups(jobs: Sequence[Run]) -> list[Group]:
-    """Return the groups over seeds, each seed once, by falling mean validation accuracy."""
+    """Return the groups over seeds, each seed once, by descending mean validation accuracy."""
     found = group_runs([job for job in jobs if job.val_accuracy is not None])
     groups = [group.each_seed_once()[0] for group in found]
     return sorted(groups, key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
