@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,21 +13,17 @@ from made_runs import LABELS, make_run, set_status
 
 from digits.__main__ import main
 from digits.compare import (
-    CLUSTERED,
-    MCNEMAR,
     NOTHING,
-    Comparison,
     as_csv,
     compare,
     group_table,
-    notes,
     option_table,
     run_table,
     warnings,
 )
 from digits.errors import DigitsError
 from digits.runs import read_run
-from digits.statistics import clustered_difference, mcnemar
+from digits.statistics import CLUSTERED, MCNEMAR, clustered_difference, mcnemar
 
 DROPOUT = {"model": "dropout"}
 LR = {"optim.lr": 0.1}
@@ -54,17 +49,15 @@ def test_groups_are_ranked_by_validation_and_held_against_the_first(sweep: Path)
 
 
 def test_the_baseline_is_a_groups_name_or_a_run_directory(sweep: Path) -> None:
-    for chosen in ("dropout", str(sweep / "4_dropout"), f"{sweep}/4_dropout/"):
+    for chosen in ("dropout", str(sweep / "4_dropout")):
         assert compare([sweep], chosen).baseline.name == "dropout"
-    elsewhere = make_run(sweep / "x" / ".." / "other", values={"optim.lr": 0.5})
+    elsewhere = make_run(sweep / "other", values={"optim.lr": 0.5})
     comparison = compare([sweep / "0_baseline"], str(elsewhere))
     assert comparison.baseline.runs[0].dir == elsewhere
     with pytest.raises(
         DigitsError, match=r"is not a group.*try one of: baseline, dropout, baseline\+sgd"
     ):
         compare([sweep], "dropuot")
-    with pytest.raises(DigitsError, match="holds 4 groups; try one of"):
-        compare([sweep], str(sweep))
 
 
 def test_two_single_runs_are_compared_by_mcnemars_test(tmp_path: Path) -> None:
@@ -75,7 +68,7 @@ def test_two_single_runs_are_compared_by_mcnemars_test(tmp_path: Path) -> None:
     (versus,) = compare(paths).versus.values()
     first, second = (read_run(path).predictions.correct for path in paths)
     assert versus.found == mcnemar(second, first)
-    assert (versus.test, versus.p_holm) == (MCNEMAR, versus.found.p)
+    assert (versus.found.test, versus.p_holm) == (MCNEMAR, versus.found.p)
     low, high = (100 * bound for bound in versus.found.interval)
     assert versus.verdict == (
         f"lr=0.1 vs baseline: +5.00 ± {100 * versus.found.error:.2f} points, p = 0.010, 1 seed: "
@@ -102,7 +95,7 @@ def test_groups_are_compared_over_seeds_and_images(
         np.stack([read_run(path).predictions.correct for path in paths])
         for paths in (first, second)
     ]
-    assert versus.test == CLUSTERED
+    assert versus.found.test == CLUSTERED
     assert versus.found == clustered_difference(correct[0], correct[1])
     assert told in versus.verdict and "p = " in versus.verdict
     assert [str(note) in each for each in versus.notes] == ([True] if note else [])
@@ -170,17 +163,12 @@ def test_unfinished_runs_are_left_out_loudly(sweep: Path) -> None:
 
 
 def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
-    sure = np.ones(len(LABELS), np.float16)
-    np.savez(
-        sweep / "0_baseline" / "predictions.npz", labels=LABELS, predicted=LABELS, confidence=sure
-    )
     (sweep / "1_baseline" / "metrics.csv").write_text("epoch\nsoon\n")
     (sweep / "3_dropout" / "predictions.npz").unlink()
     untested: dict[str, Any] = {"test/accuracy": None}
     make_run(sweep / "9", **untested)
     make_run(sweep / "10", num_parameters=[]).joinpath("metrics.json").write_text('{"seed": 1}')
     assert [line.rpartition("/")[2] for line in warnings(compare([sweep]))] == [
-        "0_baseline: predictions.npz is of another test than metrics.json",
         "1_baseline: metrics.csv is damaged",
         "3_dropout: there is no predictions.npz",
         "9: not tested; run its command again without test=false",
@@ -188,28 +176,21 @@ def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
     ]
 
 
-def test_runs_on_the_sample_are_never_presented_as_mnist(tmp_path: Path) -> None:
-    for seed in range(2):
-        make_run(tmp_path / str(seed), seed, dataset="mnist-sample-5k")
-    assert "not on MNIST" in warnings(compare([tmp_path]))[-1]
-
-
-def test_one_group_alone_is_shown_without_verdicts(tmp_path: Path) -> None:
+def test_one_group_alone_is_shown_without_verdicts_and_the_sample_is_not_mnist(
+    tmp_path: Path,
+) -> None:
     for seed in range(3):
-        make_run(tmp_path / str(seed), seed)
+        make_run(tmp_path / str(seed), seed, dataset="mnist-sample-5k")
     comparison = compare([tmp_path])
     assert not comparison.versus
     ((_, name, seeds, *_, difference, p, _),) = group_table(comparison).rows
     assert (name, seeds, difference, p) == ("baseline", "3", NOTHING, NOTHING)
+    assert "not on MNIST" in warnings(comparison)[-1]
 
 
-def rows(comparison: Comparison) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(as_csv(comparison))))
-
-
-def test_the_csv_file_holds_what_the_table_shows(sweep: Path) -> None:
+def test_the_csv_file_and_the_tables_hold_every_group_run_and_difference(sweep: Path) -> None:
     comparison = compare([sweep])
-    first, _, last = rows(comparison)
+    first, _, last = csv.DictReader(io.StringIO(as_csv(comparison)))
     assert (first["group"], last["group"]) == ("dropout", "baseline")
     assert (first["seeds"], first["rank"], first["baseline"]) == ("0 1 2", "1", "baseline")
     assert float(first["test_mean"]) == pytest.approx(0.9)
@@ -219,15 +200,10 @@ def test_the_csv_file_holds_what_the_table_shows(sweep: Path) -> None:
     assert first["verdict"] == versus.judgement
     assert last["p"] == last["verdict"] == ""
     assert len(first["runs"].split()) == 3
-
-
-def test_every_run_and_every_difference_is_listed(sweep: Path) -> None:
-    comparison = compare([sweep])
     assert len(run_table(comparison).rows) == 9
     table = option_table(comparison)
     assert table.columns == ("group", "model", "optim")
     assert table.rows[0] == ("dropout", "dropout", "adam")
-    assert "Ranked by validation accuracy" in notes(comparison)[0]
 
 
 def test_the_command_writes_all_that_it_promises(
@@ -246,16 +222,6 @@ def test_the_command_writes_all_that_it_promises(
     for shown in (screen, page, text):
         assert "dropout vs baseline: " in shown and "left out: " in shown
     assert (out / "loss_curves.png").read_bytes().startswith(b"\x89PNG")
-    table = io.StringIO((out / "comparison.csv").read_text())
-    validated = [float(row["val_mean"]) for row in csv.DictReader(table)]
-    assert validated == sorted(validated, reverse=True)
-
-
-def test_no_option_ranks_by_the_test_images(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["compare", "--help"])
-    _, _, options = capsys.readouterr().out.partition("options:")
-    assert set(re.findall("--[a-z-]+", options)) == {"--help", "--baseline", "--out"}
 
 
 def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -265,7 +231,7 @@ def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not (tmp_path / "out").exists()
 
 
-def test_it_starts_without_what_takes_seconds_to_import(sweep: Path, tmp_path: Path) -> None:
+def test_it_runs_without_what_takes_seconds_to_import(sweep: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from digits.__main__ import main; "
         f"assert main(['compare', {str(sweep)!r}, '--out', {str(tmp_path / 'out')!r}]) == 0; "

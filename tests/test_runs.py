@@ -1,41 +1,29 @@
-"""Run directories: found, read, grouped and named, whatever is in their files."""
+"""Run directories: found, read, grouped and named."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from made_runs import LABELS, make_run, set_status
 
-from digits.compare import compare
 from digits.errors import DigitsError
 from digits.runs import (
     DEFAULT_CHOICES,
     NO_EFFECT,
     Predictions,
-    Run,
     find_runs,
     finished_metrics,
     group_runs,
-    in_use,
     locked,
-    read_choices,
     read_history,
-    read_metrics,
-    read_overrides,
     read_predictions,
     read_run,
     write_history,
     write_predictions,
 )
-from digits.sweeps.leaderboard import as_csv, as_markdown, ranked_groups, read_jobs
 
 REPO = Path(__file__).parents[1]
 IMPROVED = {"model": "dropout", "optim": "sgd", "norm": "exact"}
@@ -71,62 +59,33 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert run.options["optim.lr"] == 0.01 and run.options["dataset"] == "mnist"
     assert run.overridden == ["optim.lr", "seed"]
     assert run.choices == {"model": "baseline", "optim": "adam", "norm": "half"}
-    assert [row["val/loss"] for row in run.history] == pytest.approx([0.8, 0.7])
+    assert [row["val/loss"] for row in read_history(run.dir)] == pytest.approx([0.8, 0.7])
     assert (run.val_accuracy, run.test_accuracy) == (0.9, 1 - 7 / 400)
 
 
 @pytest.mark.parametrize("status", ["", "running", "failed", "stopped", "pruned"])
 def test_a_run_is_finished_if_its_status_says_so(tmp_path: Path, status: str) -> None:
     path = make_run(tmp_path / "a")
-    assert finished_metrics(path) == read_metrics(path)
+    assert finished_metrics(path) == json.loads((path / "metrics.json").read_text())
     set_status(path, status, "why\n  it ended")
     run = read_run(path)
     assert finished_metrics(path) is None and not run.is_finished and run.val_accuracy is None
     assert (run.status, run.reason) == (status, "why it ended")
 
 
-@pytest.mark.parametrize("file", ["model.pt", "metrics.json"])
-def test_a_run_without_its_results_is_damaged_and_says_which(tmp_path: Path, file: str) -> None:
+@pytest.mark.parametrize(
+    "file", ["model.pt", "metrics.json", "status.json", ".hydra/config.yaml", ".hydra/hydra.yaml"]
+)
+def test_what_is_missing_or_damaged_is_named(tmp_path: Path, file: str) -> None:
     path = make_run(tmp_path / "a")
-    (path / file).unlink()
-    run = read_run(path)
-    assert finished_metrics(path) is None and not run.is_finished
-    assert (run.status, run.reason) == (
-        "damaged",
-        f"there is no {file}; run the same command again",
-    )
-
-
-def scratch(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:100] + b"\n\x01: [")
-
-
-@pytest.mark.parametrize("file", ["status.json", ".hydra/config.yaml", ".hydra/hydra.yaml"])
-def test_a_damaged_file_is_named(tmp_path: Path, file: str) -> None:
-    path = make_run(tmp_path / "a")
-    scratch(path / file)
+    content = (path / file).read_bytes()
+    if file == "model.pt":
+        (path / file).unlink()
+    else:
+        (path / file).write_bytes(content[:100] + b"\n\x01: [")
     run = read_run(path)
     assert run.status == "damaged" and not run.is_finished
-    assert run.reason.startswith(f"{Path(file).name} is damaged; run the same command again")
-
-
-@pytest.mark.parametrize(
-    ("metrics", "named"),
-    [
-        ({"val/accuracy": 1.5}, "val/accuracy is 1.5"),
-        ({"test/accuracy": "good"}, "test/accuracy is 'good'"),
-        ({"seed": True}, "seed is 'True'"),
-        ({"train_time_s": float("inf")}, "train_time_s is 'inf'"),
-        ({"dataset": 3}, "dataset is '3'"),
-    ],
-)
-def test_an_impossible_number_is_damage(tmp_path: Path, metrics: Made, named: str) -> None:
-    path = make_run(tmp_path / "a")
-    known = json.loads((path / "metrics.json").read_text())
-    (path / "metrics.json").write_text(json.dumps(known | metrics))
-    with pytest.raises(DigitsError, match=r"^metrics.json is damaged: its "):
-        read_metrics(path)
-    assert named.partition(" ")[0] in read_run(path).reason
+    assert Path(file).name in run.reason and "run the same command again" in run.reason
 
 
 def test_the_configuration_is_what_was_run_and_not_what_was_refused_later(tmp_path: Path) -> None:
@@ -144,10 +103,6 @@ def test_a_schedule_that_was_lengthened_is_another_training(tmp_path: Path) -> N
     assert len(group_runs([read_run(first), read_run(second)])) == 2
 
 
-def test_choices_and_overrides_are_empty_if_they_are_not_known(tmp_path: Path) -> None:
-    assert read_choices(tmp_path) == {} and read_overrides(tmp_path) == []
-
-
 def test_history_and_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
     rows = [{"epoch": 1, "val/loss": 0.5}, {"epoch": 2, "train/loss": 0.25, "val/loss": 1 / 3}]
     write_history(tmp_path, rows, ["epoch", "train/loss", "val/loss"])
@@ -160,43 +115,22 @@ def test_history_and_predictions_are_read_as_they_were_written(tmp_path: Path) -
     assert np.array_equal(found.correct, LABELS[::-1] == LABELS)
 
 
-class Bomb:
-    """A pickle that makes a folder when it is loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.mkdir, (self.path,)
+def test_predictions_are_numbers_and_not_pickles(tmp_path: Path) -> None:
+    arrays: Made = dict.fromkeys(("predicted", "confidence"), np.zeros(3, np.uint8))
+    np.savez(tmp_path / "predictions.npz", labels=np.array([Path()] * 3, dtype=object), **arrays)
+    with pytest.raises(DigitsError, match=r"predictions\.npz is damaged"):
+        read_predictions(tmp_path)
 
 
-def test_predictions_are_numbers_and_no_pickles(tmp_path: Path) -> None:
-    for name in ("labels", "predicted", "confidence"):
-        arrays: Made = dict.fromkeys(("labels", "predicted", "confidence"), np.zeros(3, np.uint8))
-        arrays[name] = np.array([Bomb(tmp_path / "exploded")] * 3, dtype=object)
-        np.savez(tmp_path / "predictions.npz", **arrays)
-        with pytest.raises(DigitsError, match=r"predictions\.npz is damaged"):
-            read_predictions(tmp_path)
-    assert not (tmp_path / "exploded").exists()
-
-
-def test_a_locked_run_is_in_use_by_another_process(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib; from digits.runs import locked\n"
-        "with locked(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout and process.stdin
-        process.stdout.readline()
-        assert in_use(tmp_path)
-        with pytest.raises(DigitsError, match=r"in use.*wait for it, or try another name"):
-            locked(tmp_path).__enter__()
-        process.stdin.close()
-    assert not in_use(tmp_path)
+def test_a_locked_run_is_in_use(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(DigitsError, match=r"in use.*wait for it, or try another name"),
+        locked(tmp_path),
+    ):
+        pass
+    with locked(tmp_path):
+        pass
 
 
 def names(folder: Path, *runs: Made) -> list[str]:
@@ -228,14 +162,6 @@ def test_a_class_that_another_release_has_elsewhere_is_the_same(tmp_path: Path) 
     assert len(names(tmp_path, {}, {"seed": 1, "values": moved})) == 1
     another = {"model._target_": "mine.BaselineClassifier"}
     assert len(names(tmp_path / "b", {}, {"seed": 1, "values": another})) == 2
-
-
-def test_a_repeated_seed_is_in_its_group_and_can_be_left_out(tmp_path: Path) -> None:
-    runs = [read_run(make_run(tmp_path / name, seed=1)) for name in "ab"]
-    (group,) = group_runs(runs)
-    once, repeated = group.each_seed_once()
-    assert group.seeds == (1, 1)
-    assert (list(once.runs), repeated) == (runs[:1], runs[1:])
 
 
 @pytest.mark.parametrize(
@@ -298,137 +224,3 @@ def test_the_choices_left_out_of_names_are_the_configurations_defaults() -> None
         key: value for each in defaults if isinstance(each, dict) for key, value in each.items()
     }
     assert {group: chosen[group] for group in DEFAULT_CHOICES} == DEFAULT_CHOICES
-
-
-# Whatever is in the files: a run can be compared and shown, or is refused in one line.
-
-SCALARS: st.SearchStrategy[Any] = st.one_of(
-    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6)),
-    st.sampled_from([0, 1, -1, 0.5, 1e308, 10**30, "finished", "nan", "${x}", "a=b", "", "[/x]"]),
-)
-VALUES: st.SearchStrategy[Any] = st.recursive(
-    SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-DOCUMENTS = (
-    *("metrics.json", "status.json"),
-    *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"),
-)
-FILES = (*DOCUMENTS, "metrics.csv", "predictions.npz")
-FIGURES = (
-    *("seed", "dataset", "epochs", "val/accuracy", "num_val", "val_split_sha256"),
-    *("test/accuracy", "num_test", "num_parameters", "train_time_s"),
-)
-
-
-def examples(number: int) -> settings:
-    """So many examples of a test, the same ones each time."""
-    return settings(
-        max_examples=number,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
-def check(run_dir: Path) -> None:
-    told = "compared"
-    try:
-        compare([run_dir])
-    except DigitsError as error:
-        told = str(error)
-    assert told and "\n" not in told
-    jobs = read_jobs(run_dir.parent)
-    assert all(isinstance(job, Run) and "\n" not in job.reason for job in jobs)
-    assert as_csv(jobs) and as_markdown("sweep", jobs)
-    assert len(ranked_groups(jobs)) <= 1
-
-
-def check_with(run_dir: Path, name: str, change: Callable[[bytes], bytes]) -> None:
-    path = run_dir / name
-    before = path.read_bytes()
-    path.write_bytes(change(before))
-    try:
-        check(run_dir)
-    finally:
-        path.write_bytes(before)
-
-
-def as_bytes(name: str, content: Any) -> bytes:
-    text = yaml.dump(content) if name.endswith(".yaml") else json.dumps(content)
-    return text.encode("utf-8", "replace")
-
-
-@pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    return make_run(tmp_path / "sweep" / "0_run", labels=LABELS[:20], num_wrong=2)
-
-
-@given(
-    st.sampled_from(FILES),
-    st.lists(st.tuples(st.integers(0, 999), st.integers(0, 255)), max_size=3),
-    st.integers(0, 999),
-)
-@examples(150)
-def test_flipped_and_cut_files(
-    run_dir: Path, name: str, flips: list[tuple[int, int]], keep: int
-) -> None:
-    def damage(content: bytes) -> bytes:
-        damaged = bytearray(content)
-        for place, value in flips:
-            damaged[place % len(damaged)] = value
-        return bytes(damaged[:keep])
-
-    check_with(run_dir, name, damage)
-
-
-@given(st.sampled_from(DOCUMENTS), VALUES)
-@examples(150)
-def test_any_document_in_a_file(run_dir: Path, name: str, content: Any) -> None:
-    check_with(run_dir, name, lambda _: as_bytes(name, content))
-
-
-@given(st.sampled_from(FIGURES), VALUES)
-@examples(100)
-def test_any_value_of_a_metric(run_dir: Path, key: str, value: Any) -> None:
-    def change(content: bytes) -> bytes:
-        return as_bytes("", json.loads(content) | {key: value})
-
-    check_with(run_dir, "metrics.json", change)
-
-
-@given(st.sampled_from(["status", "reason", "config", "lengthened"]), VALUES)
-@examples(100)
-def test_any_value_in_the_status(run_dir: Path, key: str, value: Any) -> None:
-    def change(content: bytes) -> bytes:
-        return as_bytes("", json.loads(content) | {key: value})
-
-    check_with(run_dir, "status.json", change)
-
-
-@given(st.lists(st.lists(SCALARS.map(str), max_size=9), max_size=4))
-@examples(80)
-def test_any_table_of_epochs(run_dir: Path, cells: list[list[str]]) -> None:
-    lines = ["epoch,step,train/loss,val/loss", *(",".join(row) for row in cells)]
-    check_with(run_dir, "metrics.csv", lambda _: "\n".join(lines).encode("utf-8", "replace"))
-
-
-@given(
-    st.sampled_from(["labels", "predicted", "confidence"]),
-    st.sampled_from([np.float64, np.int64, np.bool_, "U3", "M8[s]", np.uint8, np.complex64]),
-    st.sampled_from([(), (0,), (3,), (20,), (20, 1), (2, 5)]),
-)
-@examples(80)
-def test_any_arrays_of_predictions(
-    run_dir: Path, name: str, dtype: Any, shape: tuple[int, ...]
-) -> None:
-    arrays: Made = dict.fromkeys(("labels", "predicted", "confidence"), LABELS[:20])
-    arrays[name] = np.zeros(shape, dtype)
-    before = (run_dir / "predictions.npz").read_bytes()
-    np.savez(run_dir / "predictions.npz", **arrays)
-    check(run_dir)
-    (run_dir / "predictions.npz").write_bytes(before)

@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from digits.statistics import (
-    Z_95,
     clustered_difference,
     holm,
     mcnemar,
@@ -27,28 +26,16 @@ Answers = npt.NDArray[np.bool_]
     [(0, 1), (1, 1), (0, 10), (10, 10), (5, 10), (437, 500), (893, 1_000), (9_790, 10_000)],
 )
 def test_wilsons_interval_is_scipys(num_correct: int, num_images: int) -> None:
-    expected = binomial_interval(num_correct, num_images)
+    expected = stats.binomtest(num_correct, num_images).proportion_ci(0.95, method="wilson")
     low, high = wilson_interval(num_correct, num_images)
-    assert (low, high) == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-12, abs=1e-15)
     assert 0 <= low < high <= 1
 
 
-def binomial_interval(num_correct: int, num_images: int) -> tuple[float, float]:
-    found = stats.binomtest(num_correct, num_images).proportion_ci(0.95, method="wilson")
-    return found.low, found.high
-
-
-def test_the_quantile_is_that_of_the_standard_normal() -> None:
-    assert pytest.approx(stats.norm.ppf(0.975), rel=1e-15) == Z_95
-
-
-def test_the_interval_over_seeds_is_students() -> None:
+def test_the_interval_over_seeds_is_students_within_0_and_1() -> None:
     values = [0.975, 0.9755, 0.9741, 0.976]
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert student_interval(values) == pytest.approx((expected.low, expected.high))
-
-
-def test_the_interval_over_seeds_stays_within_0_and_1() -> None:
     assert student_interval([0.0, 1.0]) == (0, 1)
 
 
@@ -61,7 +48,7 @@ def test_a_single_value_has_no_deviation_and_nothing_has_no_mean() -> None:
 
 
 def answers(both: int, first: int, second: int, none: int) -> tuple[Answers, Answers]:
-    """So many images right by both runs, by the first one only, by the second one only, by none."""
+    """Make so many images right by both runs, by the first only, by the second only, by none."""
     counts = [both, first, second, none]
     return np.repeat([True, True, False, False], counts), np.repeat(
         [True, False, True, False], counts
@@ -140,7 +127,7 @@ class Simulation:
     def draw(
         self, generator: np.random.Generator, first: int, second: int
     ) -> tuple[Answers, Answers]:
-        """Groups of so many seeds."""
+        """Draw two groups of so many seeds."""
         easiness = generator.standard_normal(self.num_images)
 
         def group(num_seeds: int) -> npt.NDArray[np.float64]:
@@ -155,7 +142,7 @@ class Simulation:
 
     @property
     def difference(self) -> float:
-        """The true one, over all images and seeds that there could be."""
+        """The true difference, over all images and seeds that there could be."""
         spread = (1 + self.image**2 + self.seed**2 + self.noise**2) ** 0.5
         return float(stats.norm.cdf((1.5 + self.better) / spread) - stats.norm.cdf(1.5 / spread))
 
@@ -170,13 +157,13 @@ KINDS = {
 
 
 def residual_mean_square(group: Answers) -> float:
-    """What least squares leave of a seeds x images table after an effect of each."""
+    """Return what least squares leave of a seeds x images table after an effect of each."""
     num_seeds, num_images = group.shape
     rows, columns = np.indices(group.shape).reshape(2, -1)
     effects = np.hstack([np.eye(num_seeds)[rows], np.eye(num_images)[columns]])
     fitted = effects @ np.linalg.lstsq(effects, group.ravel().astype(float))[0]
-    freedom = (num_seeds - 1) * (num_images - 1)
-    return float(((group.ravel() - fitted) ** 2).sum() / freedom)
+    degrees_of_freedom = (num_seeds - 1) * (num_images - 1)
+    return float(((group.ravel() - fitted) ** 2).sum() / degrees_of_freedom)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -224,7 +211,7 @@ def test_where_the_seeds_do_not_matter_it_is_the_paired_t_test_over_images() -> 
     assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
-def test_two_seeds_that_agree_are_no_proof() -> None:
+def test_two_seeds_that_agree_prove_nothing() -> None:
     places = (np.arange(10_000) + 0.5) / 10_000
     first, second = (places < np.array(each)[:, None] for each in ([0.99, 0.97], [0.96, 0.965]))
     assert clustered_difference(first, second).p > 0.2
@@ -252,7 +239,7 @@ def test_the_order_of_the_groups_changes_the_sign_only() -> None:
 
 
 def coverage(simulation: Simulation, seeds: tuple[int, int], trials: int) -> float:
-    """How often the 95 % interval holds the true difference."""
+    """Return how often the 95 % interval holds the true difference."""
     generator = np.random.default_rng(2)
     inside = 0
     for _ in range(trials):
@@ -271,17 +258,6 @@ def test_of_the_95_percent_intervals_95_percent_hold_the_true_difference(
     simulation = replace(KINDS[kind], better=better)
     # Of 4,000 trials with 95 % the share is within 0.7 percentage points in 95.8 % of cases.
     assert 0.93 <= coverage(simulation, (num_seeds, num_seeds), 4_000) <= 0.99
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("num_seeds", [2, 3, 5, 20])
-def test_where_seeds_differ_by_points_of_accuracy_a_little_fewer_intervals_hold(
-    num_seeds: int,
-) -> None:
-    # Standard deviations of 1.6 and 3 points, skewed because no accuracy is above 100 %: Welch's
-    # own intervals hold the difference in 92 % of cases with five seeds.
-    simulation = Simulation(image=0.1, seed=0.25, noise=0.1, better=0.5)
-    assert 0.915 <= coverage(simulation, (num_seeds, num_seeds), 4_000) <= 0.99
 
 
 @pytest.mark.slow

@@ -21,9 +21,11 @@ from digits.runs import (
     find_runs,
     group_runs,
     is_run_dir,
+    read_history,
     read_run,
 )
 from digits.statistics import (
+    MCNEMAR,
     Difference,
     clustered_difference,
     holm,
@@ -37,12 +39,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LEVEL = 0.05
-"""A p below it is called a difference."""
+"""A p below it is called significant."""
 FEW_SEEDS = 3
 SHOWN_WARNINGS = 10
-NOTHING = "\u2013"
+NOTHING = "\u2013"  # a dash
 TITLE = "Comparison"
-MCNEMAR, CLUSTERED = "exact McNemar", "two-way clustered t"
 
 _SAMPLE = "mnist-sample-5k"
 _REQUIRED = (
@@ -67,20 +68,16 @@ _COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Versus:
-    """A group held against the baseline, on the same test images.
+    """A group compared with the baseline, on the same test images.
 
     Attributes:
-        group: the one.
-        baseline: the other.
         found: test accuracy of the group minus that of the baseline.
-        test: how p was found.
-        p_holm: p, corrected for all groups that are held against the baseline.
+        p_holm: p, corrected for all groups that are compared with the baseline.
     """
 
     group: Group
     baseline: Group
     found: Difference
-    test: str
     p_holm: float
 
     @property
@@ -109,18 +106,18 @@ class Versus:
 
     @property
     def notes(self) -> list[str]:
-        """Return what a reader has to know to take p for what it is."""
+        """Return what limits the meaning of p."""
         pair = (self.group, self.baseline)
-        if self.test == MCNEMAR:
+        if self.found.test == MCNEMAR:
             first, second = (each.runs[0].predictions.correct for each in pair)
             return [
                 f"{(first & ~second).sum()} images right by {pair[0].name} only, "
                 f"{(second & ~first).sum()} by {pair[1].name} only",
                 "one run each: p is about these two networks; other seeds may say otherwise",
             ]
-        singles = [each.name for each in pair if len(each.runs) == 1]
-        if singles:
-            return [f"{singles[0]} has one seed; it is assumed to vary as the other group does"]
+        for each in pair:
+            if len(each.runs) == 1:
+                return [f"{each.name} has one seed; it is assumed to vary as the other group does"]
         if min(len(each.runs) for each in pair) < FEW_SEEDS:
             return ["two seeds say little about how much the accuracy varies by seed; try five"]
         return []
@@ -128,13 +125,12 @@ class Versus:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Groups of runs, held against one of them.
+    """Groups of runs, compared with one of them.
 
     Attributes:
-        ranked: groups by falling mean validation accuracy, all on the same validation images.
+        ranked: groups by descending mean validation accuracy, all on the same validation images.
         unranked: groups that were validated on other images than the baseline, or not at all.
-        baseline: one of them.
-        versus: each other group against the baseline, by its name, in the order shown.
+        versus: each other group against the baseline, by name, in the order shown.
         left_out: what is not compared and why, e.g. "outputs/runs/a: not tested".
     """
 
@@ -155,9 +151,10 @@ class Comparison:
         return str(self.baseline.runs[0].metrics["dataset"])
 
     @property
-    def num_images(self) -> int:
-        """How many test images there are."""
-        return len(self.baseline.runs[0].predictions.labels)
+    def images(self) -> str:
+        """What all runs were tested on, e.g. "10,000 test images of mnist"."""
+        num_images = len(self.baseline.runs[0].predictions.labels)
+        return f"{num_images:,} test images of {self.dataset}"
 
 
 def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
@@ -172,7 +169,13 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
         DigitsError: there is no run that can be compared, or no such baseline.
     """
     named = [Path(baseline)] if baseline and is_run_dir(Path(baseline)) else []
-    runs, left_out = _read_runs(find_runs([*folders, *named]))
+    found = [read_run(path) for path in find_runs([*folders, *named])]
+    unfit = {run: reason for run in found if (reason := _unfit(run))}
+    left_out = [f"{relative(run.dir)}: {reason}" for run, reason in unfit.items()]
+    runs = [run for run in found if run not in unfit]
+    if not runs:
+        more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+        raise DigitsError(f"no run can be compared: {left_out[0]}{more}; try other directories")
     by_images: dict[tuple[str, bytes], list[Run]] = {}
     for run in runs:
         key = run.metrics["dataset"], run.predictions.labels.tobytes()
@@ -201,44 +204,28 @@ def _compare_groups(
     groups: Sequence[Group], baseline: Group, left_out: Sequence[str]
 ) -> Comparison:
     validated = [group for group in groups if group.values("val/accuracy")]
-    references = [
-        group.runs[0].val_images for group in (baseline, *validated) if group in validated
-    ]
-    ranked = [group for group in validated if group.runs[0].val_images == references[0]]
+    first = baseline if baseline in validated else next(iter(validated), baseline)
+    images = first.runs[0].val_images
+    ranked = [group for group in validated if group.runs[0].val_images == images]
     ranked.sort(key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
     unranked = [group for group in groups if group not in ranked]
     others = [group for group in (*ranked, *unranked) if group is not baseline]
-    found = [_difference(group, baseline) for group in others]
-    corrected = holm([difference.p for difference, _ in found])
+    found = {group.name: _difference(group, baseline) for group in others}
+    corrected = holm([each.p for each in found.values()])
     versus = {
-        group.name: Versus(group, baseline, difference, test, p_holm)
-        for group, (difference, test), p_holm in zip(others, found, corrected, strict=True)
+        group.name: Versus(group, baseline, found[group.name], p_holm)
+        for group, p_holm in zip(others, corrected, strict=True)
     }
     return Comparison(ranked, unranked, baseline, versus, left_out)
 
 
-def _difference(group: Group, baseline: Group) -> tuple[Difference, str]:
+def _difference(group: Group, baseline: Group) -> Difference:
     first, second = (
         np.stack([run.predictions.correct for run in each.runs]) for each in (group, baseline)
     )
     if len(first) == len(second) == 1:
-        return mcnemar(first[0], second[0]), MCNEMAR
-    return clustered_difference(first, second), CLUSTERED
-
-
-def _read_runs(run_dirs: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Read what is finished and tested, and say why the rest is left out."""
-    runs, left_out = [], []
-    for path in run_dirs:
-        run = read_run(path)
-        if reason := _unfit(run):
-            left_out.append(f"{relative(path)}: {reason}")
-        else:
-            runs.append(run)
-    if not runs:
-        more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
-        raise DigitsError(f"no run can be compared: {left_out[0]}{more}; try other directories")
-    return runs, left_out
+        return mcnemar(first[0], second[0])
+    return clustered_difference(first, second)
 
 
 def _unfit(run: Run) -> str:
@@ -251,31 +238,22 @@ def _unfit(run: Run) -> str:
     if run.test_accuracy is None:
         return "not tested; run its command again without test=false"
     try:
-        correct = run.predictions.correct
-        run.history  # noqa: B018 - what is drawn must be readable
+        run.predictions  # noqa: B018 - what is compared and drawn must be readable
+        read_history(run.dir)
     except DigitsError as error:
         return str(error)
-    num_images = run.metrics["num_test"]
-    if (num_images, round(run.test_accuracy * num_images)) != (len(correct), correct.sum()):
-        return "predictions.npz is of another test than metrics.json"
-    return "" if len(correct) else "it was tested on no images"
+    return ""
 
 
 def _choose_baseline(groups: Sequence[Group], baseline: str | None) -> Group:
-    named = [group for group in groups if baseline is None or group.name == baseline]
-    if named or baseline is None:
-        return named[0]
-    path = Path(baseline).resolve()
-    within = [
-        group
-        for group in groups
-        if any(run.dir.resolve().is_relative_to(path) for run in group.runs)
-    ]
-    if len(within) == 1:
-        return within[0]
-    names = ", ".join(dict.fromkeys(group.name for group in within or groups))
-    kind = f"holds {len(within)} groups" if within else "is not a group or a finished run"
-    raise DigitsError(f"--baseline {baseline} {kind}; try one of: {names}")
+    for group in groups:
+        directories = [run.dir.resolve() for run in group.runs]
+        if baseline in (None, group.name) or Path(str(baseline)).resolve() in directories:
+            return group
+    names = ", ".join(dict.fromkeys(group.name for group in groups))
+    raise DigitsError(
+        f"--baseline {baseline} is not a group or a finished run; try one of: {names}"
+    )
 
 
 def warnings(comparison: Comparison) -> list[str]:
@@ -302,7 +280,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def baseline_line(comparison: Comparison) -> str:
-    """Say which group the others are held against."""
+    """Return which group the others are compared with."""
     if not comparison.versus:
         return "one group only: there is nothing to compare it with"
     return f"baseline: {comparison.baseline.name} (--baseline chooses another)"
@@ -326,20 +304,14 @@ def group_table(comparison: Comparison) -> Table:
         )
     p = "p (Holm)" if len(comparison.versus) > 1 else "p"
     columns = ("rank", "group", "seeds", "validation", "test", "95% interval", "vs baseline", p)
-    images = f"{comparison.num_images:,} test images of {comparison.dataset}"
-    return Table((*columns, "time"), rows, f"Accuracy on {images}")
+    return Table((*columns, "time"), rows, f"Accuracy on {comparison.images}")
 
 
 def option_table(comparison: Comparison) -> Table:
     """Return what differs between the groups: choices and values."""
     first_runs = [group.runs[0] for group in comparison.groups]
-    is_alone = len(first_runs) == 1
-    choices = [
-        name
-        for name in DEFAULT_CHOICES
-        if len({run.choices.get(name) for run in first_runs}) > 1
-        or (is_alone and name in first_runs[0].choices)
-    ]
+    chosen = differing_options([run.choices for run in first_runs])
+    choices = [name for name in DEFAULT_CHOICES if name in chosen]
     keys = differing_options([run.options for run in first_runs])
     keys = [key for key in keys if not key.endswith("_target_")]
     rows = [
@@ -371,30 +343,25 @@ def run_table(comparison: Comparison) -> Table:
 def as_csv(comparison: Comparison) -> str:
     """Return one row a group; accuracies as fractions, differences in percentage points."""
     table = io.StringIO()
-    writer = csv.DictWriter(table, _COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(_COLUMNS)
     for rank, group in _with_ranks(comparison):
-        row: dict[str, Any] = {"rank": rank, "group": group.name}
-        row["seeds"] = " ".join(map(str, group.seeds))
-        row["runs"] = " ".join(str(relative(run.dir)) for run in group.runs)
-        row["train_time_s"] = f"{group.mean_std('train_time_s')[0]:.3f}"
-        for part in ("val", "test"):
-            row[f"{part}_mean"], row[f"{part}_std"] = group.mean_std(f"{part}/accuracy")
-        row["test_low"], row["test_high"] = _test_interval(group)
+        found: tuple[Any, ...] = ("",) * 9
         if versus := comparison.versus.get(group.name):
-            found = versus.found
-            row |= {"difference_points": 100 * found.difference, "error_points": 100 * found.error}
-            row["low_points"], row["high_points"] = (100 * bound for bound in found.interval)
-            row |= {"p": found.p, "p_holm": versus.p_holm, "test": versus.test}
-            row |= {"baseline": versus.baseline.name, "verdict": versus.judgement}
-        writer.writerow({key: _csv_cell(value) for key, value in row.items()})
+            each = versus.found
+            found = (
+                versus.baseline.name,
+                *(100 * value for value in (each.difference, each.error, *each.interval)),
+                *(each.p, versus.p_holm, each.test, versus.judgement),
+            )
+        row = (
+            *(rank, group.name, " ".join(map(str, group.seeds))),
+            *(*group.mean_std("val/accuracy"), *group.mean_std("test/accuracy")),
+            *(*_test_interval(group), group.mean_std("train_time_s")[0], *found),
+            " ".join(str(relative(run.dir)) for run in group.runs),
+        )
+        writer.writerow(row)
     return table.getvalue()
-
-
-def _csv_cell(value: Any) -> str:
-    if value is None or value != value:  # NaN: nothing was measured
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _with_ranks(comparison: Comparison) -> list[tuple[str, Group]]:
@@ -432,12 +399,7 @@ def show(console: "Console", comparison: Comparison) -> None:
 
 
 def write_report(comparison: Comparison, folder: Path) -> Path:
-    """Write comparison.md, .csv and .html and loss_curves.png; return the page's path.
-
-    Args:
-        comparison: what is written.
-        folder: made if it does not exist.
-    """
+    """Write comparison.md, .csv, .html and loss_curves.png; return the page's path."""
     from digits.figures import draw_overlaid_curves, save_figure  # matplotlib takes half a second
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -446,7 +408,9 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         "Loss by epoch, mean over seeds: validation solid, training dashed. The band spans the "
         "minimum to the maximum validation loss of the seeds.",
     )
-    histories = {group.name: [run.history for run in group.runs] for group in comparison.groups}
+    histories = {
+        group.name: [read_history(run.dir) for run in group.runs] for group in comparison.groups
+    }
     save_figure(draw_overlaid_curves(histories), picture.path)
     sections = [
         Section("Ranking", "\n\n".join(warnings(comparison)), [group_table(comparison)]),
@@ -461,8 +425,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     num_runs = sum(len(group.runs) for group in comparison.groups)
     lead = (
         f"{plural(num_runs, 'run')} in {plural(len(comparison.groups), 'group')}, tested on the "
-        f"same {comparison.num_images:,} images of {comparison.dataset}; "
-        f"{baseline_line(comparison)}."
+        f"same {comparison.images}; {baseline_line(comparison)}."
     )
     write_atomically(folder / "comparison.csv", as_csv(comparison))
     write_atomically(folder / "comparison.md", as_markdown(TITLE, lead, sections))

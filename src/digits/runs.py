@@ -17,11 +17,10 @@ torch.
 import csv
 import io
 import json
-import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,12 +63,6 @@ DEFAULT_CHOICES = {
 }
 """Config groups in the order of a name's parts, with the options that go without saying."""
 
-_COUNTS = (
-    *("seed", "epochs", "best_epoch", "max_epochs"),
-    *("num_parameters", "num_train", "num_val", "num_test"),
-)
-_FRACTIONS = tuple(f"{part}/accuracy" for part in ("train", "val", "test"))
-_TEXTS = ("dataset", "val_split_sha256")
 _MAX_DEPTH = 4  # outputs/sweeps/SWEEP/RUN is three below outputs
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C ten times as fast
 
@@ -78,12 +71,9 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a run answered on each test image, in their order.
+    """What a run answered on each test image: true class, most probable class, its probability.
 
-    Attributes:
-        labels: uint8 (n,), the true classes.
-        predicted: uint8 (n,), the most probable classes.
-        confidence: float16 (n,), their probabilities.
+    All are of shape (n,), in the order of the images.
     """
 
     labels: "npt.NDArray[np.uint8]"
@@ -99,13 +89,12 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run, finished or not, as its directory tells of it.
+    """A run, finished or not, as its directory describes it.
 
     Attributes:
         dir: its directory.
-        status: one of the words of status.json; "" before it has begun, "damaged" if it cannot be
-            read.
-        reason: why it failed, was stopped or pruned, or which file is damaged, in one line.
+        status: one of the words of status.json, or "" before it has begun.
+        reason: why it failed, was stopped or pruned, or what is damaged, in one line.
         config: the configuration that it trains with, as plain values.
         choices: the option of each config group; empty if that is not known.
         overrides: what its command line said, e.g. ["optim.lr=0.1"].
@@ -127,7 +116,7 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The number that drew weights, order of the images and dropout."""
+        """What weights, order of the images and dropout were drawn with."""
         return int(self.metrics.get("seed", 0))
 
     @property
@@ -160,11 +149,6 @@ class Run:
         return _effective(self.config) | {"dataset": self.metrics.get("dataset")}
 
     @cached_property
-    def history(self) -> list[dict[str, float]]:
-        """What metrics.csv holds: a row an epoch, without what was not measured."""
-        return read_history(self.dir)
-
-    @cached_property
     def predictions(self) -> Predictions:
         """What it answered on each test image."""
         return read_predictions(self.dir)
@@ -175,7 +159,7 @@ class Group:
     """Finished runs that differ in their seed only.
 
     Attributes:
-        name: what distinguishes it from the other groups, e.g. "dropout+sgd+exact".
+        name: what distinguishes it from the others, e.g. "dropout+sgd+exact".
         runs: by their seeds.
     """
 
@@ -184,7 +168,7 @@ class Group:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of its runs, rising."""
+        """The seeds of its runs, ascending."""
         return tuple(run.seed for run in self.runs)
 
     def values(self, metric: str) -> list[float]:
@@ -206,78 +190,57 @@ class Group:
 def read_run(run_dir: Path) -> Run:
     """Read a run directory; what is damaged in it becomes the reason of a "damaged" run."""
     try:
-        return _read_run(run_dir)
+        status = read_status(run_dir)
+        written = _read_yaml(run_dir / ".hydra" / "config.yaml")
+        overrides = [str(line) for line in _read_yaml(run_dir / ".hydra" / "overrides.yaml")]
+        choices = read_choices(run_dir)
     except DigitsError as error:
         return Run(run_dir, DAMAGED, f"{error}; run the same command again without that file")
-
-
-def _read_run(run_dir: Path) -> Run:
-    status = read_status(run_dir)
-    path = run_dir / ".hydra" / "config.yaml"
-    written = read_mapping(path) if path.exists() else {}
-    config = status.get("config")
-    if not isinstance(config, Mapping):
-        config = written
-    # Hydra also writes .hydra for a command that is then refused.
-    is_truth = _agree(_effective(written), _effective(config))
+    config = status.get("config") or written
+    trained, values = _effective(config), _effective(written)
+    if any("${" not in str(value) and trained.get(key) != value for key, value in values.items()):
+        choices, overrides = {}, []  # Hydra also writes .hydra for a command that is then refused
     if lengthened := status.get("lengthened"):  # a schedule over other epochs is other training
         config = {**config, "lengthened_from": lengthened}
     word, reason = (" ".join(str(status.get(key, "")).split()) for key in ("status", "reason"))
     metrics = finished_metrics(run_dir) or {}
     if word == FINISHED and not metrics:
-        word, reason = DAMAGED, _missing_result(run_dir)
-    return Run(
-        dir=run_dir,
-        status=word,
-        reason=reason,
-        config=config,
-        choices=read_choices(run_dir) if is_truth else {},
-        overrides=read_overrides(run_dir) if is_truth else (),
-        metrics=metrics,
-    )
+        word = DAMAGED
+        reason = f"{MODEL} or {METRICS} is missing or damaged; run the same command again"
+    return Run(run_dir, word, reason, config, choices, overrides, metrics)
 
 
-def _missing_result(run_dir: Path) -> str:
-    """Say what a run lacks whose status is "finished" though its results are not all there."""
-    try:
-        read_metrics(run_dir)
-    except DigitsError as error:
-        return f"{error}; run the same command again"
-    return f"there is no {MODEL}; run the same command again"
+def changes_result(key: str) -> bool:
+    """Return whether an option, by its dotted key, can change a result."""
+    return not f"{key}.".startswith(tuple(f"{each}." for each in NO_EFFECT))
 
 
 def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change a result, without the seed and nulls, by dotted keys."""
-    ignored = tuple(f"{key}." for key in (*NO_EFFECT, "seed"))
     return {
         key: value.rpartition(".")[2]
         if key.endswith("_target_") and str(value).startswith("digits.")
         else value
         for key, value in flat(config)
-        if value is not None and not f"{key}.".startswith(ignored)
+        if value is not None and key != "seed" and changes_result(key)
     }
-
-
-def _agree(written: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Say whether a run trains with a configuration, in which `${...}` is not yet filled in."""
-    return all("${" in str(value) or config.get(key) == value for key, value in written.items())
 
 
 def finished_metrics(run_dir: Path) -> dict[str, Any] | None:
     """Return metrics.json if the run is finished, else `None`: the one definition of finished.
 
-    Its status says so, its model is there, and its results can be read.
+    Finished means that its status says so, its model exists and its results can be read.
     """
     try:
         if read_status(run_dir).get("status") == FINISHED and (run_dir / MODEL).exists():
-            return read_metrics(run_dir)
+            return read_json(run_dir / METRICS)
     except DigitsError:
         pass
     return None
 
 
 def is_run_dir(folder: Path) -> bool:
-    """Say whether a folder holds a run, finished or not."""
+    """Return whether a folder holds a run, finished or not."""
     return any((folder / file).exists() for file in (STATUS, METRICS, ".hydra/config.yaml"))
 
 
@@ -287,16 +250,13 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     They come in the order of the folders; within one by name, where 2_sgd comes before 10_adam.
 
     Raises:
-        DigitsError: a folder does not exist or cannot be read, or there is no run in it.
+        DigitsError: a folder does not exist, or there is no run in it.
     """
     found: dict[Path, Path] = {}
     for folder in folders:
         if not folder.is_dir():
             raise DigitsError(f"{folder} is not a folder; try a run or sweep directory, or outputs")
-        try:
-            below = list(_search(folder, _MAX_DEPTH))
-        except OSError as error:
-            raise DigitsError(f"{error.filename} cannot be read: {error.strerror}") from None
+        below = list(_search(folder, _MAX_DEPTH))
         if not below:
             raise DigitsError(f"there is no run in {folder}; try a run or sweep directory")
         for path in below:
@@ -329,85 +289,57 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     for run in runs:
         key = json.dumps(run.options, sort_keys=True, default=str), run.val_images
         by_key.setdefault(key, []).append(run)
-    members = list(by_key.values())
-    names = _group_names(
-        [group[0].choices for group in members],
-        [group[0].options for group in members],
-        [{key for run in group for key in run.overridden} for group in members],
-    )
-    return [
-        Group(name, sorted(group, key=lambda run: run.seed))
-        for name, group in zip(names, members, strict=True)
-    ]
+    groups = [sorted(group, key=lambda run: run.seed) for group in by_key.values()]
+    return [Group(*each) for each in zip(_group_names(groups), groups, strict=True)]
 
 
 def differing_options(options: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the dotted keys whose values are not the same in all groups."""
-    return [key for key in sorted(_union(options)) if _differs(key, options)]
+    keys = sorted({key for each in options for key in each})
+    return [key for key in keys if len({typed(each.get(key)) for each in options}) > 1]
 
 
-def _group_names(
-    choices: Sequence[Mapping[str, str]],
-    options: Sequence[Mapping[str, Any]],
-    overridden: Sequence[Set[str]],
-) -> list[str]:
+def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     """Name each group by what differs between the groups, e.g. "dropout+sgd+exact".
 
     The first config group that differs is always named (so that there is a "baseline"), further
-    ones where they are not the default. Then come values: those that the group's own command line
-    named, and those that do not follow from the choices. A single group is named as if it differed
-    in everything.
-
-    Args:
-        choices: of each group, the option of each config group.
-        options: of each group, its configuration by dotted keys.
-        overridden: of each group, the dotted keys that its command lines named.
+    ones where they are not the default. Then come the values that the group's own command lines
+    named. Names that are still the same get all values that differ, and at last a number. A single
+    group is named as if it differed in everything.
     """
-    alone = len(choices) == 1
+    choices = [group[0].choices for group in groups]
+    options = [group[0].options for group in groups]
     # An experiment stands for choices in other groups, and a logger changes no result.
-    others = sorted({*_union(choices)} - {*DEFAULT_CHOICES, "experiment", "logger"})
-    differing = [key for key in (*DEFAULT_CHOICES, *others) if alone or _differs(key, choices)]
-    causes = [tuple(each.get(group) for group in differing) for each in choices]
-    keys = [key for key in sorted(_union(options)) if alone or _differs(key, options)]
-    unexplained = {
-        key
-        for key in keys
-        if not any(key in each for each in overridden)
-        and not _follows([typed(each.get(key)) for each in options], causes)
-    }
-    names = []
-    for chosen, values, named in zip(choices, options, overridden, strict=True):
+    others = {key for each in choices for key in each} - {*DEFAULT_CHOICES, "experiment", "logger"}
+    differing, keys = [*DEFAULT_CHOICES, *sorted(others)], differing_options(options)
+    if len(groups) == 1:
+        keys = sorted(options[0])
+    else:
+        differing = [key for key in differing if key in differing_options(choices)]
+
+    def name(place: int, shown: Sequence[str]) -> str:
+        chosen, last = choices[place], Counter(key.rpartition(".")[2] for key in shown)
         parts = [
             f"{group}=none" if chosen[group] == "none" else chosen[group]
-            for place, group in enumerate(differing)
-            if group in chosen and (place == 0 or chosen[group] != DEFAULT_CHOICES.get(group))
+            for group in differing
+            if group in chosen
+            and (group == differing[0] or chosen[group] != DEFAULT_CHOICES.get(group))
         ]
-        shown = [key for key in keys if key in named | unexplained]
-        last = Counter(key.rpartition(".")[2] for key in shown)
         for key in shown:
             short = key.rpartition(".")[2]
-            if key in values:
-                parts.append(f"{short if last[short] == 1 else key}={typed(values[key])}")
-        names.append("+".join(parts) or chosen.get("model", "default"))
-    numbers, seen = Counter(names), Counter[str]()
-    for place, name in enumerate(names):
-        seen[name] += 1
-        if numbers[name] > 1:
-            names[place] = f"{name}#{seen[name]}"
-    return names
+            if key in options[place]:
+                label = short if last[short] == 1 else key
+                parts.append(f"{label}={typed(options[place][key])}")
+        return "+".join(parts) or chosen.get("model", "default")
 
-
-def _union(mappings: Sequence[Mapping[str, Any]]) -> dict[str, None]:
-    return dict.fromkeys(key for each in mappings for key in each)
-
-
-def _differs(key: str, mappings: Sequence[Mapping[str, Any]]) -> bool:
-    return len({typed(each.get(key)) for each in mappings}) > 1
-
-
-def _follows(values: Sequence[str], causes: Sequence[Hashable]) -> bool:
-    """Say whether equal causes always come with equal values."""
-    return len(set(zip(causes, values, strict=True))) == len(set(causes))
+    named = [{key for run in group for key in run.overridden} for group in groups]
+    names = [name(place, [key for key in keys if key in own]) for place, own in enumerate(named)]
+    repeated = {each for each in names if names.count(each) > 1}
+    names = [name(place, keys) if each in repeated else each for place, each in enumerate(names)]
+    return [
+        f"{each}#{names[: place + 1].count(each)}" if names.count(each) > 1 else each
+        for place, each in enumerate(names)
+    ]
 
 
 def read_status(run_dir: Path) -> dict[str, Any]:
@@ -428,26 +360,6 @@ def write_status(run_dir: Path, status: Mapping[str, Any]) -> None:
 def write_metrics(run_dir: Path, metrics: Mapping[str, Any]) -> None:
     """Write metrics.json: one flat object, accuracies as fractions, losses in nats."""
     write_atomically(run_dir / METRICS, json.dumps(metrics, indent=2) + "\n")
-
-
-def read_metrics(run_dir: Path) -> dict[str, Any]:
-    """Read metrics.json; what is a number there is one.
-
-    Raises:
-        DigitsError: it is missing or damaged, or a number is impossible.
-    """
-    metrics = read_json(run_dir / METRICS)
-    for key, value in metrics.items():
-        is_fraction = isinstance(value, int | float) and 0 <= value <= 1
-        possible = {
-            **dict.fromkeys(_COUNTS, type(value) is int and 0 <= value < 2**63),
-            **dict.fromkeys(_FRACTIONS, value is None or is_fraction),
-            **dict.fromkeys(_TEXTS, value is None or isinstance(value, str)),
-            "train_time_s": isinstance(value, int | float) and 0 <= value < math.inf,
-        }
-        if not possible.get(key, True):
-            raise DigitsError(f"metrics.json is damaged: its {key} is {str(value)[:40]!r}")
-    return metrics
 
 
 def write_history(
@@ -471,13 +383,10 @@ def read_history(run_dir: Path) -> list[dict[str, float]]:
 
     def rows() -> list[dict[str, float]]:
         with path.open(newline="", encoding="utf-8") as file:
-            found = [
+            return [
                 {name: float(value) for name, value in row.items() if value}
                 for row in csv.DictReader(file)
             ]
-        if not all(math.isfinite(row["epoch"]) for row in found):
-            raise ValueError
-        return found
 
     return _read(path, rows)
 
@@ -486,13 +395,8 @@ def write_predictions(run_dir: Path, predictions: Predictions) -> None:
     """Write predictions.npz, about 20 kB for 10,000 images."""
     import numpy as np
 
-    with whole_file(run_dir / PREDICTIONS) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            labels=predictions.labels,
-            predicted=predictions.predicted,
-            confidence=predictions.confidence,
-        )
+    with whole_file(run_dir / PREDICTIONS) as temporary:
+        np.savez_compressed(temporary, **vars(predictions))
 
 
 def read_predictions(run_dir: Path) -> Predictions:
@@ -508,31 +412,10 @@ def read_predictions(run_dir: Path) -> Predictions:
     def predictions() -> Predictions:
         # By its path, numpy would leave a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            labels, predicted = arrays["labels"], arrays["predicted"]
-            confidence = arrays["confidence"]
-        shapes = {labels.shape, predicted.shape, confidence.shape}
-        if shapes != {(len(labels),)} or {labels.dtype, predicted.dtype} != {np.dtype(np.uint8)}:
-            raise ValueError
-        return Predictions(labels, predicted, confidence)
+            names = ("labels", "predicted", "confidence")
+            return Predictions(*(arrays[name] for name in names))
 
     return _read(path, predictions)
-
-
-def read_overrides(run_dir: Path) -> list[str]:
-    """Read what a run's command line said, e.g. ["optim.lr=0.1"]; nothing if that is not known.
-
-    Raises:
-        DigitsError: .hydra/overrides.yaml is damaged.
-    """
-    path = run_dir / ".hydra" / "overrides.yaml"
-
-    def lines() -> list[str]:
-        found = read_yaml(path) or []
-        if not isinstance(found, list):
-            raise TypeError
-        return [str(line) for line in found]
-
-    return _read(path, lines) if path.exists() else []
 
 
 def read_choices(run_dir: Path) -> dict[str, str]:
@@ -541,14 +424,9 @@ def read_choices(run_dir: Path) -> dict[str, str]:
     Raises:
         DigitsError: .hydra/hydra.yaml is damaged.
     """
-    path = run_dir / ".hydra" / "hydra.yaml"
-    chosen: Any = read_mapping(path) if path.exists() else {"hydra": {"runtime": {"choices": {}}}}
-    for name in ("hydra", "runtime", "choices"):
-        chosen = chosen.get(name) if isinstance(chosen, Mapping) else None
-    if not isinstance(chosen, Mapping):
-        raise DigitsError(f"{path.name} is damaged")
-    items = ((str(group), str(option)) for group, option in chosen.items() if option)
-    return {group: option for group, option in items if "/" not in group}
+    found = _read_yaml(run_dir / ".hydra" / "hydra.yaml")
+    chosen = found["hydra"]["runtime"]["choices"] if found else {}
+    return {group: str(option) for group, option in chosen.items() if option and "/" not in group}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -557,48 +435,27 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         DigitsError: it is missing or damaged.
     """
-    return _read(path, lambda: _mapping(json.loads(path.read_text(encoding="utf-8"))))
+    return _read(path, lambda: dict(json.loads(path.read_text(encoding="utf-8"))))
 
 
-def read_yaml(path: Path) -> Any:
-    """Read one YAML document; `${...}` stays as it is written.
-
-    Raises:
-        DigitsError: it is missing or damaged.
-    """
-    return _read(path, lambda: yaml.load(path.read_text(encoding="utf-8"), _Loader))
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Read one YAML document that has keys, e.g. .hydra/config.yaml.
-
-    Raises:
-        DigitsError: it is missing or damaged.
-    """
-    return _read(path, lambda: _mapping(read_yaml(path)))
-
-
-def _mapping(content: Any) -> dict[str, Any]:
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
-        raise TypeError
-    return dict(content)
+def _read_yaml(path: Path) -> Any:
+    """Read a file of .hydra, `${...}` as it is written; an empty dictionary if it is not there."""
+    if not path.exists():
+        return {}
+    return _read(path, lambda: yaml.load(path.read_text(encoding="utf-8"), _Loader) or {})
 
 
 def _read(path: Path, read: Callable[[], Content]) -> Content:
     try:
         return read()
-    except DigitsError:
-        raise
     except FileNotFoundError:
         raise DigitsError(f"there is no {path.name}") from None
-    except OSError as error:
-        raise DigitsError(f"{path.name} cannot be read: {error.strerror}") from None
     except Exception:  # each format's reader raises whatever the bytes make it stumble over
         raise DigitsError(f"{path.name} is damaged") from None
 
 
 def is_first_process() -> bool:
-    """Say whether this process prints and writes, of all that train together.
+    """Return whether this process prints and writes, of all that train together.
 
     Lightning, torchrun and SLURM each number the processes that they start in these variables.
     """
@@ -618,9 +475,9 @@ def locked(run_dir: Path) -> Iterator[None]:
     if not is_first_process():
         yield
         return
-    lock = FileLock(run_dir / ".lock")
+    lock = FileLock(run_dir / ".lock", timeout=0)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire()
     except Timeout:
         raise DigitsError(
             f"{relative(run_dir)} is in use by another process; wait for it, "
@@ -631,12 +488,3 @@ def locked(run_dir: Path) -> Iterator[None]:
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def in_use(run_dir: Path) -> bool:
-    """Say whether another process trains in a run directory."""
-    try:
-        with locked(run_dir):
-            return False
-    except DigitsError:
-        return True

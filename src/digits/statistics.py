@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+MCNEMAR, CLUSTERED = "exact McNemar", "two-way clustered t"
 Z_95 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""
 
@@ -23,12 +24,14 @@ class Difference:
         error: its standard error.
         interval: its 95 % interval, which holds 0 exactly if p is above 0.05.
         p: two-sided.
+        test: the name of the test that p is of.
     """
 
     difference: float
     error: float
     interval: tuple[float, float]
     p: float
+    test: str
 
 
 def wilson_interval(num_correct: int, num_images: int) -> tuple[float, float]:
@@ -60,9 +63,9 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
-    """Return the mean and the sample's standard deviation, which a single value has not.
+    """Return the mean and the sample's standard deviation.
 
-    NaN is the mean of nothing.
+    The standard deviation of a single value is `None`, the mean of no values NaN.
     """
     if not values:
         return math.nan, None
@@ -88,7 +91,7 @@ def mcnemar(first: "npt.NDArray[np.bool_]", second: "npt.NDArray[np.bool_]") -> 
     disagree = only_first + only_second
     difference = (only_first - only_second) / num_images
     if disagree == 0:
-        return Difference(0.0, 0.0, (0.0, 0.0), 1.0)
+        return Difference(0.0, 0.0, (0.0, 0.0), 1.0, MCNEMAR)
     test = binomtest(only_first, disagree)
     low, high = test.proportion_ci(0.95, method="exact")
     share = disagree / num_images
@@ -97,6 +100,7 @@ def mcnemar(first: "npt.NDArray[np.bool_]", second: "npt.NDArray[np.bool_]") -> 
         error=(disagree - num_images * difference**2) ** 0.5 / num_images,
         interval=(share * (2 * low - 1), share * (2 * high - 1)),
         p=float(test.pvalue),
+        test=MCNEMAR,
     )
 
 
@@ -139,9 +143,10 @@ def clustered_difference(
     variance_images = float(by_image.var(ddof=1)) / num_images
     variance = max(variance_seeds + variance_images - common, variance_seeds, variance_images)
     if variance == 0:
-        return Difference(difference, 0.0, (difference, difference), float(difference == 0))
+        p = float(difference == 0)
+        return Difference(difference, 0.0, (difference, difference), p, CLUSTERED)
     # Vs^2 / df_s of Welch is the sum of each group's own.
-    uncertainty = sum(each**2 / freedom for each, freedom in of_seeds)
+    uncertainty = sum(each**2 / df for each, df in of_seeds)
     uncertainty += variance_images**2 / (num_images - 1)
     degrees_of_freedom = variance**2 / uncertainty
     error = math.sqrt(variance)
@@ -151,6 +156,7 @@ def clustered_difference(
         error=error,
         interval=(difference - half_width, difference + half_width),
         p=float(2 * stdtr(degrees_of_freedom, -abs(difference) / error)),
+        test=CLUSTERED,
     )
 
 

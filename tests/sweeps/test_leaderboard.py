@@ -1,7 +1,6 @@
 """The leaderboard, from run directories made by hand."""
 
 import csv
-import statistics
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from made_runs import make_run, set_status
 
 from digits.compare import compare
 from digits.runs import FAILED, RUNNING
-from digits.sweeps.leaderboard import ranked_groups, read_jobs, varied, write_leaderboard
+from digits.sweeps.leaderboard import ranked_groups, read_jobs, write_leaderboard
 
 ACCURACIES = {
     ("baseline", 0): 0.96,
@@ -37,18 +36,6 @@ def table(sweep: Path) -> list[dict[str, str]]:
 
 def test_jobs_are_read_in_the_order_of_their_numbers(sweep: Path) -> None:
     assert [job.dir.name for job in read_jobs(sweep)][-2:] == ["9_job", "10_job"]
-
-
-def test_only_what_differs_was_varied(sweep: Path) -> None:
-    assert varied(read_jobs(sweep)) == ["model", "seed"]
-
-
-def test_groups_are_means_and_sample_deviations_over_seeds(sweep: Path) -> None:
-    first, second = ranked_groups(read_jobs(sweep))
-    assert (first.name, second.name) == ("dropout", "baseline")
-    assert first.mean_std("val/accuracy") == pytest.approx(
-        (statistics.fmean([0.98, 0.985]), statistics.stdev([0.98, 0.985]))
-    )
 
 
 def test_groups_and_their_names_are_those_of_compare(tmp_path: Path) -> None:

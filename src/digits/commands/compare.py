@@ -1,7 +1,7 @@
 """Compare finished runs, or groups of runs over seeds, on the same test images.
 
 Finds the runs in run directories, sweep directories or folders of such, puts those together that
-differ in their seed only, ranks the groups by validation accuracy, and holds each against a
+differ in their seed only, ranks the groups by validation accuracy, and compares each with a
 baseline: mean and standard deviation, 95 % interval, a test and a verdict. Runs that are not
 finished or were tested on other images are left out and listed. Writes comparison.md,
 comparison.csv, comparison.html and loss_curves.png.
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         metavar="NAME",
-        help="what the others are held against: a group's name or a run directory "
+        help="what the others are compared with: a group's name or a run directory "
         "(default: the group of the first run)",
     )
     parser.add_argument(

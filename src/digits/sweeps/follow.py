@@ -1,6 +1,5 @@
 """What the screen shows while a sweep runs: a line for each job, and the result at the end."""
 
-import functools
 import json
 import math
 import os
@@ -25,15 +24,14 @@ from digits.config.overrides import parsed, values
 from digits.config.resolvers import register_resolvers
 from digits.errors import DigitsError
 from digits.files import relative, write_atomically
-from digits.runs import FINISHED, NO_EFFECT, RUNNING, Run, in_use, read_json
-from digits.sweeps.leaderboard import by_rank, cells, ranked_groups, write_leaderboard
+from digits.runs import FINISHED, RUNNING, Run, changes_result, read_json
+from digits.sweeps.leaderboard import STUDY, by_rank, cells, ranked_groups, write_leaderboard
 from digits.text import duration, plural, screen
 
 PLAN = ".sweep.json"
-"""What was noted when a sweep began: which one it is, and what was finished by then."""
-STUDY = "study.db"
-"""What makes a directory that of a search."""
+"""Written when a sweep begins: its overrides, how many jobs it has, and which were finished."""
 SHOWN_GROUPS = 5
+_WATCHER = "end with parent"
 
 
 class FollowSweep(Callback):
@@ -46,7 +44,7 @@ class FollowSweep(Callback):
     """Of the sweep that this process has begun and not ended."""
 
     def __reduce__(self) -> Any:
-        """Make a launcher's process, which receives this, know what configurations ask for."""
+        """Prepare a launcher's process, which unpickles this."""
         return _in_another_process, ()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -56,11 +54,9 @@ class FollowSweep(Callback):
         overrides = parsed(config, _loader())
         sweep_dir = FollowSweep.sweep_dir = Path(config.hydra.sweep.dir).absolute()
         sweep_dir.mkdir(parents=True, exist_ok=True)
-        jobs = write_leaderboard(sweep_dir)
-        done = [job.dir.name for job in jobs if _is_done(job, config.test)]
+        done = [job.dir.name for job in write_leaderboard(sweep_dir) if job.is_finished]
         number = math.prod(len(values(override)) for override in overrides)
-        plan = {"num_jobs": number, "done": done, "time": time.time(), "test": config.test}
-        plan["asked"] = _asked(overrides)
+        plan = {"num_jobs": number, "done": done, "time": time.time(), "asked": _asked(overrides)}
         write_atomically(sweep_dir / PLAN, json.dumps(plan))
         resumed = f", {len(done)} of them finished already" if done else ""
         screen().print(f"{plural(number, 'job')}{resumed}: {relative(sweep_dir)}", style="bold")
@@ -89,11 +85,7 @@ class FollowSweep(Callback):
 def check_same_sweep(config: DictConfig) -> None:
     """Refuse to put other jobs into the directory of a sweep or search than it was made for.
 
-    Jobs are numbered, so that those of another sweep would stand beside the old ones, and some of
-    them twice.
-
-    Args:
-        config: the sweep's, with Hydra's part.
+    Jobs are numbered: those of another sweep would stand beside the old ones, and some twice.
 
     Raises:
         DigitsError: the directory is of another sweep, or of a search.
@@ -112,10 +104,7 @@ def check_same_sweep(config: DictConfig) -> None:
 
 
 def failed_jobs() -> list[str]:
-    """End the sweep that this process has begun; return what to print of jobs that failed.
-
-    Nothing is returned if no sweep has begun, or if all of its jobs that began are finished.
-    """
+    """End the sweep that this process has begun, if any; return what to print of failed jobs."""
     if FollowSweep.sweep_dir is None:
         return []
     sweep_dir, FollowSweep.sweep_dir = FollowSweep.sweep_dir, None
@@ -127,7 +116,7 @@ def failed_jobs() -> list[str]:
     lines += [f"error: {job.dir.name}: {_failure(job)}" for job in failed]
     num_begun = sum(job.status != "" for job in jobs)
     if (left := _read_plan(sweep_dir).get("num_jobs", 0) - num_begun) > 0:
-        # A launcher whose process was killed, as for want of memory, starts no other job.
+        # A launcher whose process was killed, e.g. for lack of memory, starts no other job.
         resume = f"run the same command with name={sweep_dir.name} to resume"
         lines.append(f"error: {plural(left, 'job')} did not begin; {resume}")
     return lines
@@ -154,42 +143,33 @@ def _show_result(sweep_dir: Path) -> list[Run]:
 
 def _line(job: Run, jobs: Sequence[Run], plan: Mapping[str, Any]) -> str:
     """Return e.g. "job 3 of 12  2_sgd  val/accuracy 98.10%  best 98.31% (number 1)  ..."."""
-    num_jobs = plan["num_jobs"]
-    num_ended = sum(
-        each.status not in ("", RUNNING, FINISHED) or _is_done(each, plan["test"]) for each in jobs
-    )
+    num_jobs, num_ended = plan["num_jobs"], sum(job.status not in ("", RUNNING) for job in jobs)
     head = f"job {num_ended:>{len(str(num_jobs))}} of {num_jobs}  {job.dir.name:<40}"
     if job.val_accuracy is None:
         return f"{head}  {_failure(job)}"
     best = by_rank(jobs)[0]
     number = best.dir.name.partition("_")[0]
-    told = f"val/accuracy {job.val_accuracy:.2%}  best {best.val_accuracy:.2%} (number {number})"
+    line = f"{head}  val/accuracy {job.val_accuracy:.2%}"
+    line += f"  best {best.val_accuracy:.2%} (number {number})"
+    if num_ended == num_jobs:
+        return line
     seconds_a_job = (time.time() - plan["time"]) / max(1, num_ended - len(plan["done"]))
-    left = duration(seconds_a_job * (num_jobs - num_ended))
-    return f"{head}  {told}" + (f"  about {left} left" if num_ended < num_jobs else "")
+    return f"{line}  about {duration(seconds_a_job * (num_jobs - num_ended))} left"
 
 
 def _failure(job: Run) -> str:
     if job.status == RUNNING:
-        return "in use by another process" if in_use(job.dir) else "was killed"
+        return "was killed, or another process trains it"
     return f"{job.status}: {job.reason}" if job.reason else job.status
-
-
-def _is_done(job: Run, is_tested: bool) -> bool:
-    """Say whether the sweep has nothing left to do for a job; it may still have to be tested."""
-    return job.is_finished and (job.test_accuracy is not None or not is_tested)
 
 
 def _asked(overrides: Sequence[Override]) -> list[str]:
     """Return what a sweep's jobs are made of: its overrides, but for what changes no result."""
-    free = tuple(f"{key}." for key in NO_EFFECT)
-    return [
-        str(each.input_line) for each in overrides if not f"{each.key_or_group}.".startswith(free)
-    ]
+    return [str(each.input_line) for each in overrides if changes_result(each.key_or_group)]
 
 
 def _read_plan(sweep_dir: Path) -> dict[str, Any]:
-    """Return what was noted when the sweep began; nothing if it has not, or if that is damaged."""
+    """Return what was written when the sweep began; nothing if it has not."""
     try:
         return read_json(sweep_dir / PLAN)
     except DigitsError:
@@ -206,20 +186,14 @@ def _loader() -> ConfigLoader:
 
 def _in_another_process() -> FollowSweep:
     register_resolvers()
-    if "joblib" in sys.modules:
-        _end_with_parent()
+    if "joblib" in sys.modules and not any(each.name == _WATCHER for each in threading.enumerate()):
+        threading.Thread(target=_end_with, args=(os.getppid(),), name=_WATCHER, daemon=True).start()
     return FollowSweep()
 
 
-@functools.cache
-def _end_with_parent() -> None:
-    """End joblib's process when the one that started it was killed; it would wait for ever."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while True:
-            time.sleep(5)
-            if os.getppid() != parent:
-                os.kill(os.getpid(), signal.SIGTERM)  # again after a training that it ended
-
-    threading.Thread(target=watch, daemon=True).start()
+def _end_with(parent: int) -> None:
+    """End joblib's process when the one that started it was killed; it would wait forever."""
+    while True:
+        time.sleep(5)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)  # again after a training that it ended

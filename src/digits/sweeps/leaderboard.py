@@ -13,15 +13,14 @@ from digits.runs import Group, Run, by_number, group_runs, is_run_dir, read_run
 from digits.text import accuracy, markdown_table, typed
 
 METRICS = ("val/accuracy", "test/accuracy", "train_time_s")
+STUDY = "study.db"
+"""Makes a directory that of a search; `optuna-dashboard sqlite:///FILE` opens it."""
 SHOWN_GROUPS = 30
 """Groups in the picture."""
 
 
 def write_leaderboard(sweep_dir: Path) -> list[Run]:
-    """Write the three files from what the run directories say; return the jobs by their numbers.
-
-    Ranks are by validation accuracy: selecting on the test set leaks it.
-    """
+    """Write the three files from what the run directories say; return the jobs by their numbers."""
     with FileLock(sweep_dir / ".leaderboard.lock"):  # jobs may end at the same time
         jobs = read_jobs(sweep_dir)
         write_atomically(sweep_dir / "leaderboard.csv", as_csv(jobs))
@@ -44,17 +43,13 @@ def read_jobs(sweep_dir: Path) -> list[Run]:
 
 
 def by_rank(jobs: Iterable[Run]) -> list[Run]:
-    """Return the jobs by falling validation accuracy; those without one come last."""
-    return sorted(
-        jobs, key=lambda job: -1.0 if job.val_accuracy is None else job.val_accuracy, reverse=True
-    )
+    """Return the jobs by descending validation accuracy; those without one come last."""
+    # Selecting on the test set leaks it.
+    return sorted(jobs, key=lambda job: (job.val_accuracy is None, -(job.val_accuracy or 0)))
 
 
 def ranked_groups(jobs: Sequence[Run]) -> list[Group]:
-    """Return the groups over seeds of the finished jobs, by falling mean validation accuracy.
-
-    A job that repeats another one's configuration and seed does not count again.
-    """
+    """Return the groups over seeds, each seed once, by descending mean validation accuracy."""
     found = group_runs([job for job in jobs if job.val_accuracy is not None])
     groups = [group.each_seed_once()[0] for group in found]
     return sorted(groups, key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
@@ -76,46 +71,43 @@ def _value(job: Run, key: str) -> str:
     return typed(value)
 
 
+def _with_ranks(jobs: Sequence[Run]) -> list[tuple[str, Run]]:
+    ranked = enumerate(by_rank(jobs), start=1)
+    return [("" if job.val_accuracy is None else str(rank), job) for rank, job in ranked]
+
+
 def as_csv(jobs: Sequence[Run]) -> str:
     """Return one row a job: rank, what was varied, metrics, status, run directory, reason."""
-    keys = varied(jobs)
-    table = io.StringIO()
+    keys, table = varied(jobs), io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["rank", *keys, *METRICS, "status", "run", "reason"])
-    for rank, job in enumerate(by_rank(jobs), start=1):
-        place = "" if job.val_accuracy is None else rank
+    for rank, job in _with_ranks(jobs):
         values = [_value(job, key) for key in keys]
         metrics = [job.metrics.get(metric, "") for metric in METRICS]
-        writer.writerow([place, *values, *metrics, job.status, job.dir.name, job.reason])
+        writer.writerow([rank, *values, *metrics, job.status, job.dir.name, job.reason])
     return table.getvalue()
 
 
 def as_markdown(name: str, jobs: Sequence[Run]) -> str:
-    """Return the groups with mean and standard deviation over seeds, the jobs, the failures."""
-    keys = varied(jobs)
-    finished = [job for job in by_rank(jobs) if job.val_accuracy is not None]
-    groups = ranked_groups(jobs)
-    begun = f"{len(finished)} of {len(jobs)} jobs that began are finished."
+    """Return the groups with mean and standard deviation over seeds, and the jobs."""
+    keys, groups = varied(jobs), ranked_groups(jobs)
+    num_finished = sum(job.val_accuracy is not None for job in jobs)
+    begun = f"{num_finished} of {len(jobs)} jobs that began are finished."
     blocks = [f"# {name}", f"{begun} Ranked by validation accuracy."]
-    if len(groups) < len(finished):
+    if len(groups) < num_finished:
         columns = ["rank", "group", "seeds", "validation", "test", "time"]
         rows = [
             [str(rank), group.name, str(len(group.runs)), *cells(group)]
             for rank, group in enumerate(groups, start=1)
         ]
         blocks += ["## Mean ± standard deviation over seeds", markdown_table(columns, rows)]
-    columns = ["rank", *keys, "validation", "test", "time", "run"]
-    rows = [
-        [
-            *(str(rank), *(_value(job, key) for key in keys)),
-            *(*cells(Group(job.dir.name, [job])), job.dir.name),
-        ]
-        for rank, job in enumerate(finished, start=1)
-    ]
+    columns = ["rank", *keys, "validation", "test", "time", "run", "status", "reason"]
+    rows = []
+    for rank, job in _with_ranks(jobs):
+        measured = cells(Group(job.dir.name, [job])) if job.is_finished else ["-"] * 3
+        values = [_value(job, key) for key in keys]
+        rows.append([rank, *values, *measured, job.dir.name, job.status, job.reason])
     blocks += ["## Jobs", markdown_table(columns, rows)]
-    if others := [job for job in jobs if job.val_accuracy is None]:
-        rows = [[job.dir.name, job.status or "not started", job.reason] for job in others]
-        blocks += ["## Not finished", markdown_table(("run", "status", "reason"), rows)]
     return "\n\n".join(blocks) + "\n"
 
 
