@@ -34,8 +34,8 @@ from digits.search.space import check_search
 from digits.sweeps.follow import check_same_sweep, failed_jobs, interrupted_sweep
 from digits.training.resume import check_resumable
 
-INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes after Ctrl-C and SIGTERM: 128 and the signal's number."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the signal's number."""
 
 
 class CheckBeforeRun(Callback):
@@ -107,7 +107,8 @@ def run_job(config: DictConfig) -> float:
         metrics = run(OmegaConf.create(values), run_dir, quiet=is_job)
     except SystemExit as left:
         # In code of the user's; Hydra would drop the sweep's other jobs. submitit leaves like this.
-        if is_job and not isinstance(left, Terminated) and "SUBMITIT_EXECUTOR" not in os.environ:
+        by_signal = isinstance(left, Terminated) or isinstance(left.__context__, KeyboardInterrupt)
+        if is_job and not by_signal and "SUBMITIT_EXECUTOR" not in os.environ:
             raise DigitsError(f"a job ended the process with exit code {left.code}") from left
         raise
     except Exception as error:
@@ -138,8 +139,8 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _stop(INTERRUPTED)
-    except Terminated:
-        _stop(TERMINATED)
+    except Terminated as terminated:
+        _stop(int(terminated.code or 0))
     except (Exception, SystemExit) as stopped:
         if isinstance(stopped.__context__, KeyboardInterrupt):  # as Lightning makes of it
             _stop(INTERRUPTED)
@@ -179,7 +180,7 @@ def import_lightning() -> None:
 
 
 def _terminate(*_: object) -> NoReturn:
-    raise Terminated(TERMINATED)
+    raise Terminated()
 
 
 def _stop(code: int) -> NoReturn:
@@ -194,7 +195,7 @@ def _stop(code: int) -> NoReturn:
 
 
 def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
-    """Return what is wrong with the command line or the run, in one line; `None` if we are."""
+    """Return in one line what is wrong with a command line or run; `None`: it is our fault."""
     flags = _flags()
     folders = [config_dir, *([Path(flags.config_dir)] if flags.config_dir else [])]
     line = unreadable_file(error, folders) or explain(error)
@@ -235,7 +236,7 @@ def _check_place(key: str, path: Path) -> None:
     if not existing.is_dir():
         raise DigitsError(f"{key}={path} cannot be made, because {existing} is a file")
     try:
-        # Permissions, quotas, read-only disks, root's rights: only an attempt tells them all.
+        # Permissions, quotas, read-only disks, root: only an attempt tells them all.
         with tempfile.TemporaryDirectory(prefix=".probe-", dir=existing):
             pass
     except OSError as error:
@@ -243,7 +244,7 @@ def _check_place(key: str, path: Path) -> None:
 
 
 def _check_launcher(launcher: str) -> None:
-    """Make sure that jobs are for SLURM only where there is SLURM."""
+    """Refuse to submit jobs to SLURM from a machine without SLURM."""
     if launcher in ("slurm", "submitit_slurm") and shutil.which("srun") is None:
         raise DigitsError(
             f"hydra/launcher={launcher} finds no srun on PATH, as a SLURM cluster has; "

@@ -10,4 +10,7 @@ class Pruned(Exception):  # noqa: N818 - nothing is wrong
 
 
 class Terminated(SystemExit):
-    """SIGTERM, or another signal that asks a run to end; it can be resumed."""
+    """SIGTERM has asked a run to end, which can be resumed: exit code 143, 128 and its number."""
+
+    def __init__(self) -> None:
+        super().__init__(143)

@@ -44,7 +44,7 @@ FORMER_NAMES = {  # of format 2, which named the classifier in place of its netw
     "digits.ensembles.classifier.EnsembleClassifier": ENSEMBLE,
 }
 OF_TRAINING = ("max_norm",)
-"""Arguments of those classifiers that are none of their networks."""
+"""Arguments of those classifiers that their networks do not take."""
 
 PARTS = {
     **{"model": str, "arguments": dict, "weights": dict, "normalization": dict},

@@ -217,13 +217,17 @@ def changes_result(key: str) -> bool:
 
 def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change a result, without the seed and nulls, by dotted keys."""
-    return {
-        key: value.rpartition(".")[2]
-        if key.endswith("_target_") and str(value).startswith("digits.")
-        else value
+    found = {
+        key: value
         for key, value in flat(config)
         if value is not None and key != "seed" and changes_result(key)
     }
+    for key, value in found.items():
+        if key.endswith("_target_") and str(value).startswith("digits."):
+            found[key] = value.rpartition(".")[2]  # its module may be another one in a release
+        if key == "trainer.devices" and isinstance(value, list) and len(value) == 1:
+            found[key] = 1  # whichever GPU a job of a sweep has had
+    return found
 
 
 def finished_metrics(run_dir: Path) -> dict[str, Any] | None:

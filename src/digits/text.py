@@ -67,7 +67,7 @@ def first_line(error: BaseException) -> str:
 
 
 def similar(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
-    """Return up to `limit` names that `name` may be a slip of, the nearest first (`difflib`)."""
+    """Return up to `limit` names that were probably meant by `name`, nearest first (`difflib`)."""
     return difflib.get_close_matches(name, list(dict.fromkeys(names)), n=limit)
 
 

@@ -265,7 +265,7 @@ def test_what_digits_0_1_saved_within_an_epoch_is_refused(tmp_path: Path) -> Non
     ("error", "status", "reason"),
     [
         (KeyboardInterrupt(), "stopped", "interrupted"),
-        (Terminated(143), "stopped", "terminated"),
+        (Terminated(), "stopped", "terminated"),
         (SystemExit(-1), "stopped", "exit code -1"),
         (Pruned("after epoch 2 of 9"), "pruned", "after epoch 2 of 9"),
         (DigitsError("no such thing; try another"), "failed", "no such thing; try another"),

@@ -28,7 +28,7 @@ from digits.files import flat
 from digits.text import first_line, similar, typed
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG)
-"""Faults of a disk and its rights, which are not ours."""
+"""Faults of a disk or its permissions, which are not ours."""
 
 EXTRAS = {"joblib": "sweep", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
 """Launchers of other packages, and the extra of this project that installs each."""

@@ -41,7 +41,7 @@ def register_resolvers() -> None:
 
 
 def share_start() -> None:
-    """Let processes that this one starts for the jobs of a sweep name it alike."""
+    """Give the processes of a sweep's jobs the time at which the sweep started, for its name."""
     os.environ[STARTED] = _started
 
 

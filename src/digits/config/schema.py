@@ -321,7 +321,7 @@ def accepts(key: str, value: Any) -> bool:
 
 
 def nearest(key: str, keys: Iterable[str]) -> list[str]:
-    """Return the keys that `key` may be a slip of, e.g. optim.lr for optim.lrr, lr or model.lr."""
+    """Return the keys that `key` probably means, e.g. optim.lr for optim.lrr or model.lr."""
     keys = list(dict.fromkeys(keys))
 
     def end(key: str) -> str:

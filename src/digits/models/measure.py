@@ -18,7 +18,7 @@ from digits.data.datasets import NUM_CLASSES
 from digits.statistics import wilson_interval
 
 NUM_BINS = 15
-"""Of confidence, for the calibration; as Guo et al. 2017 take."""
+"""Of confidence, for the calibration; as in Guo et al. 2017."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -256,7 +256,7 @@ class Ensemble(nn.Module):
 
 
 def _check_widths(name: str, widths: Sequence[int]) -> None:
-    # True is an integer for Python, 0.5 a number of channels for nobody.
+    # True is an integer for Python.
     if not widths or any(type(width) is not int or width < 1 for width in widths):
         raise DigitsError(
             f"{name} must be a list of positive integers, got {list(widths)}; try [128, 64]"

@@ -32,7 +32,7 @@ GOOD_CONTRAST = 64
 """Above this, the colours are not looked at."""
 MAX_COMPONENTS = 3000
 GAP = 0.3
-"""Of a group's longer side: the distance from which on a stroke belongs to something else."""
+"""Of a group's longer side: the least distance of a stroke that belongs to something else."""
 TOUCHING_AT_CORNERS = np.ones((3, 3), np.int8)
 
 
@@ -68,8 +68,8 @@ class Candidate:
         at_border: whether it touches the picture's border.
         main_share: how much of the ink is in its main stroke.
         dark: whether the ink is darker than the ground.
-        stroke_limit: the width from which on strokes were not looked for.
-        threshold: the ink from which on a pixel is counted.
+        stroke_limit: the width at which strokes were no longer looked for.
+        threshold: the least ink of a pixel that counts.
         noise: of the ink, where there is none.
         score: how good a digit it is; comparable within a picture, about 1 to 200.
         contrast: between ink and ground along the contour, 0 to 255.
@@ -250,7 +250,7 @@ def _near(boxes: NDArray[np.int64], strokes: Mask, main: int) -> tuple[Mask, Box
 
 
 def _covers_a_side(mask: Mask) -> bool:
-    """Whether it lies along a whole side of the picture, as a table does and a digit hardly."""
+    """Return whether it lies along a whole side of the picture, as a table does."""
     return max(float(side.mean()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])) > 0.97
 
 
@@ -328,7 +328,7 @@ def _best(candidates: list[Candidate]) -> Candidate | None:
 
 
 def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
-    """Whether a candidate away from the border is a digit beside the table that lies at the border.
+    """Return whether a candidate inside is a digit beside the table that lies at the border.
 
     Otherwise it is a piece of what touches the border, or a speck.
     """
@@ -341,7 +341,7 @@ def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
 
 
 def _is_more_of(best: Candidate, other: Candidate) -> bool:
-    """Whether it is the same digit with its fainter strokes."""
+    """Return whether it is the same digit with its fainter strokes."""
     return (
         other.at_border == best.at_border
         and other.stroke_limit == best.stroke_limit
@@ -352,7 +352,7 @@ def _is_more_of(best: Candidate, other: Candidate) -> bool:
 
 
 def _is_page_around(outer: Candidate, inner: Candidate) -> bool:
-    """Whether the better one of two is a small page, on which the other one is written."""
+    """Return whether the better one of two is a small page, on which the other one is written."""
     return (
         not inner.at_border
         and inner.box.share_within(outer.box) > 0.8

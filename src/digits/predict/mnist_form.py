@@ -13,7 +13,7 @@ SIDE, BOX = 28, 20
 DETAIL = 100
 """Pixels of the box in which strokes are made thicker or thinner."""
 EDGE = 0.2
-"""Ink from which on a pixel counts for the box."""
+"""The least ink of a pixel that belongs to the box."""
 THINNEST, THICKEST = 1.7, 3.6
 """Mean width of strokes in pixels: between them are nine in ten of MNIST's training images."""
 

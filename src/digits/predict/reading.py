@@ -27,7 +27,7 @@ SIDE = 1000
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 COLOURFUL = 20
-"""Difference between the channels, of 255, from which on a picture has colours."""
+"""The least difference between channels, of 255, that makes a picture a coloured one."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,14 +16,13 @@ from digits.config.overrides import parsed
 from digits.config.resolvers import num_cores
 from digits.config.schema import SearchOptions, read_search_options
 from digits.errors import DigitsError
+from digits.sweeps.leaderboard import STUDY as STUDY
 from digits.text import accuracy, first_line
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 SWEEPER = "hydra_plugins.digits_optuna.OptunaSweeper"
-STUDY = "study.db"
-"""In a search's directory; `optuna-dashboard sqlite:///FILE` opens it."""
 NUM_TRIALS = 20
 """Trials of a search that does not say how many."""
 MEASURED_EACH_EPOCH = ("val/accuracy", "val/loss")

@@ -25,7 +25,7 @@ from optuna.trial import Trial, TrialState
 from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError
 from digits.files import flat, relative, whole_file, write_atomically
-from digits.runs import NO_EFFECT, PRUNED, finished_metrics, locked
+from digits.runs import PRUNED, changes_result, finished_metrics, locked
 from digits.search.space import NUM_TRIALS, STUDY, Search, in_words, read_search, why_not_pruned
 from digits.search.study import batches, make_pruner, num_done, open_storage, pareto_front
 from digits.sweeps.leaderboard import write_leaderboard
@@ -36,7 +36,7 @@ BEST = "best_experiment.yaml"
 NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "experiment")
 """Choices that its file leaves open: of the machine, and what has been taken apart already."""
 MIN_TRIALS = 5
-"""Finished trials without which nothing can be said of what mattered."""
+"""Finished trials that importances take at least."""
 
 
 def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None:
@@ -122,9 +122,8 @@ def _common(asked: Search, groups: Collection[str]) -> list[str]:
 
 def _options(config: DictConfig) -> dict[str, object]:
     """Return the options of a configuration that can change a result, by dotted keys."""
-    ignored = tuple(f"{key}." for key in NO_EFFECT)
     values = flat(OmegaConf.to_container(config))
-    return {key: value for key, value in values if not f"{key}.".startswith(ignored)}
+    return {key: value for key, value in values if changes_result(key)}
 
 
 def _check_same_search(study: Study, sweep_dir: Path, search: Search, composed: DictConfig) -> None:

@@ -96,11 +96,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         and not str(target).startswith(("digits.", "pytorch_lightning."))
     ]
     free = ("trainer.max_epochs", *own)
-    options = {key: value for key, value in options.items() if not key.startswith(free)}
-    devices = options.get("trainer.devices")
-    if isinstance(devices, list) and len(devices) == 1:
-        options["trainer.devices"] = 1  # whichever GPU a job of a sweep has had
-    return options
+    return {key: value for key, value in options.items() if not key.startswith(free)}
 
 
 def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:

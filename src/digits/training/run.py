@@ -42,9 +42,6 @@ from digits.training.resume import (
 )
 from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
 
-TERMINATED = 143
-"""Exit code after SIGTERM: 128 and the signal's number."""
-
 
 def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, Any]:
     """Train, test and save one network; everything lands in the run directory.
@@ -91,7 +88,7 @@ def _is_done(metrics: Mapping[str, Any], config: DictConfig) -> bool:
 
 @contextmanager
 def _signals_of_lightning() -> Iterator[None]:
-    """Raise what a signal means; Lightning ends the process with 1 after Ctrl-C, 0 after SIGTERM.
+    """Give signals their own exceptions; Lightning exits with 1 on Ctrl-C, with 0 on SIGTERM.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C.
@@ -100,7 +97,7 @@ def _signals_of_lightning() -> Iterator[None]:
     try:
         yield
     except SIGTERMException:
-        raise Terminated(TERMINATED) from None
+        raise Terminated() from None
     except SystemExit as left:
         if isinstance(left.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

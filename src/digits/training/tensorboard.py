@@ -44,7 +44,7 @@ class TensorBoard(TensorBoardLogger):
     Args:
         run_dir: where the event files go; TensorBoard shows the run under this folder's name.
         resumed_at_step: TensorBoard forgets what an interrupted run had logged from this step on;
-            0 where training begins, which an interrupted run may have done before.
+            0 for a new start.
         projector: whether to add the test images' embeddings for its Projector, which takes some
             seconds.
     """
