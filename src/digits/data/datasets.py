@@ -221,7 +221,7 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
         if found is None:
             raise DigitsError(f"{file.name} is not in {folder}; try digits data")
         path, content = found
-        arrays.append(parse_idx(_gunzip(content) if path.suffix == ".gz" else content))
+        arrays.append(parse_idx(_gunzip(content.tobytes()) if path.suffix == ".gz" else content))
     return _labelled(*arrays)
 
 
@@ -300,7 +300,7 @@ def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarr
     return None
 
 
-def _gunzip(content: bytes | np.ndarray) -> np.ndarray:
+def _gunzip(content: bytes) -> np.ndarray:
     # As bytes, they could not be written to.
     return np.frombuffer(bytearray(gzip.decompress(content)), np.uint8)
 
