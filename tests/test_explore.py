@@ -28,8 +28,6 @@ from digits.explore import (
     describe_duplicates,
     describe_near_empty,
     describe_pixels,
-    equal_images,
-    inked_pixels,
     read_splits,
 )
 
@@ -121,14 +119,6 @@ def test_mean_and_deviation_images_are_numpys() -> None:
         np.testing.assert_allclose(stds[digit], of_digit.std(axis=0), atol=1e-6)
 
 
-def test_ink_is_what_is_above_half_intensity() -> None:
-    images = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
-    images[1] = 127
-    images[2, 0, 3, 4:7] = 128
-    images[3] = 255
-    assert inked_pixels(images).tolist() == [0, 0, 3, 784]
-
-
 def test_near_empty_and_blank_images_are_counted(splits: list[Split], tmp_path: Path) -> None:
     for place, pixels in ((7, 0), (11, 19), (3, 20)):
         splits[0].images[place] = 0
@@ -136,17 +126,6 @@ def test_near_empty_and_blank_images_are_counted(splits: list[Split], tmp_path: 
     splits[2].images[5] = 1  # near-empty, and not blank
     (counts,) = describe_near_empty(splits, tmp_path).tables
     assert counts.rows[::2] == [("training", "2", "1", "0"), ("test", "1", "0", "0")]
-
-
-def test_equal_images_are_those_that_comparing_every_pair_finds() -> None:
-    generator = torch.Generator().manual_seed(1)
-    images = torch.zeros(300, 1, 28, 28, dtype=torch.uint8)
-    images[:, 0, 5, 6] = torch.randint(256, (300,), generator=generator, dtype=torch.uint8)
-    equal = (images.flatten(1)[:, None] == images.flatten(1)[None]).all(dim=2)
-    expected = {tuple(row.nonzero()[:, 0].tolist()) for row in equal if row.sum() > 1}
-    found = equal_images(images)
-    assert {tuple(group) for group in found} == expected
-    assert len(found) == len(expected)
 
 
 def test_pairs_are_counted_within_and_across_splits(splits: list[Split], tmp_path: Path) -> None:

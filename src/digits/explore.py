@@ -53,14 +53,9 @@ def read_splits(
 ) -> tuple[str, list[Split]]:
     """Read the images that a run with these options trains on, validates and tests with.
 
-    Args:
-        folder: `data.dir` of the run.
-        source: `data.source`.
-        val_size: `data.val_size`; None for 5,000, or 500 of the sample.
-        split_seed: `data.split_seed`.
-
     Returns:
-        The data set's name; the training, validation and test images.
+        The data set's name; the training, validation and test images. Without a `val_size`, 5,000
+        are for validation, or 500 of the sample.
 
     Raises:
         DigitsError: If there is no such data, or no such split.
@@ -271,11 +266,7 @@ def describe_near_empty(splits: Sequence[Split], folder: Path) -> Section:
 
 
 def equal_images(images: Tensor) -> list[list[int]]:
-    """Find groups of images, uint8 (n, 1, 28, 28), that are equal in every pixel.
-
-    Returns:
-        The indices of each group's images, ascending; groups by their first image.
-    """
+    """Find the indices of images that are equal in every pixel, in groups of at least two."""
     groups: dict[bytes, list[int]] = {}
     for place, row in enumerate(images.flatten(1).numpy()):
         groups.setdefault(row.tobytes(), []).append(place)

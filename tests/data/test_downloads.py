@@ -20,7 +20,7 @@ FIRST = "train-labels-idx1-ubyte.gz"
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time-outs as short as a busy machine allows."""
+    """Make time-outs as short as a busy machine allows."""
     monkeypatch.setattr(datasets, "READ_S", 0.6)
     monkeypatch.setattr(datasets, "TRY_S", 1.5)
 
@@ -32,7 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def refuse(folder: Path) -> str:
-    """The message of a download that fails, having left no data behind."""
+    """Return the message of a download that fails and leaves no data behind."""
     with pytest.raises(DigitsError) as caught:
         prepare(folder, "download")
     assert not contents(folder / RAW)
@@ -97,10 +97,9 @@ def test_a_failing_mirror_is_explained_and_leaves_nothing_half_written(
     assert mirrors.requests == {behaviour: 1, "good": 4}  # the failing one is asked only once
 
 
-def test_the_message_of_total_failure_names_every_mirror(mirrors: Mirrors, tmp_path: Path) -> None:
+def test_total_failure_names_every_mirror(mirrors: Mirrors, tmp_path: Path) -> None:
     mirrors("403", "html")
-    message = refuse(tmp_path)
-    assert "(localhost: 403 Forbidden; localhost: it sends something else (SHA-256))" in message
+    assert "(localhost: 403 Forbidden; localhost: it sends something else" in refuse(tmp_path)
 
 
 def test_http_is_never_asked(
@@ -193,17 +192,3 @@ def test_a_folder_that_cannot_be_written_to_is_named(
     with pytest.raises(DigitsError, match=r"cannot write to .*data .*data\.dir="):
         prepare(tmp_path / "data", "download")
     assert not mirrors.requests
-
-
-def test_a_bar_on_a_terminal_shows_a_download(
-    mirrors: Mirrors,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    mirrors("good")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    prepare(tmp_path, "download")
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert f"\r{FIRST}: " in captured.err

@@ -1,8 +1,7 @@
 """Find, download and check the data files.
 
 MNIST's four files are looked for, downloaded if they are missing, and verified by SHA-256. The exit
-code is 0 if the data can be had as asked, else 1; for the sample alone it is 0 with --source sample
-only.
+code is 1 if the data is not available as asked; the sample counts only with --source sample.
 
 Examples:
   digits data
