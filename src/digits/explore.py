@@ -1,12 +1,14 @@
 """What is in the data: numbers and pictures of the images that a run trains on."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from digits.data.datasets import CLASSES, NUM_CLASSES, SAMPLE, prepare, read
@@ -26,9 +28,7 @@ HALF = 127
 NEAR_EMPTY_PIXELS = 20
 """An image with fewer pixels above `HALF` is near-empty: a 1 of 2 by 10 pixels has as many."""
 NUM_FAINTEST = 10
-
 MAX_DUPLICATES = 36
-"""Images on duplicates.png."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +51,11 @@ class Split:
 def read_splits(
     folder: Path, source: str, val_size: int | None, split_seed: int
 ) -> tuple[str, list[Split]]:
-    """Read the training, validation and test images that a run with these options has.
-
-    Args:
-        folder: `data.dir` of the run.
-        source: `data.source`.
-        val_size: `data.val_size`; None for 5,000, or 500 of the sample.
-        split_seed: `data.split_seed`.
+    """Read the images that a run with these options trains on, validates and tests with.
 
     Returns:
-        The data set's name, and the three splits.
+        The data set's name; the training, validation and test images. Without a `val_size`, 5,000
+        are for validation, or 500 of the sample.
 
     Raises:
         DigitsError: If there is no such data, or no such split.
@@ -70,13 +65,14 @@ def read_splits(
     if val_size is None:
         val_size = 500 if dataset == SAMPLE else 5000
     parts = stratified_split(train.labels, val_size, split_seed, "--val-size")
-    splits = [
-        Split(name, train.images[indices], train.labels[indices], indices)
-        for name, indices in zip(("training", "validation"), parts, strict=True)
-    ]
+    every = torch.arange(len(test.labels))
     return dataset, [
-        *splits,
-        Split("test", test.images, test.labels, torch.arange(len(test.labels))),
+        Split(name, part.images[indices], part.labels[indices], indices)
+        for name, part, indices in (
+            ("training", train, parts[0]),
+            ("validation", train, parts[1]),
+            ("test", test, every),
+        )
     ]
 
 
@@ -111,6 +107,11 @@ def explore(splits: Sequence[Split], folder: Path) -> list[Section]:
     ]
 
 
+def _picture(path: Path, figure: Figure, caption: str) -> Picture:
+    save_figure(figure, path)
+    return Picture(path, caption)
+
+
 def describe_shapes(splits: Sequence[Split]) -> Section:
     """Describe how images and labels lie in memory, and which values occur."""
     rows = []
@@ -130,79 +131,40 @@ def describe_shapes(splits: Sequence[Split]) -> Section:
 def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
     """Count the digits of each split, and draw class_balance.png into the folder."""
     counts = {split.name: torch.bincount(split.labels, minlength=NUM_CLASSES) for split in splits}
-    rows = [
-        [name, *(cell for numbers in counts.values() for cell in _number_and_share(numbers, which))]
-        for name, which in [*zip(CLASSES, range(NUM_CLASSES), strict=True), ("all", None)]
-    ]
+    rows = [[name] for name in (*CLASSES, "all")]
+    for numbers in counts.values():
+        total = int(numbers.sum())
+        for row, number in zip(rows, [*numbers.tolist(), total], strict=True):
+            row += [f"{number:,}", f"{number / total:.2%}"]
     columns = ["digit", *itertools.chain(*((name, "share") for name in counts))]
-    save_figure(draw_class_balance(counts), folder / "class_balance.png")
-
     numbers = counts["training"]
-    mode, rarest = int(numbers.argmax()), int(numbers.argmin())
-    most, fewest = int(numbers[mode]), int(numbers[rarest])
-    balance = (
-        f"There are {most:,} training images of each digit."
-        if most == fewest
-        else f"The most frequent digit among the training images is {mode} ({most:,} images), "
-        f"the rarest is {rarest} ({fewest:,})."
-    )
+    caption = "Share of each digit among the training, validation and test images."
+    mode = int(numbers.argmax())
     return Section(
         "Classes",
-        f"{balance} Always answering {mode} is right in {most / int(numbers.sum()):.1%} of them. "
+        f"Always answering {mode} is right in {numbers[mode] / numbers.sum():.1%} of the training "
+        "images; no digit is more frequent. "
         "The validation images are drawn with the same share of each digit.",
         tables=[Table(columns, rows, "images of each digit")],
-        pictures=[
-            Picture(
-                folder / "class_balance.png",
-                "Share of each digit among the training, validation and test images.",
-            )
-        ],
+        pictures=[_picture(folder / "class_balance.png", draw_class_balance(counts), caption)],
     )
-
-
-def _number_and_share(numbers: Tensor, which: int | None) -> tuple[str, str]:
-    number = numbers.sum() if which is None else numbers[which]
-    return f"{int(number):,}", f"{number / numbers.sum():.2%}"
-
-
-def normalized(images: Tensor) -> dict[str, tuple[float, ...]]:
-    """Compute what each `norm` makes of training images, uint8, without normalizing them.
-
-    Returns:
-        By the norm's name: what is subtracted from pixels in [0, 1], what they are then divided by,
-        and mean, standard deviation, minimum and maximum of the result.
-    """
-    mean, std = pixel_mean_std(images)
-    low, high = (int(value) / 255 for value in images.aminmax())
-    return {
-        name: (
-            *(shift, scale, (mean - shift) / scale, std / scale),
-            *((low - shift) / scale, (high - shift) / scale),
-        )
-        # Blank images have a standard deviation of 0, which nothing can be divided by.
-        for name, (shift, scale) in (FIXED_NORMS | {"exact": (mean, std)}).items()
-        if scale
-    }
-
-
-def pixel_counts(images: Tensor) -> Tensor:
-    """Count the pixels of each value: int64 (256,)."""
-    return torch.bincount(images.flatten(), minlength=256)
 
 
 def describe_pixels(splits: Sequence[Split], folder: Path) -> Section:
     """Measure the pixels of each split, and draw pixel_histogram.png into the folder."""
-    counts = {split.name: pixel_counts(split.images) for split in splits}
+    counts = {split.name: torch.bincount(split.images.flatten(), minlength=256) for split in splits}
     training, validation, _ = splits
-    images = {split.name: split.images for split in splits}
-    images["training and validation"] = torch.cat([training.images, validation.images])
-    exact = [(name, *map(repr, pixel_mean_std(each))) for name, each in images.items()]
-    norms = [
-        (name, *(f"{value:.6f}" for value in values))
-        for name, values in normalized(training.images).items()
-    ]
-    save_figure(draw_pixel_histogram(counts), folder / "pixel_histogram.png")
+    exact = {split.name: pixel_mean_std(split.images) for split in splits}
+    both = torch.cat([training.images, validation.images])
+    exact["training and validation"] = pixel_mean_std(both)
+    mean, std = exact["training"]
+    low, high = (int(value) / 255 for value in training.images.aminmax())
+    norms = []
+    for name, (shift, scale) in (FIXED_NORMS | {"exact": (mean, std)}).items():
+        normalized = ((value - shift) / scale for value in (mean, shift + std, low, high))
+        norms.append((name, *(f"{value:.6f}" for value in (shift, scale, *normalized))))
     background = counts["training"][0] / counts["training"].sum()
+    caption = "Share of each pixel value in the training, validation and test images."
     return Section(
         "Pixels",
         f"{background:.1%} of the training pixels are background, exactly 0. Means and standard "
@@ -213,7 +175,9 @@ def describe_pixels(splits: Sequence[Split], folder: Path) -> Section:
         "and standard deviation 1.",
         tables=[
             Table(
-                ("split", "mean", "standard deviation"), exact, "exact mean and standard deviation"
+                ("split", "mean", "standard deviation"),
+                [(name, *map(repr, values)) for name, values in exact.items()],
+                "exact mean and standard deviation",
             ),
             Table(
                 ("norm", "minus", "divided by", "mean", "std", "min", "max"),
@@ -221,21 +185,12 @@ def describe_pixels(splits: Sequence[Split], folder: Path) -> Section:
                 "the training pixels after normalization",
             ),
         ],
-        pictures=[
-            Picture(
-                folder / "pixel_histogram.png",
-                "Share of each pixel value in the training, validation and test images.",
-            )
-        ],
+        pictures=[_picture(folder / "pixel_histogram.png", draw_pixel_histogram(counts), caption)],
     )
 
 
 def class_mean_std_images(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Compute each digit's mean image and standard-deviation image.
-
-    Args:
-        images: uint8 (n, 1, 28, 28).
-        labels: int64 (n,).
 
     Returns:
         Two float tensors (10, 28, 28), of pixels in [0, 1]; NaN for a digit without images. The
@@ -253,95 +208,65 @@ def draw_digits(training: Split, folder: Path) -> Section:
     """Draw samples.png, mean_images.png and std_images.png into the folder."""
     first = [(training.labels == digit).nonzero()[:NUM_SAMPLES, 0] for digit in range(NUM_CLASSES)]
     means, stds = class_mean_std_images(training.images, training.labels)
-    pictures = []
-    for name, figure, caption in (
-        (
-            "samples",
-            digit_grid(training.images[torch.cat(first)], columns=NUM_SAMPLES),
-            f"The first {NUM_SAMPLES} training images of each digit.",
-        ),
-        (
-            "mean_images",
-            digit_grid(means, CLASSES, columns=5, limits=(0, 1)),
-            "The mean of all training images of each digit, from 0 to 1.",
-        ),
-        (
-            "std_images",
-            digit_grid(stds, CLASSES, columns=5, limits=(0, 0.5)),
-            "The standard deviation of the training images of each digit, from 0 to 0.5.",
-        ),
-    ):
-        save_figure(figure, folder / f"{name}.png")
-        pictures.append(Picture(folder / f"{name}.png", caption))
     return Section(
         "What the digits look like",
         "Mean and standard deviation are those of each pixel over all images of a digit. The "
         "standard deviation is bright where handwriting varies: at the edges of the strokes, and "
         "in the slant of the 1. For pixels in [0, 1] it is at most 0.5.",
-        pictures=pictures,
+        pictures=[
+            _picture(
+                folder / "samples.png",
+                digit_grid(training.images[torch.cat(first)], columns=NUM_SAMPLES),
+                f"The first {NUM_SAMPLES} training images of each digit.",
+            ),
+            _picture(
+                folder / "mean_images.png",
+                digit_grid(means, CLASSES, columns=5, limits=(0, 1)),
+                "The mean of all training images of each digit, from 0 to 1.",
+            ),
+            _picture(
+                folder / "std_images.png",
+                digit_grid(stds, CLASSES, columns=5, limits=(0, 0.5)),
+                "The standard deviation of the training images of each digit, from 0 to 0.5.",
+            ),
+        ],
     )
 
 
 def inked_pixels(images: Tensor) -> Tensor:
     """Count the pixels of each image that are above half intensity: int64 (n,)."""
-    inked = images.flatten(1).numpy() > HALF
-    # numpy with a narrow type: torch adds bits ten times as slowly
-    return torch.from_numpy(inked.sum(axis=1, dtype=np.uint16).astype(np.int64))
+    return (images.flatten(1) > HALF).sum(dim=1)
 
 
 def describe_near_empty(splits: Sequence[Split], folder: Path) -> Section:
     """Count near-empty and blank images, and draw faintest.png of the training images."""
-    inked = {split.name: inked_pixels(split.images) for split in splits}
-    counts = [
-        (
-            split.name,
-            f"{int((inked[split.name] < NEAR_EMPTY_PIXELS).sum()):,}",
-            f"{int((split.images.flatten(1).amax(1) == 0).sum()):,}",
-            str(int(inked[split.name].min())),
-            f"{inked[split.name].double().mean():.1f}",
-        )
-        for split in splits
+    rows = []
+    for split in splits:
+        inked = inked_pixels(split.images)
+        num_near_empty = (inked < NEAR_EMPTY_PIXELS).sum()
+        num_blank = (split.images.flatten(1).amax(1) == 0).sum()
+        rows.append((split.name, f"{num_near_empty:,}", f"{num_blank:,}", f"{inked.min()}"))
+    training, inked = splits[0], inked_pixels(splits[0].images)
+    places = inked.argsort(stable=True)[:NUM_FAINTEST]
+    titles = [
+        f"no. {training.indices[place]}\n{training.labels[place]}: {inked[place]} pixels"
+        for place in places
     ]
-    training = splits[0]
-    places = inked["training"].argsort(stable=True)[:NUM_FAINTEST]
-    columns = training.indices[places], training.labels[places], inked["training"][places]
-    faintest = [
-        [str(value) for value in row]
-        for row in zip(*(column.tolist() for column in columns), strict=True)
-    ]
-    titles = [f"no. {index}\n{label}: {pixels} pixels" for index, label, pixels in faintest]
-    save_figure(digit_grid(training.images[places], titles, columns=5), folder / "faintest.png")
+    figure = digit_grid(training.images[places], titles, columns=5)
+    caption = "The faintest training images: index in the training part, label, inked pixels."
     return Section(
         "Near-empty images",
         f"An inked pixel is one above half intensity ({HALF} of 255). An image with fewer than "
         f"{NEAR_EMPTY_PIXELS} of them counts as near-empty, one whose pixels are all 0 as blank.",
         tables=[
-            Table(
-                ("split", "near-empty", "blank", "min inked pixels", "mean inked pixels"),
-                counts,
-                f"near-empty images: fewer than {NEAR_EMPTY_PIXELS} inked pixels",
-            ),
-            Table(
-                ("index", "label", "inked pixels"),
-                faintest,
-                "the faintest training images, by their index in the training part",
-            ),
+            Table(("split", "near-empty", "blank", "min inked pixels"), rows, "near-empty images")
         ],
-        pictures=[
-            Picture(
-                folder / "faintest.png",
-                "The faintest training images: index in the training part, label, inked pixels.",
-            )
-        ],
+        pictures=[_picture(folder / "faintest.png", figure, caption)],
     )
 
 
 def equal_images(images: Tensor) -> list[list[int]]:
-    """Find groups of images, uint8 (n, 1, 28, 28), that are equal in every pixel.
-
-    Returns:
-        The indices of each group's images, ascending; groups by their first image.
-    """
+    """Find the indices of images that are equal in every pixel, in groups of at least two."""
     groups: dict[bytes, list[int]] = {}
     for place, row in enumerate(images.flatten(1).numpy()):
         groups.setdefault(row.tobytes(), []).append(place)
@@ -351,43 +276,40 @@ def equal_images(images: Tensor) -> list[list[int]]:
 def describe_duplicates(splits: Sequence[Split], folder: Path) -> Section:
     """Count pairs of equal images, and draw duplicates.png if training images are among them."""
     images = torch.cat([split.images for split in splits])
-    labels = torch.cat([split.labels for split in splits])
-    split_of = [number for number, split in enumerate(splits) for _ in split.labels]
+    labels = torch.cat([split.labels for split in splits]).tolist()
+    split_of = [split.name for split in splits for _ in split.labels]
     groups = equal_images(images)
     pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
-    rows = []
-    for first, second in itertools.combinations_with_replacement(range(len(splits)), 2):
-        here = [(a, b) for a, b in pairs if (split_of[a], split_of[b]) == (first, second)]
-        names = f"{splits[first].name} and {splits[second].name}"
-        where = f"within {splits[first].name}" if first == second else names
-        differing = sum(bool(labels[a] != labels[b]) for a, b in here)
-        rows.append((where, f"{len(here):,}", f"{differing:,}"))
-    text = (
-        f"Of all {len(images):,} images, {sum(map(len, groups)):,} have an exact duplicate; they "
-        f"make {len(groups):,} groups of equal images."
-        if groups
-        else f"Of all {len(images):,} images, no two are equal in every pixel."
-    )
+    total = Counter((split_of[a], split_of[b]) for a, b in pairs)
+    differing = Counter((split_of[a], split_of[b]) for a, b in pairs if labels[a] != labels[b])
+    names = [split.name for split in splits]
+    rows = [
+        (f"within {a}" if a == b else f"{a} and {b}", f"{total[a, b]:,}", f"{differing[a, b]:,}")
+        for a, b in itertools.combinations_with_replacement(names, 2)
+    ]
     training, pictures = splits[0], []
     # Training images come first, so an index among all images is one among them, too.
     shown = [place for group in groups for place in group if place < len(training.labels)]
     if shown := shown[:MAX_DUPLICATES]:
-        path = folder / "duplicates.png"
         titles = [f"no. {training.indices[each]}\nlabel {training.labels[each]}" for each in shown]
-        save_figure(digit_grid(training.images[shown], titles, columns=6), path)
+        figure = digit_grid(training.images[shown], titles, columns=6)
         caption = "Training images with an exact duplicate: index in the training part, label."
-        pictures = [Picture(path, caption)]
+        pictures = [_picture(folder / "duplicates.png", figure, caption)]
     columns = ("where", "pairs of equal images", "labelled differently")
-    table = Table(columns, rows, "images that are equal in every pixel")
-    return Section("Duplicates", text, tables=[table], pictures=pictures)
+    return Section(
+        "Duplicates",
+        f"Of all {len(images):,} images, {sum(map(len, groups)):,} are equal to another in every "
+        "pixel.",
+        tables=[Table(columns, rows, "images that are equal in every pixel")],
+        pictures=pictures,
+    )
 
 
-def log_to_tensorboard(folder: Path, splits: Sequence[Split], sections: Sequence[Section]) -> None:
-    """Write an event file: pictures, tables as text, and a pixel histogram of each split.
+def log_to_tensorboard(folder: Path, sections: Sequence[Section]) -> None:
+    """Write pictures, and tables as text, to an event file.
 
     Args:
         folder: Where it is written; TensorBoard forgets what earlier ones in it say.
-        splits: Training, validation and test images.
         sections: What `explore` returned.
     """
     from PIL import Image
@@ -395,26 +317,11 @@ def log_to_tensorboard(folder: Path, splits: Sequence[Split], sections: Sequence
 
     with SummaryWriter(str(folder), purge_step=0) as writer:
         for section in sections:
-            blocks = [section.text]
-            for table in section.tables:
-                grid = markdown_table(table.columns, table.rows, table.numeric)
-                blocks += [f"**{table.title}**", grid]
-            writer.add_text(section.title, "\n\n".join(blocks), global_step=0)
+            tables = [
+                markdown_table(each.columns, each.rows, each.numeric) for each in section.tables
+            ]
+            writer.add_text(section.title, "\n\n".join([section.text, *tables]), global_step=0)
             for picture in section.pictures:
                 with Image.open(picture.path) as image:
                     pixels = np.asarray(image.convert("RGB"))
                 writer.add_image(picture.path.stem, pixels, global_step=0, dataformats="HWC")
-        values = np.arange(256)
-        for split in splits:
-            counts = pixel_counts(split.images).numpy()
-            writer.add_histogram_raw(  # add_histogram would sort millions of pixels
-                f"pixels/{split.name}",
-                min=0,
-                max=255,
-                num=int(counts.sum()),
-                sum=int(values @ counts),
-                sum_squares=int(values**2 @ counts),
-                bucket_limits=(values + 0.5).tolist(),
-                bucket_counts=counts.tolist(),
-                global_step=0,
-            )

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -48,19 +47,20 @@ def digit_grid(
         titles: n short texts, one over each image; each may have several lines.
         columns: Images in a row.
         title: Heading over everything.
-        limits: The values shown as black and white; by default 0 and 255 for bytes, the minimum and
-            the maximum for floats.
+        limits: The values shown as black and white; by default 0 and 255 for bytes, minimum and
+            maximum for floats.
     """
-    assert len(images) and images.shape[-2:] == (SIDE, SIDE)
-    assert titles is None or len(titles) == len(images)
-    if limits is None:
-        is_bytes = not images.is_floating_point()
-        limits = (0, 255) if is_bytes else (float(images.min()), float(images.max()))
+    if limits is None and not images.is_floating_point():
+        limits = (0, 255)
     tiles = images.detach().cpu().reshape(-1, SIDE, SIDE).float().numpy()
     columns = min(columns, len(tiles))
     num_lines = max((text.count("\n") + 1 for text in titles or ()), default=0)
     above = GAP + round(TITLE_LINE * num_lines)  # from one row of tiles to the next
-    canvas = _join(tiles, columns, above)
+    # Rows of tiles, `GAP` to the left of each and `above` over it; NaN is empty.
+    num_rows = -(-len(tiles) // columns)
+    canvas = np.full((num_rows * columns, above + SIDE, GAP + SIDE), np.nan, dtype=np.float32)
+    canvas[: len(tiles), above:, GAP:] = tiles
+    canvas = np.block([list(canvas[row * columns :][:columns]) for row in range(num_rows)])
 
     width = max(columns, MIN_COLUMNS) * (GAP + SIDE) + GAP
     heading = textwrap.wrap(title, width=width * 3 // 10)
@@ -72,8 +72,7 @@ def digit_grid(
     axes.imshow(
         canvas,
         cmap=colormaps["gray"].with_extremes(bad="white"),
-        vmin=limits[0],
-        vmax=limits[1],
+        clim=limits,
         extent=(0, canvas.shape[1], bottom, top),
         interpolation="nearest",
         aspect="auto",
@@ -86,16 +85,6 @@ def digit_grid(
         y = top + row * (above + SIDE) + above - 0.7
         axes.text(x, y, text, ha="center", va="bottom", fontsize=6.5, linespacing=1.1)
     return figure
-
-
-def _join(tiles: npt.NDArray[np.float32], columns: int, above: int) -> npt.NDArray[np.float32]:
-    """Lay (n, 28, 28) out in rows, `GAP` to the left of each and `above` over it; NaN is empty."""
-    num_rows = -(-len(tiles) // columns)
-    filled = np.full((num_rows * columns, SIDE, SIDE), np.nan, dtype=np.float32)
-    filled[: len(tiles)] = tiles
-    canvas = np.full((num_rows, above + SIDE, columns, GAP + SIDE), np.nan, dtype=np.float32)
-    canvas[:, above:, :, GAP:] = filled.reshape(num_rows, columns, SIDE, SIDE).swapaxes(1, 2)
-    return canvas.reshape(num_rows * (above + SIDE), columns * (GAP + SIDE))
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -114,9 +103,8 @@ def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
     axes = figure.subplots()
     width = 0.8 / len(counts)
     for place, (name, numbers) in enumerate(counts.items()):
-        left = -0.4 + (place + 0.5) * width
         axes.bar(
-            [digit + left for digit in range(len(numbers))],
+            np.arange(len(numbers)) - 0.4 + (place + 0.5) * width,
             (100 * numbers / numbers.sum()).tolist(),
             width,
             color=COLOURS[place],
@@ -142,11 +130,10 @@ def draw_pixel_histogram(counts: "Mapping[str, Tensor]") -> Figure:
     axes = figure.subplots()
     edges = np.arange(257) - 0.5
     for place, (name, numbers) in enumerate(counts.items()):
-        shares = 100 * numbers / numbers.sum()
         # Lines that nearly coincide can be told apart if one of them is an area.
         area = place == 0
         axes.stairs(
-            shares.tolist(),
+            (100 * numbers / numbers.sum()).tolist(),
             edges.tolist(),
             fill=area,
             alpha=0.4 if area else 1,
@@ -192,10 +179,6 @@ def confusion_matrix(counts: "Tensor") -> Figure:
     axes.set_xticks(digits)
     axes.set_yticks(digits)
     axes.set(xlabel="predicted digit", ylabel="true digit", title="Confusion matrix")
-    axes.set_xticks(np.arange(-0.5, len(table)), minor=True)
-    axes.set_yticks(np.arange(-0.5, len(table)), minor=True)
-    axes.grid(which="minor", color="#dddddd", linewidth=0.5)
-    axes.tick_params(which="minor", length=0)
     return figure
 
 
@@ -263,14 +246,10 @@ def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
         Line2D([], [], color="black", linestyle="--", linewidth=1, label="training"),
     ]
     axes.legend(handles=styles, loc="upper right", fontsize="small")
-    columns = 1 if max(map(len, groups)) > 50 else 2 if max(map(len, groups)) > 25 else 4
-    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
+    columns = max(1, 100 // max(25, *map(len, groups)))  # as many names as fit
+    lines, _ = axes.get_legend_handles_labels()  # of the groups
     figure.legend(
-        handles=lines,
-        loc="outside lower center",
-        ncols=columns,
-        frameon=False,
-        fontsize="small",
+        handles=lines, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
     )
     return figure
 
@@ -300,13 +279,7 @@ def draw_loss_curves(run_dir: Path) -> None:
     ):
         points = [(row["epoch"], row[f"{part}/loss"]) for row in rows if f"{part}/loss" in row]
         if points:
-            axes.plot(
-                *zip(*points, strict=True),
-                marker="o",
-                markersize=3,
-                color=colour,
-                label=label,
-            )
+            axes.plot(*zip(*points, strict=True), "o-", markersize=3, color=colour, label=label)
     axes.set(xlabel="epoch", ylabel="cross-entropy loss (nats)", title=f"Loss: {run_dir.name}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
@@ -323,9 +296,9 @@ def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Fi
     """Draw the validation accuracies of a sweep: a dot for each job, a bar at each group's mean.
 
     Args:
-        title: the sweep's name.
-        groups: those that are shown, the best first.
-        num_groups: how many there are in all.
+        title: The sweep's name.
+        groups: Those that are shown, the best first.
+        num_groups: How many there are in all.
     """
     figure = Figure(figsize=(7, 1.4 + 0.32 * len(groups)), layout="constrained")
     axes = figure.subplots()

@@ -31,7 +31,7 @@ visit(document);
 
 @contextmanager
 def browser(width: int = 1400, height: int = 900) -> Iterator[webdriver.Chrome]:
-    """Starts headless Chromium."""
+    """Start headless Chromium."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM or ""
     for argument in (
@@ -40,9 +40,6 @@ def browser(width: int = 1400, height: int = 900) -> Iterator[webdriver.Chrome]:
         "--disable-gpu",
         "--disable-dev-shm-usage",
         "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         f"--window-size={width},{height}",
     ):
@@ -57,7 +54,7 @@ def browser(width: int = 1400, height: int = 900) -> Iterator[webdriver.Chrome]:
 
 @contextmanager
 def tensorboard(folder: Path) -> Iterator[str]:
-    """Serves a folder of runs; yields the address."""
+    """Serve a folder of runs; yield the address."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
     command += ["--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
@@ -74,13 +71,13 @@ def tensorboard(folder: Path) -> Iterator[str]:
 
 
 def elements(driver: webdriver.Chrome, selector: str, value: str = "each => each") -> list[Any]:
-    """Evaluates a JavaScript function for each element that matches, in whatever shadow root."""
+    """Evaluate a JavaScript function for each element that matches, in whatever shadow root."""
     found: list[Any] = driver.execute_script(f"{DEEP_QUERY} return found.map({value});", selector)
     return found
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Waits until a condition gives something, and returns that."""
+    """Wait until a condition returns something true, and return that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if result := condition():
@@ -90,7 +87,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> An
 
 
 def requests(driver: webdriver.Chrome) -> list[str]:
-    """The addresses that the page has asked for so far."""
+    """Return the addresses that the page has asked for so far."""
     log: Any = driver  # selenium gives this method no types
     events = [json.loads(entry["message"])["message"] for entry in log.get_log("performance")]
     return [

@@ -1,4 +1,4 @@
-"""Takes the README's screenshots: python tests/browser/screenshots.py RUN [RUN ...].
+"""Take the README's screenshots: python tests/browser/screenshots.py RUN [RUN ...].
 
 The first run is also evaluated. Needs Debian's chromium and chromium-driver.
 """
@@ -19,7 +19,7 @@ WIDTH = 900
 
 
 def save(name: str, png: bytes) -> None:
-    """Writes a small picture with few colours."""
+    """Write a small picture with few colours."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)))
     picture.quantize(128).save(DOCS / f"{name}.png", optimize=True)
@@ -27,7 +27,7 @@ def save(name: str, png: bytes) -> None:
 
 
 def take(runs: list[Path]) -> None:
-    """Shows TensorBoard on the runs, and the first one's evaluation."""
+    """Show TensorBoard on the runs, and the first one's evaluation."""
     with tempfile.TemporaryDirectory() as folder:
         for run in runs:
             (Path(folder) / run.name).symlink_to(run.absolute())

@@ -28,14 +28,14 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def screenshot(driver: Any, box: dict[str, float]) -> np.ndarray:
-    """The colours (height, width, 3) of a part of the window."""
+    """Return the colours (height, width, 3) of a part of the window."""
     whole = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
     corners = box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
     return np.asarray(whole.crop(corners)).astype(int)
 
 
 def curves_by_column(colours: np.ndarray) -> np.ndarray:
-    """How many strokes of strong colour each column of pixels crosses."""
+    """Count the strokes of strong colour that each column of pixels crosses."""
     strong = colours.max(axis=2) - colours.min(axis=2) > 100
     starts = strong & ~np.roll(strong, 1, axis=0)
     return np.asarray(starts.sum(axis=0))
@@ -75,23 +75,17 @@ def test_tensorboards_hparams_show_the_runs_metrics(run_dir: Path) -> None:
             "the table of runs",
         )[0]
         cells = table.split("\n")
-    assert {"baseline", "adam", "mnist-sample-5k"} & set(cells)
     for name in ("final/val_accuracy", "final/test_accuracy", "final/test_loss"):
         assert name in cells
     # The table shows five digits.
     assert f"{metrics['test/accuracy']:.5f}" in cells
 
 
-def test_an_evaluations_page_is_whole_and_asks_for_nothing(run_dir: Path, tmp_path: Path) -> None:
-    main(["evaluate", str(run_dir), "--out", str(tmp_path)])
-    check_page(tmp_path / "report.html", num_pictures=3, text="Confusion")
-
-
-def test_an_explorations_page_is_whole_and_asks_for_nothing(tmp_path: Path) -> None:
-    main(["explore", "--source", "sample", "--out", str(tmp_path)])
-    pictures = len(list(tmp_path.glob("*.png")))
-    (page,) = tmp_path.glob("*.html")
-    check_page(page, pictures, text="3,500")
+def test_pages_of_reports_are_whole_and_ask_for_nothing(run_dir: Path, tmp_path: Path) -> None:
+    main(["evaluate", str(run_dir), "--out", str(tmp_path / "evaluation")])
+    check_page(tmp_path / "evaluation" / "report.html", num_pictures=3, text="Confusion")
+    main(["explore", "--source", "sample", "--out", str(tmp_path / "data")])
+    check_page(tmp_path / "data" / "index.html", num_pictures=6, text="3,500")
 
 
 def check_page(page: Path, num_pictures: int, text: str) -> None:
@@ -132,8 +126,3 @@ def test_a_page_fits_a_phone_in_dark_mode(tmp_path: Path) -> None:
 
         assert brightness("color") > 200
         assert brightness("backgroundColor") < 50
-        cells = "[...document.querySelectorAll('tbody tr:first-child td')]"
-        alignments = driver.execute_script(
-            f"return {cells}.map(cell => getComputedStyle(cell).textAlign)"
-        )
-        assert alignments == ["left"] + ["right"] * 11

@@ -14,18 +14,9 @@ from small_mnist import SmallMnist, small_mnist
 from digits.data import datasets
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of the test's own, and no memory of earlier warnings."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("DIGITS_CACHE", str(folder))
-    datasets._warn_once.cache_clear()
-    return folder
-
-
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> SmallMnist:
-    """A small data set in the place of MNIST."""
+    """Put a small data set in the place of MNIST."""
     small = small_mnist()
     monkeypatch.setitem(datasets.DATASETS, datasets.MNIST, small.dataset)
     return small
@@ -33,7 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> SmallMnist:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder with the real MNIST files."""
+    """Return the folder with the real MNIST files."""
     folder = os.environ.get("DIGITS_DATA")
     if not folder:
         pytest.skip("the environment variable DIGITS_DATA names no folder with the MNIST files")
@@ -56,7 +47,7 @@ def mirrors(
     certificates: tuple[ssl.SSLContext, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Mirrors]:
-    """Mirrors of the small data set, whose certificate requests trusts; call it to choose some."""
+    """Serve the small data set, with a certificate that requests trusts; call to choose mirrors."""
     context, bundle = certificates
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):

@@ -46,8 +46,6 @@ def serve(
                     self.answer(b"sorry", status=403)
                 case "html":
                     self.answer(b"<html>Log in!</html>")
-                case "wrong":
-                    self.answer(bytes(len(content)))
                 case "cut":
                     self.answer(content[: len(content) // 2], length=len(content))
                 case "hang":

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             page = out / "index.html"
             write_page(page, f"The data: {dataset}", lead(dataset, splits), sections)
             if arguments.tensorboard:
-                log_to_tensorboard(out, splits, sections)
+                log_to_tensorboard(out, sections)
     except OSError as error:
         raise DigitsError(
             f"cannot write to {out} ({error.strerror or error}); try --out FOLDER"

@@ -1,22 +1,18 @@
 """Which data sets there are, and how their files are found, fetched, verified and read.
 
-The files of a data set are an entry of `DATASETS`. They are looked for in the data folder, as
-torchvision lays them out (`MNIST/raw/`) or lying flat, gzipped or not; what is missing is
-downloaded. No copy is trusted, wherever it comes from: the checksums below decide. A file that is
-not what its name says is left alone, and a good copy goes to the cache folder.
+A data set is one entry of `DATASETS`. Its files are looked for in the data folder, as torchvision
+lays them out (`MNIST/raw/`) or lying flat, gzipped or not; what is missing is downloaded. No copy
+is trusted, wherever it comes from: the checksums below decide. A file that is not what its name
+says is left alone, and ends the run unless there is a good copy beside it.
 """
 
-import functools
 import gzip
 import hashlib
 import logging
-import math
 import os
 import time
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -78,11 +74,6 @@ class Dataset:
     files: Mapping[Part, tuple[DataFile, DataFile]]
     mirrors: tuple[str, ...] = ()
 
-    @property
-    def raw_folder(self) -> Path:
-        """Where torchvision keeps the files inside a data folder."""
-        return Path(self.catalogue, "raw")
-
     def __iter__(self) -> Iterator[DataFile]:
         """Iterate over all files."""
         for files in self.files.values():
@@ -135,49 +126,15 @@ class LabelledImages:
     Attributes:
         images: uint8 `(n, 1, 28, 28)`; 0 is background, 255 is full ink.
         labels: int64 `(n,)`, 0 to 9.
-
-    Raises:
-        DigitsError: If a shape, a type, the two lengths or a label is not as above.
     """
 
     images: "Tensor"
     labels: "Tensor"
 
-    def __post_init__(self) -> None:
-        """Check what would otherwise surface as an index error in the middle of training."""
-        import torch
-
-        images, labels = self.images, self.labels
-        if images.dtype != torch.uint8 or images.shape[1:] != (1, SIDE, SIDE):
-            raise DigitsError(
-                f"images must be uint8 of shape (n, 1, {SIDE}, {SIDE}), "
-                f"got {images.dtype} of {tuple(images.shape)}"
-            )
-        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
-            raise DigitsError(
-                f"labels must be int64 of shape ({len(images)},), as there are {len(images)} "
-                f"images, got {labels.dtype} of {tuple(labels.shape)}"
-            )
-        if not ((labels >= 0) & (labels < NUM_CLASSES)).all():
-            raise DigitsError(
-                f"labels must be in [0, {NUM_CLASSES - 1}], "
-                f"got {int(labels.min())} to {int(labels.max())}"
-            )
-
 
 def default_folder() -> Path:
     """Return where the data is looked for unless said otherwise: `DIGITS_DATA`, else `data`."""
     return Path(os.environ.get("DIGITS_DATA", "data"))
-
-
-def cache_folder() -> Path | None:
-    """Return where unpacked files are kept: `DIGITS_CACHE`, else the user's cache folder if any."""
-    import platformdirs
-
-    if chosen := os.environ.get("DIGITS_CACHE"):
-        return Path(os.path.expanduser(chosen))
-    folder = Path(platformdirs.user_cache_dir("digits"))
-    return folder if folder.is_absolute() else None  # it starts with ~ for a user without a home
 
 
 def prepare(
@@ -187,7 +144,7 @@ def prepare(
     dir_option: str = "data.dir",
     source_option: str = "data.source",
 ) -> str:
-    """Make sure that all images and labels are there and good, before a training starts.
+    """Make sure that all images and labels are there and good, before training starts.
 
     Args:
         folder: The data folder; it need not exist, and may be read-only if the files are there.
@@ -210,36 +167,32 @@ def prepare(
     if source == "sample":
         return SAMPLE
     folder, dataset = Path(folder).expanduser(), DATASETS[MNIST]
-    found = {file: find(folder, dataset, file) for file in dataset}
-    lacking = [file for file, copies in found.items() if copies.path is None]
-    if lacking:
-        damaged = "; ".join(message for file in lacking for message in found[file].damaged)
-        names = ", ".join(file.name for file in lacking)
-        problem = damaged or f"{folder} lacks {names} (.gz or unpacked)"
-        remedies = (
-            f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are, "
-            f"or {source_option}=sample, which needs no network"
+    remedies = (
+        f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are, "
+        f"or {source_option}=sample, which needs no network"
+    )
+    try:
+        missing = [file for file in dataset if find(folder, dataset, file) is None]
+    except DigitsError as error:
+        raise DigitsError(f"{error}; move it away, or {remedies}") from None
+    if not missing:
+        return MNIST
+    problem = f"{folder} lacks {', '.join(file.name for file in missing)} (.gz or unpacked)"
+    if source == "local":
+        raise DigitsError(f"{problem}; {remedies}, or {source_option}=download")
+    try:
+        _fetch(folder, dataset, missing)
+    except DigitsError as error:
+        if source == "download":
+            raise DigitsError(f"{problem}; {error}; {remedies}") from error
+        _log.warning(
+            "THIS IS NOT FULL MNIST: training and testing on a sample of 5,000 images "
+            "(dataset: %s), because %s; %s",
+            SAMPLE,
+            problem,
+            error,
         )
-        if source == "local":
-            raise DigitsError(f"{problem}; {remedies}, or {source_option}=download")
-        try:
-            _fetch(folder, dataset, {file: found[file] for file in lacking})
-        except DigitsError as error:
-            if damaged or source == "download":
-                raise DigitsError(f"{problem}; {error}; {remedies}") from error
-            _log.warning(
-                "THIS IS NOT FULL MNIST: training and testing on a sample of 5,000 images "
-                "(dataset: %s), because %s; %s",
-                SAMPLE,
-                problem,
-                error,
-            )
-            return SAMPLE
-        for file in lacking:
-            found[file] = replace(find(folder, dataset, file), damaged=found[file].damaged)
-    for copies in found.values():
-        for message in copies.damaged:
-            _warn_once(f"{message}; using {copies.path} in its place")
+        return SAMPLE
     return MNIST
 
 
@@ -252,7 +205,7 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
         dataset: What `prepare` returned.
 
     Returns:
-        Images and labels, in memory of their own.
+        Images and labels; the caller may write to them.
 
     Raises:
         DigitsError: If a file is missing or damaged, or the data set is unknown.
@@ -264,12 +217,11 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
     entry, folder = DATASETS[dataset], Path(folder).expanduser()
     arrays = []
     for file in entry.files[part]:
-        copies = find(folder, entry, file)
-        if copies.content is None:
-            raise DigitsError(
-                "; ".join(copies.damaged) or f"{file.name} is not in {folder}; try digits data"
-            )
-        arrays.append(parse_idx(copies.content))
+        found = find(folder, entry, file)
+        if found is None:
+            raise DigitsError(f"{file.name} is not in {folder}; try digits data")
+        path, content = found
+        arrays.append(parse_idx(_gunzip(content.tobytes()) if path.suffix == ".gz" else content))
     return _labelled(*arrays)
 
 
@@ -283,7 +235,7 @@ def load_sample(part: Part) -> LabelledImages:
     folder = Path(__file__).with_name("sample")
     chosen = slice(4_000) if part == "train" else slice(4_000, None)
     images, labels = (
-        parse_idx(_gunzip(folder / f"{name}.gz"))[chosen]
+        parse_idx(_gunzip((folder / f"{name}.gz").read_bytes()))[chosen]
         for name in ("images-idx3-ubyte", "labels-idx1-ubyte")
     )
     return _labelled(images, labels)
@@ -295,127 +247,88 @@ def _labelled(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
     return LabelledImages(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels).long())
 
 
-def parse_idx(content: bytes | np.ndarray) -> np.ndarray:
-    """Read an IDX file of unsigned bytes: labels (1 dimension) or images (3 dimensions).
+def parse_idx(content: np.ndarray) -> np.ndarray:
+    """Read an IDX file of unsigned bytes, whose checksum was right.
 
     Two zero bytes, the type (0x08: unsigned byte), the number of dimensions, each dimension as a
     big-endian uint32, then the values in row-major order. Source: "The IDX file format",
     http://yann.lecun.com/exdb/mnist/.
 
+    Args:
+        content: All bytes of the file: uint8 `(n,)`.
+
     Returns:
         uint8 array of shape `(n,)` or `(n, rows, columns)`, which shares the memory of `content`.
-
-    Raises:
-        DigitsError: If `content` is not such a file, or is longer or shorter than its header says.
     """
-    data = np.frombuffer(content, dtype=np.uint8)
-    magic = data[:4].tobytes()
-    if magic not in (b"\0\0\x08\1", b"\0\0\x08\3"):
-        raise DigitsError(
-            f"not an IDX file of labels or images: it starts with 0x{magic.hex()}, "
-            "expected 0x00000801 (labels) or 0x00000803 (images)"
-        )
-    header_bytes = 4 + 4 * magic[3]
-    places = range(4, header_bytes, 4)
-    shape = tuple(int.from_bytes(data[place : place + 4].tobytes(), "big") for place in places)
-    num_values = len(data) - header_bytes
-    if not math.prod(shape) == num_values > 0:
-        raise DigitsError(f"IDX file has {max(0, num_values):,} values, its header says {shape}")
-    return data[header_bytes:].reshape(shape)
+    assert content[:3].tolist() == [0, 0, 8]
+    values_start = 4 + 4 * int(content[3])
+    return content[values_start:].reshape(content[4:values_start].view(">u4"))
 
 
-@dataclass(frozen=True, eq=False)
-class Copies:
-    """What `find` found of one file.
-
-    Attributes:
-        path: The first good copy, None if there is none.
-        content: All its bytes, unpacked: uint8 `(n,)`.
-        damaged: One message for each damaged copy that came before it.
-    """
-
-    path: Path | None
-    content: np.ndarray | None
-    damaged: list[str]
-
-
-def find(folder: Path, dataset: Dataset, file: DataFile) -> Copies:
-    """Read the first good copy of a file, the quickest to read first.
-
-    Unpacking takes several times as long as reading, so what is unpacked is kept in the cache
-    folder for the next time, where that is possible. The cache alone is not data: without any copy
-    in the folder, the user has no MNIST there.
+def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarray] | None:
+    """Find the first good copy of a file, the quickest to read first.
 
     Args:
         folder: The data folder; it need not exist and is never written to.
         dataset: The data set of the file.
         file: The file to find.
-    """
-    folders = (folder / dataset.raw_folder, folder)
-    unpacked = [path for parent in folders if os.path.isfile(path := parent / file.name)]
-    gzipped = [path for parent in folders if os.path.isfile(path := parent / f"{file.name}.gz")]
-    cache = cache_folder()
-    cached = cache / dataset.raw_folder / file.name if cache else None
-    if cached and os.path.isfile(cached) and (unpacked or gzipped):
-        unpacked.append(cached)
-    damaged = []
-    for path in unpacked + gzipped:
-        try:
-            content = _gunzip(path) if path.suffix == ".gz" else np.fromfile(path, np.uint8)
-        except (OSError, EOFError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or error
-            damaged.append(f"{path} is damaged: it cannot be read ({reason})")
-            continue
-        if hashlib.sha256(content.data).hexdigest() != file.sha256:
-            damaged.append(
-                f"{path} is damaged, or another data set's: its SHA-256 is not that of "
-                f"{dataset.catalogue}'s {file.name}"
-            )
-            continue
-        if cached and path.suffix == ".gz":
-            with suppress(OSError):  # then it will be unpacked again
-                cached.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(cached, content.data)
-        return Copies(path, content, damaged)
-    return Copies(None, None, damaged)
 
-
-def _gunzip(path: Path) -> np.ndarray:
-    # As bytes, they could not be written to.
-    return np.frombuffer(bytearray(gzip.decompress(path.read_bytes())), np.uint8)
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    _log.warning(message)
-
-
-def _fetch(folder: Path, dataset: Dataset, found: Mapping[DataFile, Copies]) -> None:
-    """Download the files of `found` to the folder; where a damaged one is in the way, to the cache.
+    Returns:
+        The copy and all its bytes as they are stored, uint8 `(n,)`; None if there is no copy.
 
     Raises:
-        DigitsError: If every mirror fails, or there is nowhere to write to.
+        DigitsError: If there are copies, but no good one.
+    """
+    damaged = None
+    for suffix, sha256 in (("", file.sha256), (".gz", file.gz_sha256)):
+        for parent in (folder / dataset.catalogue / "raw", folder):
+            path = parent / f"{file.name}{suffix}"
+            if not os.path.isfile(path):
+                continue
+            try:
+                content = np.fromfile(path, np.uint8)
+            except OSError as error:
+                raise DigitsError(f"{path} cannot be read ({error.strerror})") from error
+            if hashlib.sha256(content.data).hexdigest() == sha256:
+                return path, content
+            damaged = damaged or path
+    if damaged:
+        raise DigitsError(
+            f"{damaged} is damaged, or another data set's: its SHA-256 is not that of "
+            f"{dataset.catalogue}'s {damaged.name}"
+        )
+    return None
+
+
+def _gunzip(content: bytes) -> np.ndarray:
+    # As bytes, they could not be written to.
+    return np.frombuffer(bytearray(gzip.decompress(content)), np.uint8)
+
+
+def _fetch(folder: Path, dataset: Dataset, files: Sequence[DataFile]) -> None:
+    """Download files to the folder, and unpack them.
+
+    Raises:
+        DigitsError: If every mirror fails, or the folder cannot be written to.
     """
     import filelock
     import torchvision.datasets  # takes as long as torch
 
     known = getattr(torchvision.datasets, dataset.catalogue).mirrors
     mirrors = [each for each in (*known, *dataset.mirrors) if each.startswith("https://")]
-    # Labels first: a mirror that does not work is found out on 5 kB.
-    for file in sorted(found, key=lambda file: "images" in file.name):
-        root = cache_folder() if found[file].damaged else folder
-        if root is None:
-            raise DigitsError("there is no cache folder for a good copy; try DIGITS_CACHE=FOLDER")
-        target = root / dataset.raw_folder / f"{file.name}.gz"
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+    raw = folder / dataset.catalogue / "raw"
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        # Labels first: a mirror that does not work is found out on 5 kB.
+        for file in sorted(files, key=lambda file: "images" in file.name):
             # Of several processes that ask at once, one downloads.
-            with filelock.FileLock(target.with_name(".digits.lock")):
-                if find(folder, dataset, file).path is None:
-                    _download(target, file.gz_sha256, mirrors)
-                    write_atomically(target.with_suffix(""), _gunzip(target).data)
-        except OSError as error:
-            raise DigitsError(f"cannot write to {root} ({error.strerror or error})") from error
+            with filelock.FileLock(raw / ".digits.lock"):
+                if find(folder, dataset, file) is None:
+                    packed = raw / f"{file.name}.gz"
+                    _download(packed, file.gz_sha256, mirrors)
+                    write_atomically(raw / file.name, _gunzip(packed.read_bytes()).data)
+    except OSError as error:
+        raise DigitsError(f"cannot write to {folder} ({error.strerror or error})") from error
 
 
 def _download(target: Path, sha256: str, mirrors: list[str]) -> None:

@@ -74,7 +74,7 @@ def split_hash(indices: Tensor) -> str:
 
 
 def pixel_mean_std(images: Tensor, indices: Tensor | None = None) -> tuple[float, float]:
-    """Mean and population standard deviation of pixels that are scaled to [0, 1].
+    """Compute mean and population standard deviation of pixels that are scaled to [0, 1].
 
     The sums of pixels and of squared pixels are exact integers, so the results are the correctly
     rounded ones (the standard deviation within one unit in the last place), whatever the order of
@@ -82,23 +82,16 @@ def pixel_mean_std(images: Tensor, indices: Tensor | None = None) -> tuple[float
     0.13066047627384286 and 0.3081078038564627.
 
     Args:
-        images: uint8 images of any shape `(n, ...)`, values 0 to 255.
+        images: uint8 images of any shape `(n, ...)`, n above 0.
         indices: Indices of the images to count, shape `(m,)`; None counts all. They are gathered
             chunk by chunk, so `images[indices]` is never in memory.
 
     Returns:
         Mean and standard deviation, both in [0, 1].
-
-    Raises:
-        ValueError: If the images are not uint8, or there are none.
     """
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be uint8, got {images.dtype}")
+    assert images.dtype == torch.uint8
     num_images = len(images) if indices is None else len(indices)
     num_pixels = num_images * math.prod(images.shape[1:])
-    if num_pixels == 0:
-        raise ValueError(f"there are no pixels in {num_images} images of {tuple(images.shape)}")
-
     step = max(1, CHUNK_PIXELS * num_images // num_pixels)
     total = total_of_squares = 0
     for start in range(0, num_images, step):
