@@ -20,7 +20,7 @@ CommandLine = Callable[..., Any]
 
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """Puts another function in the place of the recipe of a run."""
+    """Put another function in the place of the recipe of a run."""
 
     def replace(run: Callable[..., Any]) -> None:
         module = ModuleType("digits.training.run")
@@ -96,7 +96,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(
 
 
 def interrupt() -> None:
-    """Ctrl-C, and what Lightning makes of it."""
+    """Press Ctrl-C, and do what Lightning makes of it."""
     try:
         os.kill(os.getpid(), signal.SIGINT)
     except KeyboardInterrupt:
@@ -176,7 +176,7 @@ def test_slurm_without_srun_is_refused(
 
     assert (code, stderr) == (
         1,
-        "error: hydra/launcher=slurm finds no srun on PATH, as a SLURM cluster has; "
+        "error: hydra/launcher=slurm needs a SLURM cluster, and there is no srun on PATH; "
         "try hydra/launcher=basic\n",
     )
     assert not any(tmp_path.iterdir())
