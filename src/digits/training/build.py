@@ -117,9 +117,10 @@ def make_trainer(
             )
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
-    if options.get("profiler") in PROFILERS:  # a name by itself would write to the log
-        profiler = PROFILERS[options["profiler"]]
-        options["profiler"] = profiler(dirpath=run_dir, filename="profile")
+    arguments: dict[str, Any] = {}  # objects, of which Hydra 1.4 takes none in a configuration
+    if str(options.get("profiler")) in PROFILERS:  # a name by itself would write to the log
+        profiler = PROFILERS[options.pop("profiler")]
+        arguments["profiler"] = profiler(dirpath=run_dir, filename="profile")
     configured = []
     for callback in config.callbacks.values():
         places = {"dirpath": run_dir / "checkpoints"} if "dirpath" in callback else {}
@@ -140,5 +141,6 @@ def make_trainer(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the data module shares an epoch among the processes
     }
-    trainer: Trainer = instantiate(defaults | options, _convert_="object")
+    arguments |= {key: value for key, value in defaults.items() if key not in options}
+    trainer: Trainer = instantiate(options, **arguments, _convert_="object")
     return trainer
