@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -180,13 +179,3 @@ def test_slurm_without_srun_is_refused(
         "try hydra/launcher=basic\n",
     )
     assert not any(tmp_path.iterdir())
-
-
-def test_config_and_app_import_where_names_of_unix_are_missing() -> None:
-    code = (
-        "import os, signal\n"
-        "for name in ('SIGUSR1', 'SIGUSR2', 'SIGKILL', 'SIGHUP'): delattr(signal, name)\n"
-        "for name in ('sched_getaffinity', 'sysconf', 'getppid'): delattr(os, name)\n"
-        "import digits.app\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

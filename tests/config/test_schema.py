@@ -1,6 +1,5 @@
 """Limits of values, checked on the default configuration."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from digits.config.schema import (
     CallbackOptions,
     Configuration,
     Group,
-    accepts,
     check,
     nearest,
     read_search_options,
@@ -142,17 +140,6 @@ def test_any_value_is_accepted_or_refused_in_one_line(key: str, value: Any) -> N
         message = str(error)
     assert "\n" not in message
     assert message.startswith(("callbacks.x", key)) or not message
-
-
-@given(st.one_of(st.integers(-3, 3), st.floats(-2, 2), st.booleans(), st.none()))
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
-def test_an_interval_is_open_or_closed_as_its_brackets_say(value: Any) -> None:
-    is_number = type(value) in (int, float)
-    assert accepts("optim.momentum", value) == (is_number and 0 <= value < 1)
-    assert accepts("schedule.final_rate", value) == (is_number and 0 <= value <= 1)
-    assert accepts("schedule.start_divisor", value) == (is_number and 1 < value < math.inf)
-    assert accepts("data.batch_size", value) == (type(value) is int and value >= 1)
-    assert accepts("test", value) == (type(value) is bool)
 
 
 def test_a_slip_is_near_to_the_key_of_its_group_first() -> None:

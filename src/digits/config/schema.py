@@ -42,7 +42,7 @@ def _folder_name(value: Any) -> Any:
     if not slug(str(value)) == str(value) != "":
         signs = "letters, digits or any of .,_+- (neither . nor - at an end)"
         expected = f"Input should be 1 to {MAX_NAME_LENGTH} {signs}"
-        raise PydanticCustomError("folder_name", expected)  # type: ignore[arg-type]
+        raise PydanticCustomError("folder_name", expected)
     return value
 
 

@@ -61,7 +61,7 @@ def up_to_date(values: Any) -> Any:
     if isinstance(found.get("_target_"), str):
         for old, new in RENAMED.items():
             found["_target_"] = re.sub(old, new, found["_target_"])
-    callbacks = found.get("callbacks")
+    callbacks: Any = found.get("callbacks")
     stop = callbacks.get("stop") if isinstance(callbacks, dict) else None
     if isinstance(stop, dict) and stop.get("_target_", STOP) == STOP:
         del callbacks["stop"]
