@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture
 def _hydra_as_new() -> Iterator[None]:
-    """Puts back what Hydra keeps for the whole process."""
+    """Put back what Hydra keeps for the whole process."""
     level, handlers = logging.root.level, logging.root.handlers[:]
     yield
     GlobalHydra.instance().clear()
@@ -45,7 +45,7 @@ def command_line(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Callable[..., Ended]:
-    """Returns a function that is `python train.py ARGUMENTS`, in an empty folder."""
+    """Return a function that is `python train.py ARGUMENTS`, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     for name in ("HYDRA_FULL_ERROR", "DIGITS_STARTED"):  # train.py sets them; this puts them back
         monkeypatch.setenv(name, os.environ.get(name, ""))

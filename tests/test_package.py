@@ -1,4 +1,4 @@
-"""The package from outside: what an import costs, and a network of one's own."""
+"""The package from outside: what an import costs, and a network of your own."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert {"DigitsError", "load"} <= set(digits.__all__)
 
 
-def test_a_network_of_ones_own_is_trained_from_outside_and_loaded_again(
+def test_a_network_of_your_own_is_trained_from_outside_and_loaded_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_network.py").write_text(MY_NETWORK)

@@ -47,9 +47,7 @@ class CheckBeforeRun(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
-            values = up_to_date(plain(config))
-            check_names(values)
-            check(values)
+            values = _checked(plain(config))
             _check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_resumable(Path(config.hydra.run.dir), OmegaConf.create(values))
             _check_with_torch(values)
@@ -61,22 +59,19 @@ class CheckBeforeRun(Callback):
         try:
             # `${hydra:...}` is resolved by it; a copy, since Hydra makes it read-only.
             HydraConfig.instance().set_config(copy.deepcopy(config))
-            _check_launcher(config.hydra.runtime.choices["hydra/launcher"])
+            launcher = config.hydra.runtime.choices["hydra/launcher"]
+            _check_launcher(launcher)
             composed = []
             loader = GlobalHydra.instance().config_loader()
             for overrides, job in jobs(config, loader):
-                values = up_to_date(job)
-                check_names(values)
-                check(values)
-                _check_single_process(values, overrides)
-                composed.append(values)
+                composed.append(_checked(job))
+                _check_single_process(composed[-1]["trainer"], overrides)
             check_search(config, loader)
             _check_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
             check_same_sweep(config)
             # The processes of another launcher import torch, and check this themselves.
-            imports_torch = config.hydra.runtime.choices["hydra/launcher"] == "basic"
             lines = config.hydra.overrides.task
-            if imports_torch or any(line.startswith("+") or "_target_" in line for line in lines):
+            if launcher == "basic" or any(line[0] == "+" or "_target_" in line for line in lines):
                 for values in composed:
                     _check_with_torch(values)
         except Exception as error:
@@ -164,8 +159,7 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
 def import_lightning() -> None:
     """Import torch and Lightning in two thirds of the time: without the garbage collector.
 
-    Their modules make a million objects that stay. The collector would look through them again and
-    again while they are made, and once more at the process's end.
+    It would look through the million objects that they make and keep, again and again.
     """
     if "pytorch_lightning" in sys.modules or not gc.isenabled():
         return
@@ -184,11 +178,11 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def _stop(code: int) -> NoReturn:
-    sweep = None
-    with suppress(OSError, KeyboardInterrupt):  # what matters now is to end
-        sweep = interrupted_sweep()
     given = [each for each in sys.argv[1:] if each.startswith("name=")]
-    name = f"name={sweep.name}" if sweep else next(iter(given), "name=RUN, its directory's name,")
+    name = given[0] if given else "name=RUN, its directory's name,"
+    with suppress(OSError, KeyboardInterrupt):  # what matters now is to end
+        if sweep := interrupted_sweep():
+            name = f"name={sweep.name}"
     word = "interrupted" if code == INTERRUPTED else "terminated"
     print(f"{word}; run the same command with {name} to resume", file=sys.stderr)
     sys.exit(code)
@@ -197,8 +191,7 @@ def _stop(code: int) -> NoReturn:
 def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     """Return in one line what is wrong with a command line or run; `None`: it is our fault."""
     flags = _flags()
-    folders = [config_dir, *([Path(flags.config_dir)] if flags.config_dir else [])]
-    line = unreadable_file(error, folders) or explain(error)
+    line = unreadable_file(error) or explain(error)
     is_told = isinstance(error, DigitsError | InstantiationException)
     if line is None or is_told or flags.config_dir or flags.config_path:
         return line
@@ -220,64 +213,59 @@ def _flags() -> argparse.Namespace:
     return parser.parse_known_args()[0]
 
 
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration with today's names of classes, checked as far as text goes."""
+    values = up_to_date(values)
+    check_names(values)
+    check(values)
+    return values
+
+
 def _check_place(key: str, path: Path) -> None:
-    """Make sure that a directory can be made, or written to if it is there.
-
-    Args:
-        key: the configuration's key that says where, e.g. `hydra.run.dir`.
-        path: the directory.
-
-    Raises:
-        DigitsError: a file is in the way, or the place cannot be written.
-    """
+    """Make sure that a directory, which the configuration's `key` names, can be written."""
     existing = path.absolute()
     while not existing.exists():  # ends at the root
         existing = existing.parent
-    if not existing.is_dir():
-        raise DigitsError(f"{key}={path} cannot be made, because {existing} is a file")
     try:
         # Permissions, quotas, read-only disks, root: only an attempt tells them all.
         with tempfile.TemporaryDirectory(prefix=".probe-", dir=existing):
             pass
     except OSError as error:
-        raise DigitsError(f"{key}={path} cannot be written ({error.strerror})") from None
+        reason = f"{existing} is a file" if existing.is_file() else error.strerror
+        raise DigitsError(f"{key}={path} cannot be written ({reason})") from None
 
 
 def _check_launcher(launcher: str) -> None:
     """Refuse to submit jobs to SLURM from a machine without SLURM."""
     if launcher in ("slurm", "submitit_slurm") and shutil.which("srun") is None:
         raise DigitsError(
-            f"hydra/launcher={launcher} finds no srun on PATH, as a SLURM cluster has; "
+            f"hydra/launcher={launcher} needs a SLURM cluster, and there is no srun on PATH; "
             "try hydra/launcher=basic"
         )
 
 
-def _check_single_process(values: Mapping[str, Any], overrides: Sequence[str]) -> None:
+def _check_single_process(trainer: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """Refuse distributed training within a sweep.
 
     Lightning would start its processes with the sweep's own command line, and each of them the
     whole sweep again.
     """
-    trainer = values["trainer"]
     devices, strategy = trainer.get("devices", 1), trainer.get("strategy", "auto")
+    num_nodes = trainer.get("num_nodes", 1)
+    if devices in ("auto", -1):
+        num_devices = 1 if trainer["accelerator"] == "cpu" else num_gpus()
+    else:
+        num_devices = len(devices) if isinstance(devices, list) else devices
     several = {
         f"trainer.strategy={strategy}": strategy != "auto",
-        f"trainer.devices={devices}": _num_devices(devices, trainer["accelerator"]) > 1,
-        f"trainer.num_nodes={trainer.get('num_nodes')}": trainer.get("num_nodes", 1) > 1,
+        f"trainer.devices={devices}": num_devices > 1,
+        f"trainer.num_nodes={num_nodes}": num_nodes > 1,
     }
     for option in (option for option, is_several in several.items() if is_several):
         raise DigitsError(
             f"{option} trains in several processes, which a sweep cannot start; "
             f"try its jobs one by one: python train.py {' '.join(overrides)}"
         )
-
-
-def _num_devices(devices: Any, accelerator: str) -> int:
-    if isinstance(devices, list):
-        return len(devices)
-    if devices in ("auto", -1):
-        return num_gpus() if accelerator in ("auto", "gpu", "cuda") else 1
-    return int(devices)
 
 
 def _devices(trainer: Mapping[str, Any], job: int) -> Any:
@@ -295,28 +283,15 @@ def _check_with_torch(values: Mapping[str, Any]) -> None:
     """Check what needs torch: classes and their arguments, GPUs, and files that must be there."""
     import_lightning()
     check_targets(values)
-    trainer, data = values["trainer"], values["data"]
-    if trainer["accelerator"] in ("gpu", "cuda", "mps"):
-        _check_gpus(trainer["accelerator"], trainer.get("devices"))
-    if data.get("source") == "local":
-        from digits.data.datasets import prepare
-
-        prepare(Path(data["dir"]), "local")
-
-
-def _check_gpus(accelerator: str, devices: Any) -> None:
     import torch
 
-    is_mps = accelerator == "mps"
-    kind = "Apple" if is_mps else "CUDA"
-    found = int(torch.backends.mps.is_available()) if is_mps else torch.cuda.device_count()
-    if not found:
+    accelerator = values["trainer"]["accelerator"]
+    if accelerator in ("gpu", "cuda") and not torch.cuda.device_count():
         raise DigitsError(
-            f"trainer.accelerator={accelerator}, but torch finds no {kind} GPU here; "
+            f"trainer.accelerator={accelerator}, but torch finds no CUDA GPU here; "
             "try trainer=cpu or trainer=auto"
         )
-    if isinstance(devices, int) and devices > found:
-        raise DigitsError(
-            f"trainer.devices={devices}, but torch finds {found} {kind} GPU here; "
-            f"try trainer.devices={found}"
-        )
+    if values["data"].get("source") == "local":
+        from digits.data.datasets import prepare
+
+        prepare(Path(values["data"]["dir"]), "local")

@@ -58,7 +58,7 @@ NAMES = [
     ("+model.optimizer=adam", "model.optimizer is set from optim"),
     ("~optim", "optim is missing, and every run needs it"),
     ("~norm.mean", "norm.mean is missing"),
-    ("+callbacks.lr=3", "callbacks.lr must be a mapping"),
+    ("+callbacks.lr=3", "callbacks.lr must be a valid dictionary"),
     ("+callbacks.lr.x=3", "callbacks.lr has no _target_, so it is not a callback"),
 ]
 
@@ -79,18 +79,24 @@ UNREADABLE = [
 ]
 
 VALUES = [
-    ("optim.lr=-1", "optim.lr must be a number above 0, got -1; try optim.lr=0.001"),
+    ("optim.lr=-1", "optim.lr must be greater than 0, got -1; try optim.lr=0.001"),
     ("optim.lr=abc", "got abc; try optim.lr=0.001"),
     ("optim.lr=", "got ''; try optim.lr=0.001"),
-    ("optim.betas=[0.9]", "a list of 2 values, each a number in [0, 1), got [0.9]"),
-    ("data.batch_size=1.5", "an integer of at least 1, got 1.5; try data.batch_size=64"),
-    ("data.val_size=60000", "an integer in [1, 59999], got 60000; try data.val_size=5000"),
+    ("optim.betas=[0.9]", "must have at least 2 items after validation, not 1, got [0.9]"),
+    ("data.batch_size=1.5", "must be a valid integer, got 1.5; try data.batch_size=64"),
+    (
+        "data.val_size=60000",
+        "must be less than or equal to 59999, got 60000; try data.val_size=5000",
+    ),
     ("seed=4294967296", "got 4294967296; try seed=0"),
-    ("test=maybe", "test must be true or false, got maybe; try test=true"),
-    ("resume=maybe", "one of auto, must, never, got maybe; try resume=auto"),
+    ("test=maybe", "test must be a valid boolean, got maybe; try test=true"),
+    ("resume=maybe", "auto, must or never, got maybe; try resume=auto"),
     ("model.hidden=[]", "got []; try model.hidden=[128,64]"),
     ("model.hidden=128", "got 128; try model.hidden=[128,64]"),
-    ("model=dropout model.dropout_rate=1.0", "in [0, 1), got 1.0; try model.dropout_rate=0.2"),
+    (
+        "model=dropout model.dropout_rate=1.0",
+        "must be less than 1, got 1.0; try model.dropout_rate=0.2",
+    ),
     ("norm.mean=nan", "got nan; try norm.mean=0.5"),
     ("schedule=cosine schedule.warmup_rate=2", "got 2; try schedule.warmup_rate=0.1"),
     ("trainer.max_epochs=0", "got 0; try trainer.max_epochs=10"),
@@ -156,7 +162,7 @@ def test_a_wrong_command_line_ends_with_one_line_and_what_it_advises_works(
 
 
 def remedies(line: str) -> list[str]:
-    """What a message has one type, without the words around it."""
+    """Return what a message tells one to type, without the words around it."""
     advice = line.strip().rpartition("; try ")[2] if "; try " in line else ""
     found = []
     for each in advice.split(", or ") if advice else []:
@@ -168,7 +174,7 @@ def remedies(line: str) -> list[str]:
 
 
 def assert_works(words: list[str], remedy: str) -> None:
-    """The command line passes the check with the remedy in place of at most one of its words."""
+    """Check the command line with the remedy in place of at most one of its words."""
     is_removal = remedy.startswith("without ")
     given = remedy.removeprefix("without ").split(" ")
     keys = {each.lstrip("+~").partition("=")[0] for each in given}
@@ -237,17 +243,6 @@ def test_as_a_process_of_its_own_it_ends_without_importing_torch(
     assert not any(tmp_path.iterdir())
 
 
-def test_hydras_own_refusal_of_a_flag_ends_with_another_code_than_0(
-    command_line: Callable[..., Any], tmp_path: Path
-) -> None:
-    code, _, stderr = command_line("--fast")
-
-    assert code == 2
-    assert "unrecognized arguments: --fast" in stderr
-    assert "Traceback" not in stderr
-    assert not any(tmp_path.iterdir())
-
-
 OPTIONS = sorted(
     file.relative_to(ROOT / "conf")
     for file in (ROOT / "conf").rglob("*.yaml")
@@ -263,12 +258,6 @@ def test_every_option_composes_and_names_classes_that_take_what_it_says(file: Pa
         config = plain(compose("config", [option], return_hydra_config=True))
     check(config)
     check_targets(config)
-
-
-def test_every_file_of_conf_begins_with_what_it_is() -> None:
-    for file in (ROOT / "conf").rglob("*.yaml"):
-        first = next(line for line in file.read_text().splitlines() if "@package" not in line)
-        assert first.startswith("# "), file
 
 
 def test_help_lists_every_option_and_key(command_line: Callable[..., Any]) -> None:

@@ -1,9 +1,8 @@
-"""Limits of values, put to the default configuration; and the words in which they are told."""
+"""Limits of values, checked on the default configuration."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -17,11 +16,9 @@ from digits.config.schema import (
     CallbackOptions,
     Configuration,
     Group,
-    accepts,
     check,
     nearest,
     read_search_options,
-    words,
 )
 from digits.errors import DigitsError
 from digits.text import typed
@@ -29,36 +26,24 @@ from digits.text import typed
 CONF = Path(__file__).parents[2] / "conf"
 
 WRONG = [
-    ("optim.lr=0", "a number above 0, got 0; try optim.lr=0.001"),
+    ("optim.lr=0", "greater than 0, got 0; try optim.lr=0.001"),
     ("optim.lr=nan", "got nan; try optim.lr=0.001"),
-    ("optim.lr=inf", "got inf; try optim.lr=0.001"),
+    ("optim.lr=inf", "a finite number, got inf; try optim.lr=0.001"),
     ("optim.lr=true", "got true; try optim.lr=0.001"),
-    ("optim.weight_decay=-1", "try optim.weight_decay=0.01"),
-    ("optim.fused=maybe", "true or false or null, got maybe; try optim.fused=true"),
-    ("optim.momentum=1.5", "in [0, 1), got 1.5; try optim.momentum=0.9"),
-    ("data.batch_size=0", "an integer of at least 1, got 0; try data.batch_size=64"),
-    ("data.val_size=0", "an integer in [1, 59999], got 0; try data.val_size=5000"),
-    ("data.train_size=0", "an integer in [1, 59998] or null, got 0; try data.train_size=null"),
-    ("data.source=x", "one of auto, local, download, sample, got x; try data.source=auto"),
-    ("data.dir=", "must be text, got ''; try data.dir=data"),
-    ("seed=-1", "in [0, 4294967295] or null, got -1; try seed=0"),
-    ("seed=abc", "got abc; try seed=0"),
-    ("model.hidden=[0]", "got [0]; try model.hidden=[128,64]"),
+    ("optim.fused=maybe", "a valid boolean, got maybe; try optim.fused=true"),
+    ("optim.momentum=1.5", "less than 1, got 1.5; try optim.momentum=0.9"),
+    ("data.train_size=0", "greater than or equal to 1, got 0; try data.train_size=null"),
+    ("data.source=x", "auto, local, download or sample, got x; try data.source=auto"),
+    ("data.dir=", "must have at least 1 character, got ''; try data.dir=data"),
+    ("seed=-1", "greater than or equal to 0, got -1; try seed=0"),
     ("model.hidden=[128,-1]", "got [128,-1]; try model.hidden=[128,64]"),
-    ("model.dropout_rate=-0.1", "got -0.1; try model.dropout_rate=0.2"),
-    ("norm.std=0", "above 0 or null, got 0; try norm.std=0.5"),
-    ("augment.scale=0.95", "in [0, 0.9], got 0.95; try augment.scale=0"),
-    ("trainer.max_epochs=-3", "of at least 1, got -3; try trainer.max_epochs=10"),
+    ("norm.std=0", "greater than 0, got 0; try norm.std=0.5"),
     ("trainer.accelerator=foo", "got foo; try trainer.accelerator=auto"),
-    ("trainer.devices=0", "got 0; try trainer.devices=1"),
-    ("trainer.gradient_clip_val=-1", "got -1; try trainer.gradient_clip_val=1"),
-    ("trainer.accumulate_grad_batches=0", "try trainer.accumulate_grad_batches=1"),
-    ("trainer.limit_train_batches=-1", "try trainer.limit_train_batches=10"),
-    ("trainer.limit_train_batches=2.0", "or a number in (0, 1] or null, got 2.0"),
-    ("trainer.deterministic=maybe", "try trainer.deterministic=false"),
+    ("trainer.devices=0", "1, or be auto or -1, or be a valid list, got 0; try trainer.devices=1"),
+    ("trainer.limit_train_batches=2.0", "or be less than or equal to 1, got 2.0"),
     ("trainer.profiler=foo", "got foo; try trainer.profiler=simple"),
-    ("trainer.strategy={a:1}", "or a mapping with a _target_, got {'a': 1}; try trainer.strategy="),
-    ("callbacks.checkpoint.mode=maximum", "got maximum; try callbacks.checkpoint.mode=max"),
+    ("trainer.strategy={a:1}", "or be a mapping with a _target_, got {'a': 1}; try trainer.strat"),
+    ("callbacks.checkpoint.mode=maximum", "min or max, got maximum; try callbacks.checkpoint.mode"),
     ("name=..", "got ..; try name=my-run"),
 ]
 
@@ -94,7 +79,7 @@ def test_a_value_out_of_its_range_is_refused_with_a_remedy(
         check(with_values(default, overrides))
 
     assert expected in str(refused.value)
-    assert str(refused.value).startswith(f"{overrides.partition('=')[0]} must be ")
+    assert str(refused.value).startswith(f"{overrides.partition('=')[0]} must ")
 
 
 @pytest.mark.parametrize("overrides", RIGHT)
@@ -102,32 +87,25 @@ def test_a_value_in_its_range_passes(default: dict[str, Any], overrides: str) ->
     check(with_values(default, overrides))
 
 
-def fields() -> Iterator[tuple[str, Any, Any]]:
-    """Each key of the schema, its type, and what is advised in place of a wrong value."""
+def fields() -> Iterator[tuple[str, Any]]:
+    """Yield each key of the schema, and what is advised in place of a wrong value."""
     groups: dict[str, type[Group]] = {"": Configuration, "callbacks.x.": CallbackOptions}
     for name, field in Configuration.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
             groups[f"{name}."] = field.annotation
     for prefix, group in groups.items():
-        for name, annotation in get_type_hints(group, include_extras=True).items():
-            if name in group.model_fields:
-                yield f"{prefix}{name}", annotation, group.model_fields[name].default
+        for name, field in group.model_fields.items():
+            yield f"{prefix}{name}", field.default
 
 
-VALUES = [each for each in fields() if not isinstance(each[2], Group | dict)]
+VALUES = [each for each in fields() if not isinstance(each[1], Group | dict)]
 
 
-@pytest.mark.parametrize(("key", "remedy"), [(key, remedy) for key, _, remedy in VALUES])
+@pytest.mark.parametrize(("key", "remedy"), VALUES)
 def test_what_is_advised_is_allowed_as_it_is_typed(key: str, remedy: Any) -> None:
     (parsed,) = OverridesParser.create().parse_overrides([f"key={typed(remedy)}"])
 
     Configuration.model_validate(put({}, {key: parsed.value()}))
-
-
-@pytest.mark.parametrize(("key", "annotation"), [(key, kind) for key, kind, _ in VALUES])
-def test_every_type_is_told_in_words(key: str, annotation: Any) -> None:
-    assert "mapping of keys" not in words(annotation)
-    assert not set("'<>|") & set(words(annotation).replace(".,_+-", ""))
 
 
 SCALARS: st.SearchStrategy[Any] = st.one_of(
@@ -137,7 +115,7 @@ SCALARS: st.SearchStrategy[Any] = st.one_of(
 
 
 @given(
-    st.sampled_from([key for key, _, _ in VALUES]),
+    st.sampled_from([key for key, _ in VALUES]),
     SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=3), SCALARS),
 )
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -164,17 +142,6 @@ def test_any_value_is_accepted_or_refused_in_one_line(key: str, value: Any) -> N
     assert message.startswith(("callbacks.x", key)) or not message
 
 
-@given(st.one_of(st.integers(-3, 3), st.floats(-2, 2), st.booleans(), st.none()))
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
-def test_an_interval_is_open_or_closed_as_its_brackets_say(value: Any) -> None:
-    is_number = type(value) in (int, float)
-    assert accepts("optim.momentum", value) == (is_number and 0 <= value < 1)
-    assert accepts("schedule.final_rate", value) == (is_number and 0 <= value <= 1)
-    assert accepts("schedule.start_divisor", value) == (is_number and 1 < value < math.inf)
-    assert accepts("data.batch_size", value) == (type(value) is int and value >= 1)
-    assert accepts("test", value) == (type(value) is bool)
-
-
 def test_a_slip_is_near_to_the_key_of_its_group_first() -> None:
     keys = ["seed", "optim.lr", "data.split_seed", "optim.eps", "trainer.max_epochs"]
     assert nearest("lr", keys)[0] == "optim.lr"
@@ -199,8 +166,8 @@ SEARCH: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("n_trials", 0, "n_trials must be an integer of at least 1 or null, got 0; try"),
-        ("sampler", "tpee", "sampler must be one of tpe, cmaes, gp, random, grid, got tpee; try"),
+        ("n_trials", 0, "n_trials must be greater than or equal to 1, got 0; try"),
+        ("sampler", "tpee", "sampler must be tpe, cmaes, gp, random or grid, got tpee; try"),
         ("objectives", [], "try hydra.sweeper.objectives=[val/accuracy]"),
         ("objectives", ["test/accuracy"], "selecting on test/accuracy leaks the test set; try"),
         ("n_trial", 3, "n_trial is not a key, nothing reads it; try hydra.sweeper.n_trials=3"),

@@ -39,14 +39,16 @@ def explain(error: BaseException) -> str | None:
     cause = error.__cause__
     if isinstance(error, WrongJob):
         return explain(cause) if cause else None
-    if missing := _missing_extra(str(error)):
-        return missing
+    missing = re.search(r"Could not (?:load|find) 'hydra/launcher/(\w+)'", str(error))
+    if missing and missing[1] in EXTRAS:
+        needed = f"hydra/launcher {missing[1]} needs packages that are not installed"
+        return f'{needed}; try pip install -e ".[{EXTRAS[missing[1]]}]"'
     if isinstance(error, InstantiationException) and cause is not None:
         called = first_line(error).removesuffix(":")
         return f"{called}: {first_line(cause)}" if _is_refusal(cause) else explain(cause)
+    if isinstance(error, ConfigAttributeError | ConfigKeyError):
+        return None  # code reads a missing key; Hydra itself would have wrapped the error
     if isinstance(error, HydraException | OmegaConfBaseException):
-        if isinstance(error, ConfigAttributeError | ConfigKeyError):
-            return None  # code reads a missing key; Hydra itself would have wrapped the error
         key = getattr(error, "full_key", None)
         lines = [f"{key}: {first_line(error)}" if key else first_line(error)]
         lines += [first_line(cause)] if cause is not None else []
@@ -74,36 +76,15 @@ def _raised_by(error: BaseException, *packages: str) -> bool:
     return frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith(packages)
 
 
-def _missing_extra(message: str) -> str | None:
-    """Return what to say where Hydra says that a launcher's package is missing."""
-    missing = re.search(r"Could not (?:load|find) 'hydra/launcher/(\w+)'", message)
-    if missing is None or missing[1] not in EXTRAS:
-        return None
-    asked = re.search(r"In 'hydra/launcher/(\w+)'", message) or missing
-    return (
-        f"hydra/launcher={asked[1]} needs packages that are not installed; "
-        f'try pip install -e ".[{EXTRAS[missing[1]]}]"'
-    )
-
-
-def unreadable_file(error: BaseException, folders: Sequence[Path]) -> str | None:
-    """Return which file of a configuration is not YAML or not text; `None` if all are.
-
-    Args:
-        error: what Hydra raised; the reason may be its cause, or the cause of that.
-        folders: where config groups are.
-    """
-    chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, yaml.MarkedYAMLError) and (mark := chain.problem_mark):
-            return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {chain.problem}"
-        if isinstance(chain, UnicodeDecodeError):
-            for path in (file for folder in folders for file in sorted(folder.rglob("*.yaml"))):
-                try:
-                    path.read_text(encoding="utf-8")
-                except UnicodeDecodeError:
-                    return f"{path} is not UTF-8 text: {chain}; save it as such"
-        chain = chain.__cause__ or chain.__context__
+def unreadable_file(error: BaseException) -> str | None:
+    """Return which file of a configuration is not YAML, and where; `None` if all are."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, yaml.MarkedYAMLError) and (mark := cause.problem_mark):
+            return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
+        if isinstance(cause, UnicodeDecodeError):
+            return f"a file of the configuration is not UTF-8 text ({cause}); save it as such"
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
@@ -114,7 +95,7 @@ def find_mistake(
     *,
     multirun: bool = False,
 ) -> str | None:
-    """Return what is wrong with the overrides and a remedy; `None` if all names are right.
+    """Return what is wrong with the overrides, and a remedy; `None` if all names are right.
 
     Args:
         overrides: as on the command line, e.g. `optim.lr=0.1`.
@@ -223,7 +204,7 @@ class _Mistakes:
         group = key.partition(".")[0]
         choice = config.hydra.runtime.choices.get(group)
         where = f"{group}={choice}" if choice else "the configuration"
-        for other in self._others(group, key):
+        for other in self._others(group, key) if choice else ():
             remedy = f"{group}={other} {key}={value}"
             if self._works(*remedy.split(" ")):
                 yield f"{key} is not a key of {where}, but of {group}={other}; try {remedy}"
@@ -243,9 +224,7 @@ class _Mistakes:
 
     def _others(self, group: str, key: str) -> list[str]:
         """Return the group's options that have the key, most like the one chosen first."""
-        if group not in self.options or "." not in key:
-            return []
-        own = set(self._compose(*self.chosen)[group])
+        own = set(self._compose(*self.chosen)[group] or ())
         options = {each: self._compose(f"{group}={each}")[group] for each in self.options[group]}
         found = [each for each, config in options.items() if has({group: config}, key)]
         return sorted(found, key=lambda each: -len(own & set(options[each])))

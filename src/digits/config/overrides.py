@@ -19,11 +19,7 @@ MAX_JOBS = 500
 
 
 class WrongJob(HydraException):
-    """A job of a sweep cannot be composed, for the reason that is this error's cause.
-
-    Args:
-        overrides: the job's own.
-    """
+    """A job of a sweep, of these overrides, cannot be composed for the reason in `__cause__`."""
 
     def __init__(self, overrides: Sequence[str]) -> None:
         super().__init__(f"a job of the sweep cannot be composed: {' '.join(overrides)}")
@@ -31,12 +27,7 @@ class WrongJob(HydraException):
 
 
 def parsed(config: DictConfig, loader: ConfigLoader) -> list[Override]:
-    """Return the overrides of a sweep: of `hydra.sweeper.params`, then of the command line.
-
-    Args:
-        config: the sweep's own configuration, with Hydra's part.
-        loader: knows the config groups.
-    """
+    """Return the overrides of a sweep: of `hydra.sweeper.params`, then of the command line."""
     params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     lines = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
     return OverridesParser.create(config_loader=loader).parse_overrides(lines)
@@ -60,10 +51,6 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
 
     Composing takes 0.1 s, so it is done once for each combination of choices (`optim=adam,sgd`);
     the values of the other overrides (`seed=0,1,2`) are put into what was composed.
-
-    Args:
-        config: the sweep's own configuration, whose overrides name several values.
-        loader: composes.
 
     Raises:
         DigitsError: an override names no value.

@@ -74,11 +74,7 @@ def _hydra(root: DictConfig) -> Any:
 
 
 def jobs_at_once() -> int:
-    """Return one job for each GPU; without a GPU one for each core, as far as memory goes.
-
-    Small networks gain little from several threads, so that jobs with one thread each use the cores
-    best.
-    """
+    """Return one job for each GPU; without a GPU one for each core, as far as memory goes."""
     if gpus := num_gpus():
         return gpus
     if not hasattr(os, "sysconf"):  # Windows
@@ -109,11 +105,9 @@ def help_choices(*, _root_: DictConfig) -> str:
         lines.append(f"  {group}=")
         for option in loader.get_group_options(group):
             mark = "*" if option == chosen[group] else " "
-            comments = [
-                line[1:].strip() for line in _lines(hydra, group, option) if line[:1] == "#"
-            ]
-            claim = next((line for line in comments if not line.startswith("@")), "")
-            lines.append(_entry(f"  {mark} {option}", claim.lstrip("# "), column=20))
+            comments = (line for line in _lines(hydra, group, option) if line.startswith("#"))
+            first = next((line for line in comments if "@package" not in line), "")
+            lines.append(_entry(f"  {mark} {option}", first.lstrip("# "), column=20))
     return "\n".join(lines)
 
 
@@ -156,8 +150,10 @@ def _comments(hydra: Any, group: str, option: str) -> Iterator[tuple[str, str]]:
 
 def _entry(name: str, text: str, column: int) -> str:
     """Return a name and, from a column on, what there is to say of it."""
-    lines = textwrap.wrap(text, WIDTH - column) or [""]
-    if len(name) >= column and text:
-        lines.insert(0, "")
-    first = f"{name:<{column}}{lines[0]}".rstrip()
-    return "\n".join([first, *(" " * column + line for line in lines[1:])])
+    indent = " " * column
+    lines = textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent) or [""]
+    if len(name) < column:
+        lines[0] = name + lines[0][len(name) :]
+    else:
+        lines.insert(0, name)
+    return "\n".join(line for line in lines if line)

@@ -5,14 +5,14 @@ group that is not listed here is an argument of the class that the group names, 
 against it (`digits.config.targets`).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
 from annotated_types import Interval, Len
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from digits.errors import DigitsError
 from digits.files import MAX_NAME_LENGTH, flat, slug
@@ -34,32 +34,26 @@ Precision = Literal[
 Distributed = Literal[
     "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "ddp_notebook", "fsdp"
 ]
-Metric = Literal["train/loss", "train/accuracy", "val/loss", "val/accuracy"]
 Objective = Literal["val/accuracy", "val/loss", "num_parameters", "train_time_s"]
-Text = Annotated[str, Field(pattern=r"\S", description="text")]
+Text = Annotated[str, Len(1)]
 
 
 def _folder_name(value: Any) -> Any:
-    assert slug(str(value)) == str(value) != ""
+    if not slug(str(value)) == str(value) != "":
+        signs = "letters, digits or any of .,_+- (neither . nor - at an end)"
+        expected = f"Input should be 1 to {MAX_NAME_LENGTH} {signs}"
+        raise PydanticCustomError("folder_name", expected)
     return value
 
 
 def _with_target(value: dict[str, Any]) -> dict[str, Any]:
-    assert isinstance(value.get("_target_"), str)
+    if not isinstance(value.get("_target_"), str):
+        raise PydanticCustomError("target", "Input should be a mapping with a _target_")
     return value
 
 
-FolderName = Annotated[
-    str | int | float,
-    AfterValidator(_folder_name),
-    Field(
-        description=f"1 to {MAX_NAME_LENGTH} letters, digits or any of .,_+- "
-        "(neither . nor - at an end)"
-    ),
-]
-Target = Annotated[
-    dict[str, Any], AfterValidator(_with_target), Field(description="a mapping with a _target_")
-]
+FolderName = Annotated[str | int | float, AfterValidator(_folder_name)]
+Target = Annotated[dict[str, Any], AfterValidator(_with_target)]
 
 
 class Group(BaseModel):
@@ -121,10 +115,8 @@ class Optim(Group):
     betas: Annotated[list[Rate], Len(2, 2)] = [0.9, 0.999]
     eps: Positive = 1e-8
     momentum: Rate = 0.9
-    dampening: Share = 0
     nesterov: bool = True
     weight_decay: NonNegative = 0.01
-    amsgrad: bool = False
     fused: bool | None = True
     foreach: bool | None = None
 
@@ -170,8 +162,6 @@ class CallbackOptions(Group):
     decay: Rate = 0.9
     patience: Index = 5
     min_delta: NonNegative = 0.001
-    save_top_k: Annotated[int, Interval(ge=-1)] = 1
-    save_last: bool | Literal["link"] | None = True
 
 
 class Debug(Group):
@@ -202,25 +192,16 @@ class Configuration(Group):
 
 
 class SearchOptions(Group):
-    """`hydra.sweeper` of a search.
-
-    Attributes:
-        n_trials: how many trials the study has in all; `None`: 20, or the whole grid.
-        sampler: what proposes the next trial.
-        seed: of the sampler.
-        pruner: what ends hopeless trials.
-        objectives: keys of metrics.json.
-        n_jobs: trials at a time; `None`: as many as the launcher runs at once.
-    """
+    """`hydra.sweeper` of a search."""
 
     model_config = ConfigDict(extra="forbid")
 
-    n_trials: Count | None = 20
+    n_trials: Count | None = 20  # in all; null: 20, or the whole grid
     sampler: Literal["tpe", "cmaes", "gp", "random", "grid"] = "tpe"
-    seed: Seed = 0
+    seed: Seed = 0  # of the sampler
     pruner: Literal["median", "hyperband"] | None = "median"
     objectives: Annotated[list[Objective], Len(1)] = ["val/accuracy"]
-    n_jobs: Count | None = None
+    n_jobs: Count | None = None  # null: as many as the launcher runs at once
 
 
 REQUIRED = (
@@ -247,6 +228,9 @@ SET_FROM = {
 }
 """Arguments of a group's class that every run sets from another key."""
 
+METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+"""What our networks log once an epoch."""
+
 Checked = TypeVar("Checked", bound=Group)
 
 
@@ -267,9 +251,8 @@ def check(values: Mapping[str, Any]) -> None:
             value = get(values, key)
             remedy = f"; try {other}={typed(value)}" if accepts(other, value) else ""
             raise DigitsError(f"{key} is set from {other}{remedy}")
-    is_ours = str(get(values, "model._target_")).startswith("digits.")
     # The options of somebody else's network may mean something else.
-    _validate(Configuration, values if is_ours else {**values, "model": {}})
+    _validate(Configuration, values if _is_ours(values) else {**values, "model": {}})
     for contradiction in _contradictions(values):
         raise DigitsError(contradiction)
 
@@ -322,24 +305,20 @@ def accepts(key: str, value: Any) -> bool:
 
 def nearest(key: str, keys: Iterable[str]) -> list[str]:
     """Return the keys that `key` probably means, e.g. optim.lr for optim.lrr or model.lr."""
+    parent, _, end = key.rpartition(".")
     keys = list(dict.fromkeys(keys))
-
-    def end(key: str) -> str:
-        return key.rpartition(".")[2]
-
-    ends = similar(end(key), map(end, keys))
-    near = [other for found in ends for other in keys if end(other) == found]
-    parent = key.rpartition(".")[0]
-    siblings = [other for other in near if parent and other.rpartition(".")[0] == parent]
-    return list(dict.fromkeys([*siblings, *near, *similar(key, keys)]))
+    ends = {each: each.rpartition(".")[2] for each in keys}
+    near = [each for found in similar(end, ends.values()) for each in keys if ends[each] == found]
+    near.sort(key=lambda each: each.rpartition(".")[0] != parent)
+    return list(dict.fromkeys([*near, *similar(key, keys)]))
 
 
 def has(values: Any, key: str) -> bool:
     """Say whether nested values have a dotted key."""
-    for name in key.split("."):
-        if not isinstance(values, Mapping) or name not in values:
-            return False
-        values = values[name]
+    try:
+        get(values, key)
+    except (KeyError, TypeError):
+        return False
     return True
 
 
@@ -355,63 +334,37 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
         return model.model_validate(dict(values))
     except ValidationError as error:
         # A key that nothing reads is named before a wrong value.
-        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    annotation: Any = model
-    path: list[str] = []
-    for name in first["loc"]:  # which goes on within a list or a union
-        if get_origin(annotation) is dict:
-            annotation = get_args(annotation)[1]
-        elif isinstance(annotation, type) and issubclass(annotation, Group):
-            group = annotation
-            if name in group.model_fields:
-                default = group.model_fields[str(name)].default
-                annotation = get_type_hints(group, include_extras=True)[str(name)]
+        errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    names: list[str] = []
+    group: Group = model()
+    default: Any = group
+    for name in errors[0]["loc"]:  # which goes on within a list or a union
+        if isinstance(default, Group):
+            group, default = default, getattr(default, str(name), None)
+        elif isinstance(default, dict):
+            default = CallbackOptions()
         else:
             break
-        path.append(str(name))
-    key = ".".join(path)
+        names.append(str(name))
+    key = ".".join(names)
     given = get(values, key)
-    if first["type"] == "extra_forbidden":
-        parent = key.rpartition(".")[0]
-        siblings = [f"{parent}.{name}".lstrip(".") for name in sorted(group.model_fields)]
+    if errors[0]["type"] == "extra_forbidden":
+        siblings = [".".join([*names[:-1], name]) for name in sorted(type(group).model_fields)]
         near = nearest(key, [*siblings, *(other for other, _ in flat(values) if other != key)])
         works = [other for other in near if prefix or accepts(other, given)]
         value = "" if isinstance(given, Mapping) else f"={typed(given)}"
         listed = f"valid: {', '.join(siblings) or 'none'}"
         advice = f"try {prefix}{works[0]}{value}" if works else listed
         raise DigitsError(f"{prefix}{key} is not a key, nothing reads it; {advice}")
+    # One message for each type that a union has.
+    messages = [
+        re.sub(r"^\w+ should ", "", each["msg"])
+        for each in errors
+        if [str(name) for name in each["loc"][: len(names)]] == names
+    ]
+    expected = ", or ".join(dict.fromkeys(messages)).replace("'", "")
     remedy = "" if isinstance(default, Group | dict) else f"; try {prefix}{key}={typed(default)}"
-    raise DigitsError(f"{prefix}{key} must be {words(annotation)}, got {typed(given)}{remedy}")
-
-
-def words(annotation: Any) -> str:
-    """Return what a type of the schema accepts, as it follows "must be"."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        of, limits = args[0], args[-1]
-        if isinstance(limits, FieldInfo):
-            return str(limits.description)
-        if isinstance(limits, Len):
-            length = limits.max_length or "one or more"
-            return f"a list of {length} values, each {words(get_args(of)[0])}"
-        return words(of) + _interval(limits)
-    if origin in (Union, UnionType):
-        return " or ".join(map(words, args))
-    if origin is Literal:
-        return ("one of " if len(args) > 1 else "") + ", ".join(map(typed, args))
-    names = {bool: "true or false", int: "an integer", float: "a number", NoneType: "null"}
-    return names.get(annotation, "a mapping of keys to values")
-
-
-def _interval(limits: Interval) -> str:
-    low, high = (
-        next((limit for limit in pair if limit is not None), None)
-        for pair in ((limits.ge, limits.gt), (limits.le, limits.lt))
-    )
-    if high is None:
-        return f" above {low}" if limits.ge is None else f" of at least {low}"
-    opening, closing = "(["[limits.ge is not None], ")]"[limits.le is not None]
-    return f" in {opening}{low}, {high}{closing}"
+    raise DigitsError(f"{prefix}{key} must {expected}, got {typed(given)}{remedy}")
 
 
 def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
@@ -429,8 +382,6 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             )
     if optim.get("nesterov") and not optim.get("momentum"):
         yield "optim.nesterov=true needs momentum, got optim.momentum=0; try optim.nesterov=false"
-    if optim.get("nesterov") and (dampening := optim.get("dampening")):
-        yield f"optim.nesterov=true takes no dampening, got {dampening}; try optim.dampening=0"
     if optim.get("fused") and optim.get("foreach"):
         yield "optim.fused and optim.foreach cannot both be true; try optim.fused=false"
     if str(schedule["_target_"]).endswith(".onecycle") and schedule.get("warmup_rate") == 0:
@@ -439,21 +390,26 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "try schedule.warmup_rate=0.3"
         )
     for name, callback in values["callbacks"].items():
-        yield from _monitored(f"callbacks.{name}", callback, values["model"]["_target_"])
+        yield from _contradictions_of_callback(f"callbacks.{name}", callback, values)
 
 
-def _monitored(key: str, callback: Mapping[str, Any], model: Any) -> Iterator[str]:
+def _contradictions_of_callback(
+    key: str, callback: Mapping[str, Any], values: Mapping[str, Any]
+) -> Iterator[str]:
     if not isinstance(callback.get("_target_"), str):
         yield f"{key} has no _target_, so it is not a callback"
     monitor, mode = callback.get("monitor"), callback.get("mode")
     if monitor is None:
         return
-    metrics = get_args(Metric)
-    # Somebody else's network may log other metrics.
-    if str(model).startswith("digits.") and monitor not in metrics:
-        near = similar(monitor, metrics) or metrics[-1:]
-        expected = f"{key}.monitor must be {words(Metric)}"
-        yield f"{expected}, got {typed(monitor)}; try {key}.monitor={near[0]}"
+    # A network of the user's own may log other metrics.
+    if _is_ours(values) and monitor not in METRICS:
+        near = [*similar(monitor, METRICS), METRICS[-1]][0]
+        expected = f"{key}.monitor must be one of {', '.join(METRICS)}"
+        yield f"{expected}, got {typed(monitor)}; try {key}.monitor={near}"
     best = {"accuracy": "max", "loss": "min"}.get(monitor.rpartition("/")[2])
     if mode and best and mode != best:
         yield f"{key}.mode={mode} would choose the worst {monitor}; try {key}.mode={best}"
+
+
+def _is_ours(values: Mapping[str, Any]) -> bool:
+    return str(get(values, "model._target_")).startswith("digits.")

@@ -1,6 +1,6 @@
 """Which data sets there are, and how their files are found, fetched, verified and read.
 
-A data set is one entry of `DATASETS`. Its files are looked for in the data folder, as torchvision
+The files of a data set are an entry of `DATASETS`. They are looked for in the data folder, as torchvision
 lays them out (`MNIST/raw/`) or lying flat, gzipped or not; what is missing is downloaded. No copy
 is trusted, wherever it comes from: the checksums below decide. A file that is not what its name
 says is left alone, and ends the run unless there is a good copy beside it.
