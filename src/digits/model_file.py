@@ -200,7 +200,8 @@ def _from_checkpoint(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
         }
         # Those of the time of format 2 have the classifier's arguments only.
         recipe = {"arguments": checkpoint.get("hyper_parameters")} | checkpoint
-        return _content(recipe, weights, recipe["MNISTDataModule"], recipe["precision"])
+        data = checkpoint["MNISTDataModule"]  # under the data module's name
+        return _content(recipe, weights, data, checkpoint["precision"])
     except KeyError as error:
         raise DigitsError(
             f"{path} is not a checkpoint of this version of digits: it lacks {error}"

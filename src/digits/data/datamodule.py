@@ -186,8 +186,8 @@ class MNISTDataModule(LightningDataModule):
     ) -> Iterator[Batch]:
         """Yield the normalized minibatches of a stack; the last one may be smaller.
 
-        They are prepared on the stack's device, in the same memory again and again; so a
-        minibatch's images are valid until the next one is asked for.
+        Images are prepared in the same memory again and again, on the stack's device: they are
+        valid until the next minibatch is asked for.
 
         Args:
             stack: images, uint8, and labels.
@@ -201,12 +201,16 @@ class MNISTDataModule(LightningDataModule):
             size *= max(1, together // size)
         if len(self._normalized) < size or self._normalized.device != images.device:
             self._normalized = images.new_empty(size, *images.shape[1:], dtype=torch.float32)
-        for some, their_labels in zip(images.split(size), labels.split(size), strict=True):
+        for some, their_labels in zip(
+            torch.split(images, size), torch.split(labels, size), strict=True
+        ):
             if augment and draws:
                 some = augment(some, draws())
             some = self.normalized(some, out=self._normalized[: len(some)])
             yield from zip(
-                some.split(self.batch_size), their_labels.split(self.batch_size), strict=True
+                torch.split(some, self.batch_size),
+                torch.split(their_labels, self.batch_size),
+                strict=True,
             )
 
     def state_dict(self) -> dict[str, Any]:

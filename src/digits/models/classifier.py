@@ -93,27 +93,23 @@ class Classifier(LightningModule):
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.label_smoothing, self.decay_biases = label_smoothing, decay_biases
-        self.compile_network = compile
-        self.seed = seed
+        self.compile_network, self.seed = compile, seed
         self.train_loss, self.train_accuracy = MeanMetric(), _accuracy()
         self.val_loss, self.val_accuracy = MeanMetric(), _accuracy()
         self.test_loss, self.test_accuracy = MeanMetric(), _accuracy()
         self.num_images = {"val": 0, "test": 0}
         self.test_logits = torch.empty(0, NUM_CLASSES)
         self._logits = CatMetric(nan_strategy="disable")
-        self._on_stacks = False
-        self._epoch_logged = -1
+        self._on_stacks, self._epoch_logged = False, -1
         self._num_accumulated = 0  # minibatches since the last optimizer step
 
     def train_on_stacks(
         self, datamodule: MNISTDataModule, minibatches_per_stack: int | None = None
     ) -> None:
-        """Agree with a data module to receive many minibatches at once when it trains this model.
+        """Have a data module give many minibatches at once, as bytes, when it trains this model.
 
-        Args:
-            datamodule: what is going to train the model, from now on with stacks of bytes.
-            minibatches_per_stack: `None`: about 8,192 images; but 1 minibatch with several
-                processes, and with options of the Trainer by which Lightning counts batches.
+        By default, a stack has about 8,192 images; but it is a single minibatch with several
+        processes, and with options of the Trainer by which Lightning counts batches.
         """
         datamodule.give_stacks(minibatches_per_stack)
         self._on_stacks = True
@@ -338,16 +334,13 @@ class Classifier(LightningModule):
 
 
 def decay_groups(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
-    """Divide parameters for an optimizer into those that weight decay shrinks and the others.
+    """Return groups of parameters for an optimizer: those that weight decay shrinks, the others.
 
     Matrices and convolution kernels are shrunk; vectors, that is biases and the scales and shifts
     of normalization layers, are not, as in Goyal et al., "Accurate, large minibatch SGD: training
     ImageNet in 1 hour", 2017, section 3 (the scales), and He et al., "Bag of tricks for image
     classification with convolutional neural networks", CVPR 2019, section 3.1 (biases as well).
-
-    Returns:
-        Parameter groups without the empty ones; the second one's weight decay is 0, everything else
-        is left to the optimizer.
+    Empty groups are left out.
     """
     every = list(parameters)
     groups: list[dict[str, Any]] = [
