@@ -14,7 +14,7 @@ import digits
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import load_sample
 from digits.errors import DigitsError
-from digits.model_file import FORMAT, from_content, read_model, save_model, write_model
+from digits.model_file import read_model, save_model, write_model
 from digits.models import BaselineClassifier, Classifier, DropoutClassifier
 from digits.models.networks import MLP
 
@@ -39,7 +39,7 @@ def saved(folder: Path, model: Classifier | None = None) -> Path:
 
 
 def changed(path: Path, **changes: Any) -> Path:
-    """The same file with other content; `None` leaves a key out."""
+    """Give a file other content; `None` leaves a key out."""
     content = torch.load(path, weights_only=True) | changes
     torch.save({key: value for key, value in content.items() if value is not None}, path)
     return path
@@ -51,23 +51,15 @@ def message(path: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "model", [BaselineClassifier([9]), BaselineClassifier(), DropoutClassifier([12, 7], 0.4)]
-)
+@pytest.mark.parametrize("model", [BaselineClassifier(), DropoutClassifier([12, 7], 0.4)])
 def test_the_loaded_model_computes_what_the_saved_one_did(
     model: Classifier, tmp_path: Path
 ) -> None:
     loaded = digits.load(saved(tmp_path, model))
     expected = model.eval()((IMAGES / 255 - MEAN) / STD)
-    assert loaded(IMAGES).equal(expected)
-    assert not loaded.training
     assert not any(module.training for module in loaded.modules())
-
-
-def test_bytes_and_floats_from_0_to_1_get_the_same_logits(tmp_path: Path) -> None:
-    loaded = digits.load(saved(tmp_path))
-    assert loaded(IMAGES).equal(loaded(IMAGES / 255))
-    assert loaded(IMAGES).shape == (200, 10)
+    assert loaded(IMAGES).equal(expected)
+    assert loaded(IMAGES / 255).equal(expected)
 
 
 def test_the_model_knows_its_classes_normalization_and_origin(tmp_path: Path) -> None:
@@ -85,14 +77,6 @@ def test_the_model_knows_its_classes_normalization_and_origin(tmp_path: Path) ->
         "input_dropout_rate": 0.0,
     }
     assert loaded.record["versions"]["torch"] == torch.__version__
-
-
-def test_the_file_holds_plain_values_only(tmp_path: Path) -> None:
-    content = torch.load(saved(tmp_path), weights_only=True)
-    assert content["format"] == FORMAT == 3
-    assert content["model"] == "digits.models.networks.MLP"
-    assert content["precision"] == "32-true"
-    assert set(content["weights"]) == set(BaselineClassifier([16]).network.state_dict())
 
 
 def test_a_fresh_process_loads_it_without_lightning(tmp_path: Path) -> None:
@@ -147,7 +131,7 @@ def test_a_checkpoint_of_the_release_before_is_loaded(tmp_path: Path) -> None:
 
 
 def ensemble_of(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """The file of an ensemble of two times the same model."""
+    """Return the content of an ensemble of the same model twice."""
     record = {key: value for key, value in content.items() if key != "weights"}
     weights = {
         f"members.{member}.network.{key}": value
@@ -169,15 +153,6 @@ def test_an_ensemble_of_a_model_with_itself_is_the_model(former: bool, tmp_path:
     write_model(tmp_path / "model.pt", ensemble_of(content, name))
     expected = former_logits(FORMER).log_softmax(0)
     torch.testing.assert_close(former_logits(tmp_path / "model.pt"), expected)
-    assert digits.load(tmp_path).record["arguments"]["members"][1]["format"] == FORMAT
-
-
-@pytest.mark.parametrize("members", [[], None, [3], [{}], 5 * [{"model": "os.system"}]])
-def test_an_ensemble_without_good_members_is_told_in_one_line(members: Any, tmp_path: Path) -> None:
-    content = ensemble_of(read_model(FORMER), "digits.models.networks.Ensemble")
-    write_model(tmp_path / "model.pt", content | {"arguments": {"members": members}})
-    assert str(tmp_path / "model.pt") in message(tmp_path / "model.pt")
-    assert "\n" not in message(tmp_path / "model.pt")
 
 
 def test_a_runs_checkpoint_is_loaded_as_its_model_is(tmp_path: Path) -> None:
@@ -199,21 +174,11 @@ def test_a_runs_checkpoint_is_loaded_as_its_model_is(tmp_path: Path) -> None:
 
 
 class OwnClassifier(Classifier):
-    """A network as a newcomer writes it, of one of the project's."""
+    """A network as a newcomer writes it."""
 
     def __init__(self, width: int = 3, **training: Any) -> None:
         super().__init__(**training)
         self.network = nn.Sequential(MLP([width]), nn.LogSoftmax(1))
-
-
-def test_a_network_is_built_from_what_is_read(tmp_path: Path) -> None:
-    path = saved(tmp_path, OwnClassifier(width=4))
-    content = read_model(path)
-    assert content["model"] == f"{__name__}.OwnClassifier"
-    assert content["arguments"] == {"width": 4}
-    model = from_content(path, content)
-    assert not model.training
-    torch.testing.assert_close(model(IMAGES).exp().sum(1), torch.ones(200))
 
 
 def test_a_network_from_a_file_on_the_path_is_loaded(
@@ -231,13 +196,10 @@ def test_a_network_from_a_file_on_the_path_is_loaded(
     module: Any = __import__("network_of_my_own")
     model = module.Linear(bias=False)
     path = saved(tmp_path, model)
-    expected = (IMAGES / 255 - MEAN) / STD @ model.network[1].weight.T.reshape(1, 28, 28, 10)
-    assert expected.shape[0] == 200
-    logits = digits.load(path)(IMAGES)
-    assert logits.equal(model.network((IMAGES / 255 - MEAN) / STD))
+    assert digits.load(path)(IMAGES).equal(model.network((IMAGES / 255 - MEAN) / STD))
     monkeypatch.delitem(sys.modules, "network_of_my_own")
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
-    assert "needs the network network_of_my_own.Linear" in message(path)
+    assert "cannot build its network network_of_my_own.Linear" in message(path)
     assert "PYTHONPATH" in message(path)
 
 
@@ -246,11 +208,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "is not a run directory: it holds no model.pt" in message(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
-    assert f"not come to its end; try {tmp_path}/checkpoints/last.ckpt" in message(tmp_path)
+    expected = f"{tmp_path} is not finished; resume it, or try {tmp_path}/checkpoints/last.ckpt"
+    assert message(tmp_path) == expected
 
 
-@pytest.mark.parametrize("keep", [0, 10, -100])
-def test_a_damaged_file_is_told_in_one_line(keep: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", [0, -100])
+def test_a_damaged_file_is_refused_in_one_line(keep: int, tmp_path: Path) -> None:
     path = saved(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
     assert "damaged" in message(path)
@@ -261,46 +224,31 @@ def test_a_damaged_file_is_told_in_one_line(keep: int, tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"format": 1}, "reads the formats 2 and 3: its format is 1"),
-        ({"format": 4}, "format is 4"),
         ({"format": None}, "format is None"),
-        ({"model": None}, "lacks model"),
+        ({"model": None}, "its model is missing or wrong"),
         ({"model": "digits.models.baseline.None"}, "as a digits.models.Classifier"),
         ({"model": "no.such.Thing"}, "no.such.Thing"),
-        ({"model": "Thing"}, "Thing"),
         ({"model": "torch.nn.modules.linear.Linear"}, "as a digits.models.Classifier"),
-        ({"model": "os.getcwd"}, "as a digits.models.Classifier"),
-        ({"arguments": {"hidden": [17]}}, "does not fit"),
-        ({"arguments": {"width": 17}}, "does not fit"),
-        ({"arguments": None}, "lacks arguments"),
-        ({"weights": {}}, "does not fit"),
-        ({"weights": None}, "lacks weights"),
-        ({"normalization": None}, "lacks normalization"),
-        ({"normalization": {"mean": 0.5}}, "its normalization is wrong"),
-        ({"normalization": {"mean": 0.5, "std": 0.0}}, "its normalization is wrong"),
-        ({"normalization": {"mean": float("nan"), "std": 1.0}}, "its normalization is wrong"),
-        ({"classes": None}, "lacks classes"),
-        ({"classes": ["0"]}, "its classes is wrong"),
-        ({"arguments": {3: 4}}, "its arguments is wrong"),
-        ({"arguments": {"hidden": [10**18]}}, "does not fit"),
-        ({"weights": {"1.weight": 3}}, "does not fit"),
-        ({"dataset": 3}, "its dataset is wrong"),
-        ({"split": {}}, "its split is wrong"),
-        ({"precision": "64-false"}, "its precision is wrong"),
+        ({"arguments": {"hidden": [17]}}, "cannot build its network"),
+        ({"arguments": {"width": 17}}, "cannot build its network"),
+        ({"weights": {}}, "cannot build its network"),
+        ({"normalization": {"mean": 0.5}}, "cannot build its network"),
+        (
+            {"model": "digits.models.networks.Ensemble", "arguments": {"members": [{}]}},
+            "cannot build its network",
+        ),
     ],
 )
-def test_what_does_not_fit_is_told_in_one_line(
+def test_what_does_not_fit_is_refused_in_one_line(
     changes: dict[str, Any], expected: str, tmp_path: Path
 ) -> None:
     path = changed(saved(tmp_path), **changes)
     found = message(path)
-    assert str(path) in found
+    assert found.startswith(str(path))
     assert expected in found
     assert "\n" not in found
 
 
-def test_a_checkpoint_of_something_else_is_not_a_model_file(tmp_path: Path) -> None:
-    torch.save({"state_dict": {}, "epoch": 3, "global_step": 100}, tmp_path / "last.ckpt")
-    assert "is not a model.pt" in message(tmp_path / "last.ckpt")
-    content = {"pytorch-lightning_version": "2.6.0", "state_dict": {}, "epoch": 3}
-    torch.save(content, tmp_path / "last.ckpt")
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    torch.save({"pytorch-lightning_version": "2.6.0", "state_dict": {}}, tmp_path / "last.ckpt")
     assert "is not a checkpoint of this version of digits" in message(tmp_path / "last.ckpt")

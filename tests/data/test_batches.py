@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 import torch
 from lightning_fabric.utilities.data import _set_sampler_epoch
@@ -19,21 +17,16 @@ def epochs_order(epoch: int, seed: int | None = 5, rank: int = 0, num_replicas: 
     return order.permuted()
 
 
-def numbered_images(num_images: int, kind: type[InMemoryImages] = InMemoryImages) -> InMemoryImages:
-    """Images whose pixels are their place in the data set, which is the last part of a tensor."""
+def numbered_images(num_images: int) -> InMemoryImages:
+    """Make images whose pixels are their place in the data set, the last part of a tensor."""
     pixels = torch.arange(-20, num_images).clamp(min=0).to(torch.uint8)
     images = pixels.reshape(-1, 1, 1, 1).expand(-1, 1, 28, 28).contiguous()
     data = LabelledImages(images, pixels.long() % 10)
-    return kind(data, torch.arange(20, num_images + 20), CPU)
+    return InMemoryImages(data, torch.arange(20, num_images + 20), CPU)
 
 
 def places(batch: Batch) -> Tensor:
     return batch[0][:, 0, 0, 0].long()
-
-
-@pytest.mark.parametrize("epoch", [0, 1, 70])
-def test_an_epoch_visits_every_image_exactly_once(epoch: int) -> None:
-    assert sorted(epochs_order(epoch).tolist()) == list(range(NUM_IMAGES))
 
 
 def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
@@ -42,6 +35,7 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
     assert torch.random.get_rng_state().equal(state)
     torch.rand(10)
     assert epochs_order(3).equal(before)
+    assert before.sort().values.equal(torch.arange(NUM_IMAGES))
     orders = [epochs_order(epoch, seed) for epoch in range(5) for seed in range(5)]
     assert len({tuple(order.tolist()) for order in orders}) == 25
 
@@ -63,7 +57,7 @@ def test_processes_together_take_the_images_that_one_process_would(
         assert len(share) == len(Order(NUM_IMAGES, seed, rank, num_replicas))
 
 
-@pytest.mark.parametrize("size", [1, 10, 103, 500])
+@pytest.mark.parametrize("size", [10, 103, 500])
 def test_batches_cut_the_order(size: int) -> None:
     order = Order(NUM_IMAGES, seed=5)
     expected = order.permuted()
@@ -74,7 +68,7 @@ def test_batches_cut_the_order(size: int) -> None:
     assert {len(batch) for batch in found[:-1]} <= {size}
 
 
-@pytest.mark.parametrize(("num_images", "size"), [(129, 64), (103, 4), (97, 16), (6, 3)])
+@pytest.mark.parametrize(("num_images", "size"), [(129, 64), (103, 4), (6, 3)])
 @pytest.mark.parametrize("num_replicas", [2, 3])
 def test_processes_with_unequal_shares_take_equally_many_batches(
     num_images: int, size: int, num_replicas: int
@@ -117,19 +111,6 @@ def test_epochs_follow_each_other_and_lightning_chooses_them() -> None:
     for epoch in (0, 1, 7):
         _set_sampler_epoch(data_loader, epoch)
         assert visited() == expected(epoch)
-
-
-def test_a_batch_is_taken_by_one_call_for_all_of_its_images() -> None:
-    calls: list[int] = []
-
-    class Counting(InMemoryImages):
-        def __getitems__(self, places: Any) -> Batch:
-            calls.append(len(places))
-            return super().__getitems__(places)
-
-    data_loader = loader(numbered_images(50, Counting), Order(50, seed=0), batch_size=20)
-    assert [len(labels) for _, labels in data_loader] == calls == [20, 20, 10]
-    assert data_loader.num_workers == 0
 
 
 def test_images_and_labels_stay_together_in_the_order_that_is_asked_for() -> None:

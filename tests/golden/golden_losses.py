@@ -46,7 +46,7 @@ FIXED = (
 
 
 class StepLosses(DummyLogger):
-    """Keeps what the training logs as the loss of each step."""
+    """Keep what the training logs as the loss of each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,17 +58,17 @@ class StepLosses(DummyLogger):
 
 
 def experiments() -> list[str]:
-    """The names of all experiment files."""
+    """Return the names of all experiment files."""
     return sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
 def file_of(experiment: str) -> Path:
-    """Where an experiment's losses are kept."""
+    """Return where an experiment's losses are kept."""
     return FOLDER / f"{experiment}.json"
 
 
 def compute(experiment: str, *overrides: str) -> list[float]:
-    """The first steps' losses of `train.py experiment=... data=sample`, on one thread."""
+    """Return the first steps' losses of `train.py experiment=... data=sample`, on one thread."""
     torch.set_num_threads(1)
     quieten_lightning()
     config = _composed(experiment, overrides)
@@ -85,14 +85,14 @@ def compute(experiment: str, *overrides: str) -> list[float]:
 
 
 def write(experiment: str) -> Path:
-    """Computes an experiment's losses and keeps them."""
+    """Compute an experiment's losses and keep them."""
     content = {"experiment": experiment, "torch": release(), "losses": compute(experiment)}
     write_atomically(file_of(experiment), (json.dumps(content, indent=1) + "\n").encode())
     return file_of(experiment)
 
 
 def release() -> str:
-    """The release of torch, without what it was built for."""
+    """Return the release of torch, without what it was built for."""
     return str(torch.__version__).partition("+")[0]
 
 

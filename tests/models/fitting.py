@@ -23,20 +23,20 @@ MINIBATCHES = 13
 
 
 def images(**options: Any) -> MNISTDataModule:
-    """Two hundred images of the sample to train on, 500 to validate, 1,000 to test."""
+    """Return 200 images of the sample to train on, 500 to validate, 1,000 to test."""
     defaults: dict[str, Any] = {"batch_size": BATCH_SIZE, "train_size": NUM_IMAGES, "seed": 3}
     return MNISTDataModule(source="sample", **defaults | options)
 
 
 def stacks(model: Classifier, minibatches_per_stack: int, **options: Any) -> MNISTDataModule:
-    """Those images, in stacks for this model."""
+    """Return those images, in stacks for this model."""
     data = images(**options)
     model.train_on_stacks(data, minibatches_per_stack)
     return data
 
 
 def trainer(**options: Any) -> Trainer:
-    """A trainer of two epochs that writes and prints nothing, and validates if asked to."""
+    """Return a trainer of two epochs that writes and prints nothing, and validates if asked to."""
     # On a busy machine two threads wait for each other, up to 10 ms an operation.
     torch.set_num_threads(1)
     quiet: dict[str, Any] = {
@@ -55,7 +55,7 @@ def trainer(**options: Any) -> Trainer:
 
 
 def fit(model: LightningModule, minibatches_per_stack: int | None = 0, **options: Any) -> Trainer:
-    """Trains a model on `images`: 0: as everybody's; else in stacks; `None`: of the usual size."""
+    """Train a model on `images`, in stacks but for 0; `None`: of the usual size."""
     fitting, data = trainer(**options), images()
     if minibatches_per_stack != 0 and isinstance(model, Classifier):
         model.train_on_stacks(data, minibatches_per_stack)
@@ -102,7 +102,7 @@ class AutomaticTwin(LightningModule):
 
 
 def same_weights(network: nn.Module, other: nn.Module) -> bool:
-    """Says whether two networks are equal to the last bit."""
+    """Say whether two networks are equal to the last bit."""
     weights, others = network.state_dict(), other.state_dict()
     return weights.keys() == others.keys() and all(
         weight.equal(others[name]) for name, weight in weights.items()

@@ -10,7 +10,6 @@ from digits.data.datasets import SIDE, load_sample
 from digits.models import augmentation
 from digits.models.augmentation import (
     Augmentation,
-    Movement,
     displacement_std,
     displacements,
     num_points,
@@ -38,7 +37,7 @@ def test_no_options_leave_images_as_they_are_and_draw_nothing(images: Tensor) ->
 
 
 @pytest.mark.parametrize("augmentation", [AFFINE, ELASTIC])
-@pytest.mark.parametrize("images", [BYTES, FLOATS, FLOATS.double(), BYTES[:1], BYTES[:0]])
+@pytest.mark.parametrize("images", [BYTES, FLOATS, BYTES[:1]])
 def test_images_keep_shape_type_and_range_and_the_originals_stay(
     augmentation: Augmentation, images: Tensor
 ) -> None:
@@ -46,7 +45,7 @@ def test_images_keep_shape_type_and_range_and_the_originals_stay(
     found = augmentation(images, seeded())
     assert (found.shape, found.dtype) == (images.shape, images.dtype)
     assert images.equal(before)
-    assert not len(found) or (found.min() >= 0 and found.max() <= images.max())
+    assert found.min() >= 0 and found.max() <= images.max()
 
 
 def test_bytes_are_the_floats_rounded() -> None:
@@ -69,32 +68,27 @@ def test_the_same_seed_gives_the_same_images_whatever_else_is_drawn(
     "options",
     [{"shift": 2}, {"rotation": 10}, {"scale": 0.1}, {"shear": 10}, {"elastic_alpha": 30}],
 )
-def test_each_image_of_a_batch_has_draws_of_its_own(options: dict[str, float]) -> None:
+def test_each_image_of_a_batch_is_drawn_separately(options: dict[str, float]) -> None:
     same = FLOATS[:1].expand(16, -1, -1, -1)
     found = Augmentation(**options)(same, seeded())
     assert len({image.numpy().tobytes() for image in found}) == 16
 
 
 def test_draws_fill_their_ranges_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[Movement] = []
+    found: dict[str, Tensor] = {}
 
-    def note(moved: Movement) -> Tensor:
-        found.append(moved)
-        return origins(moved)
+    def note(**amounts: Tensor) -> Tensor:
+        found.update(amounts)
+        return origins(**amounts)
 
     monkeypatch.setattr(augmentation, "origins", note)
-    Augmentation(shift=2, rotation=10, scale=0.1, shear=20)(
-        torch.zeros(20_000, 1, 28, 28), seeded()
-    )
-    ((turn, grow, lean, right, down),) = found
-    for values, low, high in (
-        (turn, -10, 10),
-        (grow, 0.9, 1.1),
-        (lean, -20, 20),
-        (right, -2, 2),
-        (down, -2, 2),
+    images = torch.zeros(20_000, 1, 28, 28)
+    Augmentation(shift=2, rotation=10, scale=0.1, shear=20)(images, seeded())
+    for name, low, high in (
+        *(("rotation", -10, 10), ("scale", 0.9, 1.1), ("shear", -20, 20)),
+        *(("shift_x", -2, 2), ("shift_y", -2, 2)),
     ):
-        width = high - low
+        values, width = found[name], high - low
         assert low <= values.min() < low + 0.01 * width
         assert high - 0.01 * width < values.max() <= high
         # uniform numbers have a standard deviation of their width / sqrt(12)
@@ -108,13 +102,15 @@ def test_positions_stay_exact_under_autocast() -> None:
 
 
 def moved(images: Tensor, **amounts: float) -> Tensor:
-    """Moves each image by the same fixed amounts."""
+    """Move each image by the same fixed amounts."""
     defaults = {"rotation": 0.0, "scale": 1.0, "shear": 0.0, "shift_x": 0.0, "shift_y": 0.0}
-    values = [torch.full((len(images),), value) for value in (defaults | amounts).values()]
-    return sample(images, origins(Movement(*values)))
+    values = {
+        name: torch.full((len(images),), value) for name, value in (defaults | amounts).items()
+    }
+    return sample(images, origins(**values))
 
 
-@pytest.mark.parametrize(("right", "down"), [(3, 0), (0, 2), (-4, 5), (1, -1), (14, -14)])
+@pytest.mark.parametrize(("right", "down"), [(3, 0), (-4, 5), (14, -14)])
 def test_a_shift_by_whole_pixels_is_a_slice_in_black(right: int, down: int) -> None:
     padded = torch.nn.functional.pad(SOME, (14, 14, 14, 14))
     expected = padded[:, :, 14 - down : 42 - down, 14 - right : 42 - right]
@@ -122,17 +118,10 @@ def test_a_shift_by_whole_pixels_is_a_slice_in_black(right: int, down: int) -> N
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("turns", [1, 2, 3, -1])
-def test_a_rotation_by_right_angles_is_rot90(turns: int) -> None:
-    found = moved(SOME, rotation=90.0 * turns)
-    torch.testing.assert_close(found, torch.rot90(SOME, turns, dims=(2, 3)), atol=1e-4, rtol=0)
-
-
 @pytest.mark.parametrize(
     "amounts",
     [
-        {"rotation": 17.0},
-        {"scale": 0.8},
+        {"rotation": 90.0},
         {"shear": 12.0},
         {"rotation": -20.0, "scale": 1.2, "shear": -15.0, "shift_x": 1.5, "shift_y": -2.25},
     ],
@@ -156,14 +145,13 @@ def test_it_is_scipys_affine_transform_of_the_inverse_matrix(amounts: dict[str, 
 
 
 def fields(num_images: int, alpha: float, sigma: float) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
     points = num_points(sigma)
-    noise = torch.randn(num_images, points, 2 * points, generator=generator)
+    noise = torch.randn(num_images, points, 2 * points, generator=seeded())
     return displacements(noise, alpha, sigma)
 
 
 def simards(num_images: int, alpha: float, sigma: float) -> np.ndarray:
-    """The paper's own fields, (n, 28, 28): uniform noise at each pixel, smoothed by scipy."""
+    """Return the paper's own fields, (n, 28, 28): uniform noise, smoothed by scipy."""
     margin = math.ceil(4 * sigma)
     size = SIDE + 2 * margin
     noise = np.random.default_rng(0).uniform(-1, 1, (num_images, size, size))
@@ -172,7 +160,7 @@ def simards(num_images: int, alpha: float, sigma: float) -> np.ndarray:
     return np.asarray(alpha * smooth[:, inner, inner])
 
 
-@pytest.mark.parametrize(("alpha", "sigma"), [(34.0, 4.0), (8.0, 2.0), (60.0, 6.5)])
+@pytest.mark.parametrize(("alpha", "sigma"), [(34.0, 4.0), (8.0, 2.0)])
 def test_displacements_are_as_large_as_simards(alpha: float, sigma: float) -> None:
     found, theirs = fields(2000, alpha, sigma), simards(1000, alpha, sigma)
     std = displacement_std(alpha, sigma)
@@ -198,7 +186,7 @@ def test_neighbours_move_together_as_far_as_simards_do(sigma: float) -> None:
                 assert correlation == pytest.approx(expected, abs=0.04)
 
 
-@pytest.mark.parametrize("sigma", [1.0, 4.0, 9.3, 28.0])
+@pytest.mark.parametrize("sigma", [1.0, 4.0, 28.0])
 def test_every_pixel_moves_as_far_as_every_other(sigma: float) -> None:
     # Each displacement is a weighted sum of the draws, so one draw at a time gives the weights.
     points = num_points(sigma)

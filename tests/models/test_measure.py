@@ -15,27 +15,18 @@ PREDICTIONS = LOGITS.argmax(dim=1)
 MEASURES = measure(LOGITS, LABELS)
 
 
-def test_accuracy_is_scikit_learns() -> None:
+def test_rates_and_counts_are_scikit_learns() -> None:
     assert MEASURES.accuracy == sklearn_metrics.accuracy_score(LABELS, PREDICTIONS)
     assert MEASURES.interval[0] < MEASURES.accuracy < MEASURES.interval[1]
-
-
-def test_precision_recall_and_f1_of_each_class_are_scikit_learns() -> None:
     expected = sklearn_metrics.precision_recall_fscore_support(LABELS, PREDICTIONS)
     for ours, theirs in zip(
         (MEASURES.precision, MEASURES.recall, MEASURES.f1), expected[:3], strict=True
     ):
         assert ours == pytest.approx(theirs.tolist())
-
-
-def test_the_confusion_matrix_is_scikit_learns() -> None:
-    expected = sklearn_metrics.confusion_matrix(LABELS, PREDICTIONS)
-    assert np.array_equal(MEASURES.confusion, expected)
-
-
-def test_top_2_accuracy_is_scikit_learns() -> None:
-    expected = sklearn_metrics.top_k_accuracy_score(LABELS, LOGITS.softmax(1), k=2)
-    assert MEASURES.top2_accuracy == pytest.approx(expected)
+    confusion = sklearn_metrics.confusion_matrix(LABELS, PREDICTIONS)
+    assert np.array_equal(MEASURES.confusion, confusion)
+    top2 = sklearn_metrics.top_k_accuracy_score(LABELS, LOGITS.softmax(1), k=2)
+    assert MEASURES.top2_accuracy == pytest.approx(top2)
 
 
 def test_the_calibration_error_is_that_of_its_definition() -> None:

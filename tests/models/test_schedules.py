@@ -17,7 +17,7 @@ def sgd() -> SGD:
 
 
 def rates(optimizer: Optimizer, schedule: LRScheduler, num_steps: int = NUM_STEPS) -> list[float]:
-    """The learning rate of each step."""
+    """Return the learning rate of each step."""
     found = []
     for _ in range(num_steps):
         found.append(float(optimizer.param_groups[0]["lr"]))
@@ -32,7 +32,7 @@ def test_constant_is_no_scheduler_and_leaves_the_learning_rate() -> None:
     assert optimizer.param_groups[0]["lr"] == PEAK
 
 
-@pytest.mark.parametrize("final_rate", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("final_rate", [0.0, 0.1])
 def test_cosine_without_warmup_is_torchs_cosine_annealing(final_rate: float) -> None:
     ours, theirs = sgd(), sgd()
     expected = CosineAnnealingLR(theirs, NUM_STEPS, eta_min=final_rate * PEAK)
@@ -48,13 +48,10 @@ def test_cosine_after_a_warmup_follows_its_closed_form() -> None:
     assert found == pytest.approx(rise + fall)
 
 
-def test_cosine_ends_at_the_final_rate_and_stays_there() -> None:
+def test_cosine_stays_at_the_final_rate_and_of_one_step_takes_it_at_the_peak() -> None:
     optimizer = sgd()
     found = rates(optimizer, cosine(optimizer, NUM_STEPS, final_rate=0.1), NUM_STEPS + 5)
     assert found[NUM_STEPS:] == pytest.approx([0.1 * PEAK] * 5)
-
-
-def test_cosine_of_one_step_takes_it_at_the_peak() -> None:
     optimizer = sgd()
     assert rates(optimizer, cosine(optimizer, 1, warmup_rate=0.5), 1) == [PEAK]
 

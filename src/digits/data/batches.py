@@ -100,7 +100,7 @@ class Batches(BatchSampler):
     Args:
         sampler: gives the order.
         batch_size: images in a batch.
-        drop_last: for Lightning; ignored.
+        drop_last: ignored; Lightning gives it.
     """
 
     sampler: Sampler[int]
@@ -132,10 +132,7 @@ class Batches(BatchSampler):
             order.epoch += 1  # for a loop without Lightning
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
 def loader(images: InMemoryImages, order: Order, batch_size: int) -> DataLoader[Batch]:
     """Make the `DataLoader`: one `__getitems__` a batch, nothing collated, no worker processes."""
-    return DataLoader(images, batch_sampler=Batches(order, batch_size), collate_fn=_as_it_is)
+    batches = Batches(order, batch_size)
+    return DataLoader(images, batch_sampler=batches, collate_fn=lambda batch: batch)

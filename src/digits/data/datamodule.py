@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from digits.data.batches import Batch, Batches, InMemoryImages, Order, Transform, loader
+from digits.data.batches import Batch, Batches, InMemoryImages, Order, loader
 from digits.data.datasets import SAMPLE, LabelledImages, prepare, read
 from digits.data.split import normalize, pixel_mean_std, split_hash, stratified_split
 from digits.errors import DigitsError
@@ -35,16 +35,15 @@ class MNISTDataModule(LightningDataModule):
     epoch is divided here) and without Lightning: `for images, labels in data.train_dataloader()`.
 
     Args:
-        dir: where the files are, or where they are downloaded to.
+        dir: where the files are, or are downloaded to.
         source: "auto" (files in `dir`, else download, else the embedded sample), "local",
             "download" or "sample".
         batch_size: images in a minibatch, for one optimizer step.
         val_size: training images kept apart for validation; for the sample, 5,000 means 500.
-        train_size: images to train on, of those that are left, the same share of each digit; `None`
-            for all.
-        split_seed: draws the validation images; the same ones for the same number on every machine.
-        mean: subtracted from pixels in [0, 1]; `None` for the exact mean of the training images.
-        std: what pixels are then divided by; `None` for the exact one.
+        train_size: images to train on, of the others, the same share of each digit; `None`: all.
+        split_seed: draws the validation images, the same ones on every machine.
+        mean: subtracted from pixels in [0, 1]; `None`: the training images' own.
+        std: what pixels are then divided by; `None`: the training images' own.
         augment: changes training images, still bytes, by draws of a generator.
         seed: draws the order of the training images and their augmentation, with the epoch.
         eval_batch_size: images in a batch of validation or test.
@@ -68,9 +67,8 @@ class MNISTDataModule(LightningDataModule):
         self.dir, self.source = Path(dir), source
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size, self.split_seed = val_size, train_size, split_seed
-        self.seed = seed
-        self.mean, self.std, self.augment = mean, std, augment
-        self.dataset: str = ""
+        self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
+        self.dataset = ""
         self.train: LabelledImages | None = None
         self.test: LabelledImages | None = None
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
@@ -115,71 +113,54 @@ class MNISTDataModule(LightningDataModule):
         """What identifies the validation images: SHA-256 of their sorted indices."""
         return split_hash(self.val_indices)
 
-    @property
-    def train_sha256(self) -> str:
-        """What identifies the training images: the dataset's name, and their indices' SHA-256."""
-        return f"{self.dataset}:{split_hash(self.train_indices)}"
-
     def train_dataloader(self) -> DataLoader[Batch]:
         """Make the loader of shuffled minibatches, or of stacks of them after `give_stacks`."""
         self.setup("fit")
-        order = self._order(self.train_indices, self.seed)
-        if self._gives_stacks:
-            size = self.batch_size * self.minibatches_per_stack
-            return self._loader(self.train, self.train_indices, order, size, None)
+        size = self.batch_size * self.minibatches_per_stack
+        return self._loader(self.train, self.train_indices, size, self.seed)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Make the loader of the validation images, in the files' order."""
+        self.setup("validate")
+        return self._loader(self.train, self.val_indices, self.eval_batch_size)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Make the loader of the test images, in the files' order."""
+        self.setup("test")
+        assert self.test is not None
+        indices = torch.arange(len(self.test.labels))
+        return self._loader(self.test, indices, self.eval_batch_size)
+
+    predict_dataloader = test_dataloader
+
+    def _loader(
+        self, data: LabelledImages | None, indices: Tensor, batch_size: int, seed: int | None = None
+    ) -> DataLoader[Batch]:
+        assert data is not None
+        is_training = seed is not None
+        order = self._order(indices, seed)
 
         def transform(images: Tensor, places: Tensor) -> Tensor:
-            if self.augment:
+            if self.augment and is_training:
                 # An image is visited once an epoch, so the first of a minibatch stands for it.
                 seed = draw_seed(self.seed, order.epoch, int(places[0]), AUGMENTATION)
                 generator = torch.Generator(images.device).manual_seed(seed)
                 images = self.augment(images, generator)
             return self.normalized(images)
 
-        return self._loader(self.train, self.train_indices, order, self.batch_size, transform)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Make the loader of the validation images, in the files' order."""
-        self.setup("validate")
-        return self._evaluation_loader(self.train, self.val_indices)
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Make the loader of the test images, in the files' order."""
-        self.setup("test")
-        assert self.test is not None
-        return self._evaluation_loader(self.test, torch.arange(len(self.test.labels)))
-
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """Make the loader of the test images."""
-        return self.test_dataloader()
-
-    def _evaluation_loader(self, data: LabelledImages | None, indices: Tensor) -> DataLoader[Batch]:
-        def transform(images: Tensor, places: Tensor) -> Tensor:
-            return self.normalized(images)
-
-        order = self._order(indices, seed=None)
-        return self._loader(data, indices, order, self.eval_batch_size, transform)
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        as_bytes = self._gives_stacks and is_training
+        dataset = InMemoryImages(data, indices, device, None if as_bytes else transform)
+        return loader(dataset, order, batch_size)
 
     def _order(self, indices: Tensor, seed: int | None) -> Order:
         processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else ()
         return Order(len(indices), seed, *processes)
 
-    def _loader(
-        self,
-        data: LabelledImages | None,
-        indices: Tensor,
-        order: Order,
-        batch_size: int,
-        transform: Transform | None,
-    ) -> DataLoader[Batch]:
-        assert data is not None
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return loader(InMemoryImages(data, indices, device, transform), order, batch_size)
-
-    def normalized(self, images: Tensor) -> Tensor:
-        """Return images (n, 1, 28, 28), bytes, as the network receives them, in new memory."""
+    def normalized(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return images (n, 1, 28, 28), bytes, as the network receives them; `out` is reused."""
         assert self.mean is not None and self.std is not None
-        return normalize(images, self.mean, self.std)
+        return normalize(images, self.mean, self.std, out=out)
 
     def give_stacks(self, minibatches_per_stack: int | None = None) -> None:
         """Have the training loader give stacks of bytes; see `Classifier.train_on_stacks`."""
@@ -205,8 +186,8 @@ class MNISTDataModule(LightningDataModule):
     ) -> Iterator[Batch]:
         """Yield the normalized minibatches of a stack; the last one may be smaller.
 
-        They are prepared on the stack's device, in the same memory again and again; so a
-        minibatch's images are valid until the next one is asked for.
+        Images are prepared in the same memory again and again, on the stack's device: they are
+        valid until the next minibatch is asked for.
 
         Args:
             stack: images, uint8, and labels.
@@ -214,27 +195,23 @@ class MNISTDataModule(LightningDataModule):
                 augmentation. `None`: no augmentation.
         """
         images, labels = stack
-        augment = self.augment if draws else None
-        size = self.batch_size  # which is what one operation prepares
-        if not augment:
+        size = self.batch_size  # of what is prepared by one operation
+        if not (augment := self.augment if draws else None):
             together = PREPARED_TOGETHER if images.device.type == "cpu" else len(images)
             size *= max(1, together // size)
+        if len(self._normalized) < size or self._normalized.device != images.device:
+            self._normalized = images.new_empty(size, *images.shape[1:], dtype=torch.float32)
         for some, their_labels in zip(
             torch.split(images, size), torch.split(labels, size), strict=True
         ):
             if augment and draws:
                 some = augment(some, draws())
+            some = self.normalized(some, out=self._normalized[: len(some)])
             yield from zip(
-                torch.split(self._in_same_memory(some), self.batch_size),
+                torch.split(some, self.batch_size),
                 torch.split(their_labels, self.batch_size),
                 strict=True,
             )
-
-    def _in_same_memory(self, images: Tensor) -> Tensor:
-        assert self.mean is not None and self.std is not None
-        if len(self._normalized) < len(images) or self._normalized.device != images.device:
-            self._normalized = torch.empty_like(images, dtype=torch.float32)
-        return normalize(images, self.mean, self.std, out=self._normalized[: len(images)])
 
     def state_dict(self) -> dict[str, Any]:
         """Return what belongs to the trained model: the statistics, and which images it saw."""
@@ -245,7 +222,7 @@ class MNISTDataModule(LightningDataModule):
             "val_size": self.val_size,
             "train_size": self.train_size,
             "split_seed": self.split_seed,
-            "train_sha256": self.train_sha256,
+            "train_sha256": f"{self.dataset}:{split_hash(self.train_indices)}",
             "val_sha256": self.split_sha256,
         }
 
@@ -255,10 +232,11 @@ class MNISTDataModule(LightningDataModule):
         Raises:
             DigitsError: the checkpoint is of a training on other images.
         """
-        if self.train is not None and state_dict["train_sha256"] != self.train_sha256:
+        own = self.state_dict()
+        if self.train is not None and state_dict["train_sha256"] != own["train_sha256"]:
             raise DigitsError(
-                f"the checkpoint is of a training on other images ({state_dict['dataset']}) than "
-                f"are here now ({self.dataset}); try the same data again, or another name=RUN"
+                f"the checkpoint was trained on other images ({state_dict['dataset']}) than these "
+                f"({self.dataset}); try the same data again, or another name=RUN"
             )
         self.mean, self.std = state_dict["mean"], state_dict["std"]
 

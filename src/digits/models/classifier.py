@@ -28,13 +28,12 @@ from digits.randomness import AUGMENTATION, device_generator, draw_seed
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
 
-MODEL_HOOKS = ("backward", "optimizer_step", "configure_gradient_clipping")
 STEP_HOOKS = (
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_before_zero_grad",
+    *("backward", "optimizer_step", "configure_gradient_clipping"),
+    *("on_before_backward", "on_after_backward"),
+    *("on_before_optimizer_step", "on_before_zero_grad"),
 )
+"""What Lightning calls in each training step if a model or a callback has it."""
 
 
 class Classifier(LightningModule):
@@ -52,21 +51,18 @@ class Classifier(LightningModule):
     optimization to the last bit, and `global_step` counts optimizer steps.
 
     Args:
-        optimizer: makes the optimizer from the parameters; `None` for a model that is only
-            evaluated.
-        schedule: makes the learning rate schedule from the optimizer and the number of optimizer
-            steps.
+        optimizer: makes the optimizer from the parameters; not needed to evaluate.
+        schedule: makes the learning rate schedule from the optimizer and the number of its steps.
         accumulate_grad_batches: minibatches whose gradients are averaged for one optimizer step.
-        gradient_clip_val: the largest allowed norm (or absolute value) of the gradient; `None` for
-            no limit.
+        gradient_clip_val: the largest norm (or absolute value) of the gradient; `None`: any.
         gradient_clip_algorithm: "norm" or "value".
         label_smoothing: share of each label, in [0, 1), that is spread evenly over all classes
             (Szegedy et al., "Rethinking the Inception architecture", CVPR 2016); in training only.
-        decay_biases: whether the optimizer's weight decay is for biases and normalization layers,
-            too; see `decay_groups`.
-        compile: whether to compile the network by torch.compile; worth its minute for large
-            networks and long runs. Checkpoints are the same either way.
-        seed: together with the step, what the random draws of the training depend on.
+        decay_biases: whether weight decay is for biases and normalization layers, too; see
+            `decay_groups`.
+        compile: use torch.compile: worth its minute for large networks and long runs. Checkpoints
+            are the same either way.
+        seed: what, with the step, the random draws of the training depend on.
 
     Attributes:
         network: normalized images (batch, 1, 28, 28) to logits (batch, 10); subclasses set it.
@@ -97,28 +93,23 @@ class Classifier(LightningModule):
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.label_smoothing, self.decay_biases = label_smoothing, decay_biases
-        self.compile_network = compile
-        self.seed = seed
+        self.compile_network, self.seed = compile, seed
         self.train_loss, self.train_accuracy = MeanMetric(), _accuracy()
         self.val_loss, self.val_accuracy = MeanMetric(), _accuracy()
         self.test_loss, self.test_accuracy = MeanMetric(), _accuracy()
         self.num_images = {"val": 0, "test": 0}
         self.test_logits = torch.empty(0, NUM_CLASSES)
         self._logits = CatMetric(nan_strategy="disable")
-        self._on_stacks = False
-        self._epoch_logged = -1
+        self._on_stacks, self._epoch_logged = False, -1
         self._num_accumulated = 0  # minibatches since the last optimizer step
 
     def train_on_stacks(
         self, datamodule: MNISTDataModule, minibatches_per_stack: int | None = None
     ) -> None:
-        """Agree with a data module to receive many minibatches at once when it trains this model.
+        """Have a data module give many minibatches at once, as bytes, when it trains this model.
 
-        Args:
-            datamodule: what the model is going to be trained on; from now on its training loader
-                gives stacks of images as bytes, of which `minibatches` makes minibatches.
-            minibatches_per_stack: `None`: about 8,192 images; but 1 minibatch with several
-                processes, and with options of the Trainer by which Lightning counts batches.
+        By default, a stack has about 8,192 images; but it is a single minibatch with several
+        processes, and with options of the Trainer by which Lightning counts batches.
         """
         datamodule.give_stacks(minibatches_per_stack)
         self._on_stacks = True
@@ -126,22 +117,16 @@ class Classifier(LightningModule):
     @property
     def _stacks(self) -> MNISTDataModule | None:
         # The trainer's, since callbacks that average weights copy this module with all it holds.
-        datamodule: MNISTDataModule | None = self.trainer.datamodule if self._on_stacks else None  # type: ignore[attr-defined]
-        return datamodule
+        trainer: Any = self.trainer
+        return trainer.datamodule if self._on_stacks else None
 
     def minibatches(
         self, batch: Batch, draws: Callable[[], torch.Generator] | None = None
     ) -> Iterator[Batch]:
         """Yield what one of Lightning's training batches consists of, ready for the network.
 
-        Args:
-            batch: a stack, or without `train_on_stacks` a single minibatch.
-            draws: called for each minibatch of a stack; returns the generator, on the images'
-                device, of their augmentation. `None`: no augmentation.
-
-        Yields:
-            Normalized images (n, 1, 28, 28), valid until the next minibatch is asked for, and
-            labels (n,).
+        That is normalized images (n, 1, 28, 28), valid until the next minibatch is asked for, and
+        labels (n,). For `draws`, see `MNISTDataModule.minibatches`.
         """
         if stacks := self._stacks:
             yield from stacks.minibatches(batch, draws)
@@ -181,14 +166,14 @@ class Classifier(LightningModule):
             num_minibatches = min(num_minibatches, num_left)
         losses, logits, sizes, steps, norm = [], [], [], [], None
 
-        def draws(*purpose: int) -> torch.Generator:
+        def seeded(*purpose: int) -> torch.Generator:
             return generator.manual_seed(
                 draw_seed(seed, step, self._num_accumulated, rank, *purpose)
             )
 
-        minibatches = self.minibatches(batch, lambda: draws(AUGMENTATION))
+        minibatches = self.minibatches(batch, lambda: seeded(AUGMENTATION))
         for images, labels in itertools.islice(minibatches, num_minibatches):
-            draws()
+            seeded()
             output = self.forward(images)
             loss = F.cross_entropy(output, labels, label_smoothing=self.label_smoothing)
             backward(loss / accumulate if accumulate > 1 else loss)
@@ -244,8 +229,7 @@ class Classifier(LightningModule):
 
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
         """Return the logits of a batch of images, with or without labels."""
-        images = batch if isinstance(batch, Tensor) else batch[0]
-        return self.forward(images)
+        return self.forward(batch if isinstance(batch, Tensor) else batch[0])
 
     def _evaluate(
         self, part: str, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy
@@ -321,7 +305,7 @@ class Classifier(LightningModule):
         """Return what a saved model says of its network: the class and its arguments.
 
         For a classifier of digits that is the plain network, which loads without Lightning; for
-        any other the classifier itself, whose `network` it is.
+        any other the classifier itself.
         """
         if type(self).__module__ == "digits.models.classifiers":
             kind = type(self.network)
@@ -339,11 +323,6 @@ class Classifier(LightningModule):
         self.num_images["val"] = checkpoint["num_val"]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
-        """Take weights.
-
-        Raises:
-            DigitsError: they are those of another network.
-        """
         try:
             return super().load_state_dict(state_dict, *args, **options)
         except RuntimeError as error:
@@ -355,25 +334,19 @@ class Classifier(LightningModule):
 
 
 def decay_groups(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
-    """Divide parameters for an optimizer into those that weight decay shrinks and the others.
+    """Return groups of parameters for an optimizer: those that weight decay shrinks, the others.
 
     Matrices and convolution kernels are shrunk; vectors, that is biases and the scales and shifts
     of normalization layers, are not, as in Goyal et al., "Accurate, large minibatch SGD: training
     ImageNet in 1 hour", 2017, section 3 (the scales), and He et al., "Bag of tricks for image
     classification with convolutional neural networks", CVPR 2019, section 3.1 (biases as well).
-
-    Args:
-        parameters: as `nn.Module.parameters` gives them.
-
-    Returns:
-        Parameter groups without the empty ones; the second one's weight decay is 0, everything else
-        is left to the optimizer.
+    Empty groups are left out.
     """
-    decayed: list[Tensor] = []
-    others: list[Tensor] = []
-    for parameter in parameters:
-        (decayed if parameter.ndim > 1 else others).append(parameter)
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    every = list(parameters)
+    groups: list[dict[str, Any]] = [
+        {"params": [each for each in every if each.ndim > 1]},
+        {"params": [each for each in every if each.ndim <= 1], "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]
 
 
@@ -393,18 +366,15 @@ def _lightning_takes_part(model: LightningModule) -> bool:
     unscaled = type(precision) is Precision or (
         type(precision) is MixedPrecision and precision.scaler is None
     )
-    hooked = _overrides(model, LightningModule, STEP_HOOKS + MODEL_HOOKS) or any(
-        _overrides(callback, Callback, STEP_HOOKS) for callback in trainer.callbacks
+    listeners = [(model, LightningModule), *((each, Callback) for each in trainer.callbacks)]
+    hooked = any(
+        getattr(type(listener), hook, None) is not getattr(base, hook, None)
+        for listener, base in listeners
+        for hook in STEP_HOOKS
     )
     single = isinstance(trainer.strategy, SingleDeviceStrategy)
     profiled = not isinstance(trainer.profiler, PassThroughProfiler)
     return hooked or profiled or not (unscaled and single)
-
-
-def _overrides(listener: object, kind: type, hooks: tuple[str, ...]) -> bool:
-    return any(
-        getattr(type(listener), hook, None) is not getattr(kind, hook, None) for hook in hooks
-    )
 
 
 def _count_steps(trainer: Trainer, num_steps: int) -> None:
@@ -417,15 +387,11 @@ def _count_steps(trainer: Trainer, num_steps: int) -> None:
 
 
 def _gradient_norm(trainer: Trainer, parameters: list[nn.Parameter]) -> Tensor | None:
-    """Return the norm of all gradients together, before any clipping, for those who log it.
-
-    `None` if nobody does, and for fp16, whose gradients are multiplied by a varying scale.
-    """
-    scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-    if scaled or not trainer.loggers:
+    """Return the norm of all gradients together, before any clipping; `None` if nobody logs it."""
+    # With fp16, gradients are multiplied by a varying scale.
+    if not trainer.loggers or getattr(trainer.precision_plugin, "scaler", None) is not None:
         return None
-    gradients = [each.grad for each in parameters if each.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients)
+    return nn.utils.get_total_norm(each.grad for each in parameters if each.grad is not None)
 
 
 def _check_finite(losses: Tensor, steps: list[int], epoch: int) -> None:
@@ -433,7 +399,6 @@ def _check_finite(losses: Tensor, steps: list[int], epoch: int) -> None:
     if not finite.all():
         index = int((~finite).nonzero()[0])
         raise DigitsError(
-            f"the training loss became {losses[index].item()} at step {steps[index]} "
-            f"(epoch {epoch + 1}): "
-            "the training has diverged; try a smaller optim.lr, or trainer.gradient_clip_val=1"
+            f"the training loss became {losses[index].item()} at step {steps[index]} (epoch "
+            f"{epoch + 1}); try a smaller optim.lr, or trainer.gradient_clip_val=1"
         )

@@ -25,7 +25,7 @@ class _Network(nn.Sequential):
     arguments: dict[str, Any]
 
     def __getitem__(self, index: Any) -> Any:
-        # Some of the layers are not a network of this kind any more.
+        # Some of the layers are no longer a network of this kind.
         return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else [*self][index]
 
 
@@ -98,11 +98,7 @@ class NoisyMLP(_Network):
 
 
 class GaussianNoise(nn.Module):
-    """Adds Gaussian noise in training, and nothing in evaluation.
-
-    Args:
-        std: its standard deviation, at least 0.
-    """
+    """Gaussian noise in training, and nothing in evaluation."""
 
     def __init__(self, std: float) -> None:
         super().__init__()
@@ -119,10 +115,6 @@ class NoisyBatchNorm(nn.BatchNorm1d):
     Rasmus et al. 2015, algorithm 1: gamma * (BN(x) + noise + beta). Departures: beta is added after
     the scale, as everywhere else, which is the same function with other numbers; and gamma is there
     before each ReLU as well, where the next layer's weights could take its place.
-
-    Args:
-        width: numbers in a row.
-        noise_std: the noise's standard deviation, where that of the normalized values is 1.
     """
 
     def __init__(self, width: int, noise_std: float) -> None:
@@ -196,7 +188,7 @@ class ConvNet(_Network):
 
 
 class ChannelsLast(nn.Module):
-    """Lays images out pixel by pixel instead of channel by channel, without copying anything.
+    """Lay images out pixel by pixel instead of channel by channel, without copying anything.
 
     What follows keeps the layout; on a CPU a training step takes about a fifth less time in it.
     """
@@ -237,15 +229,10 @@ class Ensemble(nn.Module):
     Args:
         members: one or more networks, images (batch, 1, 28, 28) to logits (batch, 10) each, as
             `Normalized` ones.
-
-    Raises:
-        ValueError: there is no member.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
-        if not members:
-            raise ValueError("an ensemble needs a member")
         self.members = nn.ModuleList(members)
 
     def forward(self, images: Tensor) -> Tensor:
