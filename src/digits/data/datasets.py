@@ -1,9 +1,9 @@
 """Which data sets there are, and how their files are found, fetched, verified and read.
 
-The files of a data set are an entry of `DATASETS`. They are looked for in the data folder, as torchvision
-lays them out (`MNIST/raw/`) or lying flat, gzipped or not; what is missing is downloaded. No copy
-is trusted, wherever it comes from: the checksums below decide. A file that is not what its name
-says is left alone, and ends the run unless there is a good copy beside it.
+The files of a data set are an entry of `DATASETS`. They are looked for in the data folder, as
+torchvision lays them out (`MNIST/raw/`) or lying flat, gzipped or not; what is missing is
+downloaded. No copy is trusted, wherever it comes from: the checksums below decide. A file that is
+not what its name says is left alone, and ends the run unless there is a good copy beside it.
 """
 
 import gzip

@@ -400,5 +400,6 @@ def _check_finite(losses: Tensor, steps: list[int], epoch: int) -> None:
         index = int((~finite).nonzero()[0])
         raise DigitsError(
             f"the training loss became {losses[index].item()} at step {steps[index]} (epoch "
-            f"{epoch + 1}); try a smaller optim.lr, or trainer.gradient_clip_val=1"
+            f"{epoch + 1}): the training has diverged; try a smaller optim.lr, or "
+            "trainer.gradient_clip_val=1"
         )
