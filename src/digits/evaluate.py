@@ -19,7 +19,7 @@ from digits.ensemble import NO_VALIDATION
 from digits.errors import DigitsError
 from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
 from digits.files import write_atomically
-from digits.model_file import TrainedClassifier, load, model_path, run_directory
+from digits.model_file import TrainedClassifier, run_directory
 from digits.models.measure import Measures, measure
 from digits.models.networks import Ensemble
 from digits.page import Picture, Section, Table, show_table, write_page
@@ -45,12 +45,12 @@ class Evaluation:
     Attributes:
         file: the model.pt or checkpoint that was evaluated.
         part: "test" or "val".
-        accuracy: share of images classified correctly.
+        accuracy: fraction of images classified correctly.
         loss: mean cross-entropy in nats.
         measures: everything else.
         images: what was measured on, with labels.
         record: all that the file says of its model besides the weights.
-        members: of an ensemble, each of its members by itself, in their order.
+        members: the results of each member of an ensemble by itself, in their order.
     """
 
     file: Path
@@ -73,35 +73,22 @@ class Evaluation:
         return file.parent.name
 
 
-def evaluate(path: Path, data_dir: Path, part: str = "test") -> Evaluation:
+def evaluate(
+    model: TrainedClassifier, file: Path, data_dir: Path, part: str = "test"
+) -> Evaluation:
     """Measure a saved model as its training did: same images, normalization and precision.
 
+    Of an ensemble each member is measured as well.
+
     Args:
-        path: a run directory, a model.pt or a checkpoint.
+        model: what `load` returns.
+        file: its model.pt or checkpoint, for messages and the report.
         data_dir: the data folder; files that are not there are downloaded to it.
         part: "test", or "val" for the images that the training kept apart.
 
     Raises:
-        DigitsError: the file or the data cannot be used, or the validation images are not those
-            that the training kept apart.
-    """
-    file = model_path(path)
-    return evaluate_model(load(file), file, data_dir, part)
-
-
-def evaluate_model(
-    model: TrainedClassifier, file: Path, data_dir: Path, part: str = "test"
-) -> Evaluation:
-    """Measure a model, and of an ensemble each member as well.
-
-    Args:
-        model: what `load` returns.
-        file: where it is, or is going to be, for messages and the report.
-        data_dir: as for `evaluate`.
-        part: as for `evaluate`.
-
-    Raises:
-        DigitsError: as for `evaluate`.
+        DigitsError: the data cannot be used, or the validation images are not those that the
+            training kept apart.
     """
     images = _read_images(file, model.record, data_dir, part)
 
@@ -126,8 +113,8 @@ def evaluate_model(
 def evaluate_network(model: TrainedClassifier, data: LabelledImages) -> tuple[Tensor, float]:
     """Return the logits, (n, classes) on the CPU, and the mean cross-entropy in nats.
 
-    It computes what Lightning's Trainer does in validation and test, in the precision that the
-    model was trained in, on a GPU if there is one.
+    It computes what Lightning's Trainer does in validation and test, in the precision of the
+    training, on a GPU if there is one.
     """
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     bits, _, mode = model.record.get("precision", "32-true").partition("-")
@@ -175,23 +162,17 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
     """Say whether accuracy and loss are those that the training wrote into metrics.json."""
     run_dir, part = run_directory(evaluation.file), evaluation.part
     metrics = finished_metrics(run_dir)
-    if metrics is None:
-        return "there is no metrics.json of a finished run to compare with"
+    if metrics is None or metrics.get(f"{part}/accuracy") is None:
+        return f"there is no metrics.json with {PARTS[part]} results to compare with"
     if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
         return f"metrics.json is of {BEST.name}: nothing to compare with"
-    accuracy, loss = metrics.get(f"{part}/accuracy"), metrics.get(f"{part}/loss")
-    if accuracy is None:
-        return f"metrics.json has no {PARTS[part]} accuracy to compare with"
+    accuracy, loss = metrics[f"{part}/accuracy"], metrics[f"{part}/loss"]
     if (accuracy, loss) == (evaluation.accuracy, evaluation.loss):
         return "accuracy and loss are those in metrics.json, to the last digit"
-    if accuracy == evaluation.accuracy:
-        return (
-            f"the same accuracy as in metrics.json, where the loss is {loss}, not "
-            f"{evaluation.loss}: other machines and releases of torch round otherwise"
-        )
     return (
-        f"metrics.json says {accuracy:.2%}, not {evaluation.accuracy:.2%}: other machines and "
-        "releases of torch round otherwise, but that changes a few images at most"
+        f"metrics.json says accuracy {accuracy:.2%} and loss {loss}, not {evaluation.accuracy:.2%} "
+        f"and {evaluation.loss}: other machines and releases of torch round differently, but that "
+        "changes a few images at most"
     )
 
 
@@ -214,18 +195,10 @@ def summary_table(evaluation: Evaluation) -> Table:
 def class_table(evaluation: Evaluation) -> Table:
     """Return precision, recall and F1 of each digit."""
     measures = evaluation.measures
-    rows = [
-        (str(digit), f"{int(num_images):,}", f"{precision:.2%}", f"{recall:.2%}", f"{f1:.2%}")
-        for digit, (num_images, precision, recall, f1) in enumerate(
-            zip(
-                measures.confusion.sum(dim=1),
-                measures.precision,
-                measures.recall,
-                measures.f1,
-                strict=True,
-            )
-        )
-    ]
+    rows = []
+    for digit, num_images in enumerate(measures.confusion.sum(dim=1).tolist()):
+        rates = (each[digit] for each in (measures.precision, measures.recall, measures.f1))
+        rows.append((str(digit), f"{num_images:,}", *(f"{rate:.2%}" for rate in rates)))
     return Table(("digit", "images", "precision", "recall", "F1"), rows)
 
 
@@ -244,7 +217,7 @@ def confusion_table(evaluation: Evaluation, limit: int) -> Table:
     order = counts.flatten().argsort(descending=True, stable=True)[:limit].tolist()
     pairs = [divmod(place, counts.shape[1]) for place in order]
     rows = [
-        (str(label), str(predicted), f"{int(counts[label, predicted]):,}")
+        (str(label), str(predicted), f"{counts[label, predicted]:,}")
         for label, predicted in pairs
         if counts[label, predicted]
     ]
@@ -252,7 +225,7 @@ def confusion_table(evaluation: Evaluation, limit: int) -> Table:
 
 
 def member_table(evaluation: Evaluation) -> Table:
-    """Return the results of each member, in the order in which they were named, and of all."""
+    """Return the results of each member, in their order, and of the ensemble."""
     rows = []
     for each in (*evaluation.members, evaluation):
         low, high = each.measures.interval
@@ -287,8 +260,6 @@ def show(console: Console, evaluation: Evaluation) -> None:
     show_table(console, summary_table(evaluation))
     if evaluation.members:
         show_table(console, member_table(evaluation))
-        if evaluation.record["split"]["val_sha256"] is None:
-            console.print(NO_VALIDATION)
     show_table(console, class_table(evaluation))
     show_table(console, mistake_table(evaluation, 5))
 
@@ -301,8 +272,6 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     sections = [Section("Summary", tables=[summary_table(evaluation)])]
     if evaluation.members:
         text = "The ensemble's probabilities are the means of its members'."
-        if evaluation.record["split"]["val_sha256"] is None:
-            text += f" Note: {NO_VALIDATION}."
         sections.append(Section("Members", text, tables=[member_table(evaluation)]))
     sections += [
         Section("Each digit", tables=[class_table(evaluation)]),
@@ -319,7 +288,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
 
 
 def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
-    """Draw confusion matrix, reliability diagram and, if there are any, mistakes."""
+    """Draw the confusion matrix, the reliability diagram and the mistakes, if any."""
     measures = evaluation.measures
     figures = {
         "confusion_matrix": (
@@ -348,24 +317,21 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Return the content of evaluation.json."""
-    part = evaluation.part
+
+    def results(each: Evaluation) -> dict[str, Any]:
+        return {f"{each.part}/accuracy": each.accuracy, f"{each.part}/loss": each.loss}
+
     content: dict[str, Any] = {
         "file": str(evaluation.file),
         "dataset": evaluation.record["dataset"],
-        "part": part,
-        f"{part}/accuracy": evaluation.accuracy,
-        f"{part}/loss": evaluation.loss,
+        "part": evaluation.part,
+        **results(evaluation),
     }
     if evaluation.members:
+        names = ("accuracy_95_low", "accuracy_95_high", "calibration_error")
         content["members"] = [
-            {
-                "name": each.name,
-                f"{part}/accuracy": each.accuracy,
-                f"{part}/loss": each.loss,
-                "accuracy_95_low": each.measures.interval[0],
-                "accuracy_95_high": each.measures.interval[1],
-                "calibration_error": each.measures.calibration_error,
-            }
+            {"name": each.name} | results(each) | {name: values[name] for name in names}
             for each in evaluation.members
+            for values in [each.measures.as_dict()]
         ]
     return content | evaluation.measures.as_dict()

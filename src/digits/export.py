@@ -13,7 +13,6 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +23,6 @@ from digits.errors import DigitsError
 from digits.files import whole_file
 from digits.model_file import TrainedClassifier, from_content
 from digits.text import first_line
-
-if TYPE_CHECKING:
-    import onnx
 
 Runtime = Callable[[Tensor], Tensor]
 """A model as its runtime loads it: images to logits."""
@@ -43,14 +39,14 @@ BATCH_SIZE = 1000
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """A file format, one per value of `--to`.
 
     Attributes:
         name: the word on the command line.
         file: the name in the run directory.
         runtime: what loads it.
         encode: returns the file's content, for "floats" in [0, 1] or for "bytes".
-        open: loads a file by its own runtime.
+        open: loads a file with its own runtime.
         packages: what must be installed besides torch.
     """
 
@@ -65,7 +61,7 @@ class Format:
         """Check that the packages are installed, without importing them.
 
         Raises:
-            DigitsError: some are missing; they are named.
+            DigitsError: some are missing.
         """
         missing = [name for name in self.packages if not importlib.util.find_spec(name)]
         if missing:
@@ -80,13 +76,11 @@ class Comparison:
     """The logits of an exported model beside the original's.
 
     Attributes:
-        num_images: images compared.
         largest_difference: of any logit, absolute.
         largest_logit: of the original, absolute; the scale of the difference.
         changed: indices of the images that get another class, or logits that are not finite.
     """
 
-    num_images: int
     largest_difference: float
     largest_logit: float
     changed: list[int]
@@ -95,104 +89,70 @@ class Comparison:
 def export(
     model: TrainedClassifier, form: Format, folder: Path, pixels: str, images: Tensor
 ) -> tuple[Path, Comparison]:
-    """Write a model to a file of that format, and keep it if it predicts the same there.
+    """Write a model in a format, and keep the file if it predicts the same there.
 
     Args:
         model: the original, in `eval()` mode.
-        form: the kind of file.
+        form: the format.
         folder: where to write; an older file of the same name is replaced.
-        pixels: what the exported model is to take, "floats" in [0, 1] or "bytes".
+        pixels: what the exported model takes, "floats" in [0, 1] or "bytes".
         images: what both are compared on, uint8 (n, 1, 28, 28).
 
-    Returns:
-        The file, and how it compares with the original.
-
     Raises:
-        DigitsError: the folder cannot be written to, the network cannot be exported, or an image
-            gets another class. Nothing is left behind, and an older file stays.
+        DigitsError: the network cannot be exported, or an image gets another class. Nothing is left
+            behind, and an older file stays.
     """
     path = folder / form.file
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_bytes(form.encode(model, pixels))
-            try:
-                comparison = compare(model, form.open(temporary), images, pixels)
-            except Exception as error:  # each runtime has errors of its own
-                raise DigitsError(
-                    f"{form.file} is not kept: {form.runtime} fails on it ({_cause(error)})"
-                ) from error
-            if comparison.changed:
-                raise DigitsError(
-                    f"{form.file} is not kept: {form.runtime} gives another class than the "
-                    f"original for {len(comparison.changed):,} of {comparison.num_images:,} "
-                    f"images, the first of them number {comparison.changed[0]}; largest "
-                    f"difference of a logit: {comparison.largest_difference:.2g}"
-                )
-    except OSError as error:
-        raise DigitsError(
-            f"cannot write {path}: {error.strerror or error}; try --out DIR"
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(form.encode(model, pixels))
+        try:
+            comparison = compare(model, form.open(temporary), images, pixels)
+        except Exception as error:  # each runtime has errors of its own
+            raise DigitsError(
+                f"{form.file} is not kept: {form.runtime} fails on it ({_cause(error)})"
+            ) from error
+        if comparison.changed:
+            raise DigitsError(
+                f"{form.file} is not kept: {form.runtime} gives another class than the original "
+                f"for {len(comparison.changed):,} of {len(images):,} images, first for image "
+                f"{comparison.changed[0]}; largest difference of a logit: "
+                f"{comparison.largest_difference:.2g}"
+            )
     return path, comparison
 
 
 @torch.no_grad()
 def compare(original: Runtime, exported: Runtime, images: Tensor, pixels: str) -> Comparison:
-    """Compare logits and predictions on all images, in batches of different sizes.
+    """Compare logits and predictions on images, uint8 (n, 1, 28, 28), in batches of several sizes.
 
-    Args:
-        original: uint8 images to logits.
-        exported: images to logits.
-        images: uint8 (n, 1, 28, 28).
-        pixels: what `exported` takes, "floats" in [0, 1] or "bytes".
+    The exported model is given `pixels`: "floats" in [0, 1] or "bytes".
     """
     batches = [images[:1], *torch.split(images[1:], BATCH_SIZE)]
     expected = torch.cat([original(batch) for batch in batches])
     found = torch.cat([exported(batch / 255 if pixels == "floats" else batch) for batch in batches])
     changed = (found.argmax(1) != expected.argmax(1)) | ~found.isfinite().all(1)
     return Comparison(
-        len(images),
         (found - expected).abs().max().item(),
         expected.abs().max().item(),
         changed.nonzero().flatten().tolist(),
     )
 
 
-def images_to_compare(dataset: str, data_dir: Path) -> tuple[Tensor, str]:
-    """Read the test images of a model's dataset, else those of the embedded sample.
-
-    Args:
-        dataset: what the model was trained on; files that are not in `data_dir` are downloaded.
-        data_dir: the data folder.
-
-    Returns:
-        uint8 (n, 1, 28, 28), and the reason why they are of the sample; empty if they are not, or
-        if the model is.
-    """
-    try:
-        source = "sample" if dataset == SAMPLE else "download"
-        prepare(data_dir, source, dir_option="--data-dir")
-        return read(data_dir, "test", dataset).images, ""
-    except DigitsError as error:
-        return read(data_dir, "test", SAMPLE).images, str(error)
-
-
-def record_as_json(
-    model: TrainedClassifier, pixels: str, default: Callable[[Any], Any] | None = None
-) -> str:
-    """Return the model's record as JSON, floats with all their digits.
-
-    Args:
-        model: the model.
-        pixels: what the file takes, for the key `input`; the key `digits` is the version that
-            exported it.
-        default: makes something plain of what JSON cannot express.
+def images_to_compare(dataset: str, data_dir: Path) -> Tensor:
+    """Return the test images of a model's dataset, uint8 (n, 1, 28, 28).
 
     Raises:
-        TypeError: the record holds something that JSON cannot express, and there is no `default`.
+        DigitsError: they are neither in the data folder nor can they be downloaded to it.
     """
+    prepare(data_dir, "sample" if dataset == SAMPLE else "download", dir_option="--data-dir")
+    return read(data_dir, "test", dataset).images
+
+
+def _record(model: TrainedClassifier, pixels: str) -> str:
+    """Return the model's record as JSON, floats with all their digits."""
     more = {"digits": version("digits"), "input": pixels}
-    return json.dumps(model.record | more, default=default)
+    return json.dumps(model.record | more, default=repr)
 
 
 class _OnePixelType(nn.Module):
@@ -211,10 +171,6 @@ class _OnePixelType(nn.Module):
 
 def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
     """Return the model as a graph, normalization included, for a batch of any size.
-
-    Args:
-        model: the model, in `eval()` mode.
-        pixels: what the graph's input `images` takes, "floats" in [0, 1] or "bytes".
 
     Raises:
         DigitsError: the network does something that torch.export cannot follow.
@@ -240,30 +196,18 @@ def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
 
 
 def _encode_torch_export(model: TrainedClassifier, pixels: str) -> bytes:
-    """Return the content of model.pt2; its extra file `digits` is the model's record."""
     program, file = capture(model, pixels), io.BytesIO()
-    record = record_as_json(model, INPUTS[pixels], default=repr)
     with _quiet():
-        torch.export.save(program, file, extra_files={KEY: record})
+        torch.export.save(program, file, extra_files={KEY: _record(model, INPUTS[pixels])})
     return file.getvalue()
 
 
 def _open_torch_export(path: Path) -> Runtime:
-    """Load a model.pt2."""
     with _quiet():
         return torch.export.load(path).module()
 
 
 def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
-    """Return the content of model.onnx: input `images`, output `logits`, weights inside.
-
-    The metadata's `digits` is the model's record.
-
-    Raises:
-        DigitsError: torch.export cannot follow the network, or ONNX lacks one of its operations.
-    """
-    import onnx
-
     program = capture(model, pixels)
     try:
         with _quiet():
@@ -280,35 +224,24 @@ def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
             )
         assert converted is not None
         proto = converted.model_proto
-        _drop_traces(proto.graph)
-        proto.doc_string = (
-            f"Handwritten digits. images: (batch, 1, 28, 28), {INPUTS[pixels]}, light ink on a "
-            "dark ground; logits: (batch, 10), whose softmax gives the digits' probabilities."
-        )
-        record = record_as_json(model, INPUTS[pixels], default=repr)
-        onnx.helper.set_model_props(proto, {KEY: record})
-        onnx.checker.check_model(proto, full_check=True)
     except Exception as error:  # the converter has no error class of its own
         raise DigitsError(
             f"the network {model.record['model']} cannot be written as ONNX ({_cause(error)}); "
             "try --to torch-export"
         ) from error
+    graph = proto.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]  # paths of this machine
+    proto.doc_string = (
+        f"Handwritten digits. images: (batch, 1, 28, 28), {INPUTS[pixels]}, light ink on a "
+        "dark ground; logits: (batch, 10), whose softmax gives the digits' probabilities."
+    )
+    proto.metadata_props.add(key=KEY, value=_record(model, INPUTS[pixels]))
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
 
 
-def _drop_traces(graph: "onnx.GraphProto") -> None:
-    """Remove where on this machine the code of each operation lies."""
-    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del part.metadata_props[:]
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                _drop_traces(inner)
-
-
 def _open_onnx(path: Path) -> Runtime:
-    """Load a model.onnx by onnxruntime, on the CPU."""
     import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -320,54 +253,29 @@ def _open_onnx(path: Path) -> Runtime:
     return logits
 
 
-def _encode_safetensors(model: TrainedClassifier, pixels: str) -> bytes:
-    """Return the content of model.safetensors; the metadata's `digits` is the model's record.
-
-    Args:
-        model: the model.
-        pixels: has no effect: a rebuilt model takes floats and bytes.
-
-    Raises:
-        DigitsError: the network was made with arguments that JSON cannot express.
-    """
+def _encode_safetensors(model: TrainedClassifier, _: str) -> bytes:
     import safetensors.torch
 
-    try:
-        record = record_as_json(model, " or ".join(INPUTS.values()))
-    except TypeError as error:
-        raise DigitsError(
-            f"the arguments of {model.record['model']} cannot be written into model.safetensors "
-            f"({error}); give it numbers, strings, lists and dictionaries only"
-        ) from error
     # The format refuses two names for one tensor (as with tied weights), so each is copied.
     weights = {
         name: weight.detach().contiguous().clone()
         for name, weight in model.network.state_dict().items()
     }
+    record = _record(model, " or ".join(INPUTS.values()))  # a rebuilt model takes both
     return safetensors.torch.save(weights, metadata={"format": "pt", KEY: record})
 
 
-def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read a model.safetensors into the dictionary that model.pt holds."""
+def _open_safetensors(path: Path) -> TrainedClassifier:
     import safetensors.torch
 
     with safetensors.safe_open(path, framework="pt") as file:
-        record: dict[str, Any] = json.loads(file.metadata()[KEY])
-    return record | {"weights": safetensors.torch.load_file(path)}
-
-
-def _open_safetensors(path: Path) -> Runtime:
-    """Rebuild the model from a model.safetensors."""
-    return from_content(path, read_safetensors(path))
+        record = json.loads(file.metadata()[KEY])
+    return from_content(path, record | {"weights": safetensors.torch.load_file(path)})
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's exporters.
-
-    They warn of their own inner matters, and print whole graphs before they raise an error. What
-    they make is compared with the original anyway.
-    """
+    """Silence torch's exporters, which warn of their internals and print graphs before errors."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
