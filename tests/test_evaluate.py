@@ -19,7 +19,6 @@ from digits.ensemble import NO_VALIDATION
 from digits.errors import DigitsError
 from digits.evaluate import Evaluation, compare_with_metrics, evaluate
 from digits.model_file import load, model_path, read_model
-from digits.runs import read_predictions
 
 TEST = load_sample("test")
 KINDS = {
@@ -77,15 +76,6 @@ def test_an_evaluation_gives_the_runs_own_results_to_the_last_digit(
     assert evaluation.loss == recorded(finished)[f"{part}/loss"]
     assert evaluation.measures.num_images == recorded(finished)[f"num_{part}"]
     assert compare_with_metrics(evaluation) == SAME
-
-
-def test_the_recorded_predictions_are_the_evaluations(finished: Path, tmp_path: Path) -> None:
-    predictions = read_predictions(finished)
-    mistakes = {each.index: each for each in measured(finished, tmp_path).measures.mistakes}
-    assert sorted(mistakes) == (~predictions.correct).nonzero()[0].tolist()
-    for index, mistake in mistakes.items():
-        assert predictions.predicted[index] == mistake.predicted
-        assert float(predictions.confidence[index]) == pytest.approx(mistake.probability, abs=1e-2)
 
 
 def test_the_verb_writes_all_that_it_promises(

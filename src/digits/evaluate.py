@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
 from torchmetrics import MeanMetric
@@ -228,16 +229,11 @@ def member_table(evaluation: Evaluation) -> Table:
     """Return the results of each member, in their order, and of the ensemble."""
     rows = []
     for each in (*evaluation.members, evaluation):
+        name = "the ensemble" if each is evaluation else each.name
         low, high = each.measures.interval
-        rows.append(
-            (
-                "the ensemble" if each is evaluation else each.name,
-                f"{each.accuracy:.2%}",
-                f"{low:.2%} to {high:.2%}",
-                f"{each.loss:.4f}",
-                f"{each.measures.calibration_error:.2%}",
-            )
-        )
+        error = f"{each.measures.calibration_error:.2%}"
+        interval = f"{low:.2%} to {high:.2%}"
+        rows.append((name, f"{each.accuracy:.2%}", interval, f"{each.loss:.4f}", error))
     return Table(("network", "accuracy", "95% interval", "loss", "calibration error"), rows)
 
 
@@ -289,29 +285,31 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
 
 def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
     """Draw the confusion matrix, the reliability diagram and the mistakes, if any."""
-    measures = evaluation.measures
-    figures = {
-        "confusion_matrix": (
-            confusion_matrix(measures.confusion),
-            "Confusion matrix: images by true digit (row) and predicted digit (column).",
-        ),
-        "reliability": (
-            reliability_diagram(measures.bins, measures.calibration_error),
-            "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% "
-            "are classified correctly.",
-        ),
-    }
+    measures, pictures = evaluation.measures, []
+
+    def save(figure: Figure, name: str, caption: str) -> None:
+        save_figure(figure, folder / name)
+        pictures.append(Picture(folder / name, caption))
+
+    save(
+        confusion_matrix(measures.confusion),
+        "confusion_matrix.png",
+        "Confusion matrix: images by true digit (row) and predicted digit (column).",
+    )
+    save(
+        reliability_diagram(measures.bins, measures.calibration_error),
+        "reliability.png",
+        "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% are "
+        "classified correctly.",
+    )
     if shown := measures.mistakes[:NUM_MISTAKES]:
         images = evaluation.images.images[[mistake.index for mistake in shown]]
         titles = [f"{each.label} as {each.predicted}\n{each.probability:.0%}" for each in shown]
-        figures["mistakes"] = (
+        save(
             digit_grid(images, titles, title=f"The {len(shown)} most confident mistakes"),
+            "mistakes.png",
             "The most confident mistakes: true digit, predicted digit, probability.",
         )
-    pictures = []
-    for name, (figure, caption) in figures.items():
-        pictures.append(Picture(folder / f"{name}.png", caption))
-        save_figure(figure, pictures[-1].path)
     return pictures
 
 
@@ -328,10 +326,14 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         **results(evaluation),
     }
     if evaluation.members:
-        names = ("accuracy_95_low", "accuracy_95_high", "calibration_error")
         content["members"] = [
-            {"name": each.name} | results(each) | {name: values[name] for name in names}
+            {
+                "name": each.name,
+                **results(each),
+                "accuracy_95_low": each.measures.interval[0],
+                "accuracy_95_high": each.measures.interval[1],
+                "calibration_error": each.measures.calibration_error,
+            }
             for each in evaluation.members
-            for values in [each.measures.as_dict()]
         ]
     return content | evaluation.measures.as_dict()

@@ -124,10 +124,7 @@ def export(
 
 @torch.no_grad()
 def compare(original: Runtime, exported: Runtime, images: Tensor, pixels: str) -> Comparison:
-    """Compare logits and predictions on images, uint8 (n, 1, 28, 28), in batches of several sizes.
-
-    The exported model is given `pixels`: "floats" in [0, 1] or "bytes".
-    """
+    """Compare logits and predictions on images, uint8 (n, 1, 28, 28), in batches of two sizes."""
     batches = [images[:1], *torch.split(images[1:], BATCH_SIZE)]
     expected = torch.cat([original(batch) for batch in batches])
     found = torch.cat([exported(batch / 255 if pixels == "floats" else batch) for batch in batches])
@@ -140,11 +137,7 @@ def compare(original: Runtime, exported: Runtime, images: Tensor, pixels: str) -
 
 
 def images_to_compare(dataset: str, data_dir: Path) -> Tensor:
-    """Return the test images of a model's dataset, uint8 (n, 1, 28, 28).
-
-    Raises:
-        DigitsError: they are neither in the data folder nor can they be downloaded to it.
-    """
+    """Return the test images of a model's dataset, uint8 (n, 1, 28, 28), downloaded if need be."""
     prepare(data_dir, "sample" if dataset == SAMPLE else "download", dir_option="--data-dir")
     return read(data_dir, "test", dataset).images
 
@@ -170,11 +163,7 @@ class _OnePixelType(nn.Module):
 
 
 def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
-    """Return the model as a graph, normalization included, for a batch of any size.
-
-    Raises:
-        DigitsError: the network does something that torch.export cannot follow.
-    """
+    """Return the model as a graph, normalization included, for a batch of any size."""
     # With one image, the batch's size would be taken as 1.
     example = torch.zeros(2, 1, SIDE, SIDE, dtype=DTYPES[pixels])
     try:
