@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 
 from digits.data.datasets import SAMPLE, LabelledImages, prepare, read
 from digits.data.split import normalize
-from digits.ensemble import NO_VALIDATION
+from digits.ensemble import NO_VALIDATION, member_name
 from digits.errors import DigitsError
 from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
 from digits.files import write_atomically
@@ -31,12 +31,8 @@ BATCH_SIZE = 2500
 """As in the validation and the test of a run, so that the same sums are rounded alike."""
 NUM_MISTAKES = 60
 """Shown on the picture."""
-DTYPES = {
-    "16": torch.float16,
-    "bf16": torch.bfloat16,
-    "32": torch.float32,
-    "64": torch.float64,
-}
+DTYPES = {bits: getattr(torch, f"float{bits}") for bits in ("16", "32", "64")}
+DTYPES["bf16"] = torch.bfloat16
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +61,8 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """A member's name, else the run directory's, of a checkpoint e.g. `first/last.ckpt`."""
-        if "name" in self.record:
-            return str(self.record["name"])
-        file = self.file.absolute()
-        if file.parent.name == "checkpoints":
-            return f"{file.parent.parent.name}/{file.name}"
-        return file.parent.name
+        """A member's name as the ensemble's file says it, else the run's."""
+        return str(self.record.get("name") or member_name(self.file))
 
 
 def evaluate(
@@ -95,10 +86,8 @@ def evaluate(
 
     def measured(model: TrainedClassifier, members: Sequence[Evaluation] = ()) -> Evaluation:
         logits, loss = evaluate_network(model, images)
-        measures = measure(logits, images.labels)
-        return Evaluation(
-            file, part, measures.accuracy, loss, measures, images, model.record, members
-        )
+        found = measure(logits, images.labels)
+        return Evaluation(file, part, found.accuracy, loss, found, images, model.record, members)
 
     members = []
     if isinstance(model.network, Ensemble):
@@ -123,9 +112,8 @@ def evaluate_network(model: TrainedClassifier, data: LabelledImages) -> tuple[Te
     network = copy.deepcopy(model.network).to(device, dtype).eval()
     batches, mean_loss = [], MeanMetric().to(device, dtype)
     autocast = torch.autocast(device.type, DTYPES[bits], enabled=mode == "mixed")
-    for images, labels in zip(
-        torch.split(data.images, BATCH_SIZE), torch.split(data.labels, BATCH_SIZE), strict=True
-    ):
+    split = (torch.split(each, BATCH_SIZE) for each in (data.images, data.labels))
+    for images, labels in zip(*split, strict=True):
         with autocast:
             normalized = normalize(images.to(device), model.mean, model.std)
             logits = network(normalized.to(dtype))
@@ -215,12 +203,11 @@ def mistake_table(evaluation: Evaluation, limit: int) -> Table:
 def confusion_table(evaluation: Evaluation, limit: int) -> Table:
     """Return the pairs of digits that are mistaken for each other most often."""
     counts = evaluation.measures.confusion.clone().fill_diagonal_(0)
-    order = counts.flatten().argsort(descending=True, stable=True)[:limit].tolist()
-    pairs = [divmod(place, counts.shape[1]) for place in order]
+    numbers, places = counts.flatten().sort(descending=True, stable=True)
     rows = [
-        (str(label), str(predicted), f"{counts[label, predicted]:,}")
-        for label, predicted in pairs
-        if counts[label, predicted]
+        (*map(str, divmod(place, len(counts))), f"{number:,}")
+        for number, place in zip(numbers.tolist()[:limit], places.tolist(), strict=False)
+        if number
     ]
     return Table(("true digit", "predicted digit", "images"), rows)
 

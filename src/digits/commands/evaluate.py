@@ -1,8 +1,7 @@
 """Measure a finished run, or several as an ensemble, on the test images.
 
-Takes a run directory, its model.pt or a checkpoint, measures it on the data that its own record
-names, and writes evaluation.json, pictures and report.html into evaluation/ in the run directory;
-of a checkpoint into a folder of its own, e.g. evaluation-last/.
+Writes evaluation.json, pictures and report.html into evaluation/ in the run directory; for a
+checkpoint into a folder of its own, e.g. evaluation-last/.
 
 Several runs are measured as an ensemble: the mean of their networks' probabilities, beside each of
 them alone. The networks may differ, the dataset may not. The same files, and the ensemble's
@@ -27,25 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="run directory, model.pt or checkpoint; several for an ensemble",
     )
-    parser.add_argument(
-        "--part",
-        choices=("test", "val"),
-        default="test",
-        help="images to measure on (default: test)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where the MNIST files are, or are downloaded to (default: $DIGITS_DATA, else data)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="where to write (default: evaluation/ in the run directory; of an ensemble "
-        "outputs/ensembles/NAME)",
-    )
+    part = "images to measure on (default: test)"
+    parser.add_argument("--part", choices=("test", "val"), default="test", help=part)
+    data_dir = "data folder, downloads included (default: $DIGITS_DATA, else data)"
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=data_dir)
+    out = "where to write (default: evaluation/ in the run directory, or outputs/ensembles/NAME)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=out)
 
 
 def run(arguments: argparse.Namespace) -> int:

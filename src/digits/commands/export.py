@@ -36,9 +36,8 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="run directory, model.pt or checkpoint"
-    )
+    run = "run directory, model.pt or checkpoint"
+    parser.add_argument("run", type=Path, metavar="RUN", help=run)
     parser.add_argument(
         "--to",
         action="extend",
@@ -46,21 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help="onnx, torch-export or safetensors; several separated by commas (default: onnx)",
     )
-    parser.add_argument(
-        "--input",
-        choices=("floats", "bytes"),
-        default="floats",
-        help="pixels that the file takes: floats in [0, 1], or bytes (default: floats)",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where to write (default: the run directory)"
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where the MNIST files are, or are downloaded to (default: $DIGITS_DATA, else data)",
-    )
+    pixels = "pixels that the file takes: floats in [0, 1], or bytes (default: floats)"
+    parser.add_argument("--input", choices=("floats", "bytes"), default="floats", help=pixels)
+    out = "where to write (default: the run directory)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=out)
+    data_dir = "data folder, downloads included (default: $DIGITS_DATA, else data)"
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=data_dir)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -32,16 +32,14 @@ from digits.errors import DigitsError
 from digits.text import plural
 
 DEFAULT_FOLDER = Path("outputs/predict")
-MAX_CHARTS = 3
-"""Pictures up to which all ten probabilities are printed."""
+MAX_CHARTS = 3  # pictures, for each of which all ten probabilities are printed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run directory, its model.pt, or a checkpoint")
-    parser.add_argument(
-        "images", metavar="IMAGE", nargs="+", help="a picture, a folder of them, or a pattern"
-    )
+    images = "a picture, a folder of them, or a pattern"
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help=images)
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.add_argument(
         "--show",
@@ -64,33 +62,27 @@ def run(arguments: argparse.Namespace) -> int:
     from PIL import Image
 
     from digits.model_file import load
-    from digits.predict.predict import (
-        as_chart,
-        as_json,
-        as_line,
-        find_pictures,
-        paths_of_seen,
-        predict,
-        printable,
-    )
+    from digits.predict import predict as pictures
 
-    model, files = load(arguments.run), find_pictures(arguments.images)
+    model, files = load(arguments.run), pictures.find_pictures(arguments.images)
     folder = arguments.show or DEFAULT_FOLDER
-    width = min(48, max(len(printable(file)) for file in files))
+    width = min(48, max(len(pictures.printable(file)) for file in files))
     num_failed = 0
-    for prediction, path in zip(predict(model, files), paths_of_seen(files, folder), strict=True):
+    seen = pictures.paths_of_seen(files, folder)
+    for prediction, path in zip(pictures.predict(model, files), seen, strict=True):
         num_failed += prediction.error is not None
         if arguments.show and prediction.image is not None:
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(prediction.image).save(path)
         if arguments.json:
-            print(as_json(prediction))
+            print(pictures.as_json(prediction))
         elif prediction.error is not None:
-            print(f"error: {printable(prediction.file)}: {prediction.error}", file=sys.stderr)
+            name = pictures.printable(prediction.file)
+            print(f"error: {name}: {prediction.error}", file=sys.stderr)
         elif len(files) <= MAX_CHARTS:
-            print(as_chart(prediction))
+            print(pictures.as_chart(prediction))
         else:
-            print(as_line(prediction, width))
+            print(pictures.as_line(prediction, width))
     if arguments.show:
         number = plural(len(files) - num_failed, "picture")
         print(f"what the network saw: {folder} ({number})", file=sys.stderr)

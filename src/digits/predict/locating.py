@@ -265,10 +265,7 @@ def _judged(plane: Plane, group: Candidate) -> Candidate | None:
 
 
 def _contour_contrasts(plane: Plane, mask: Mask, dark: bool) -> Plane:
-    """Return of each pixel of the contour how much the ink and the ground around it differ.
-
-    Above 0 where the ink is darker (or lighter, if `dark` is false) than the ground.
-    """
+    """Return the contrast at each pixel of the contour, negative where `dark` is wrong."""
 
     def around(values: Plane, size: int = 5) -> Plane:
         mean: Plane = ndimage.uniform_filter(values, size, mode="constant")
@@ -304,10 +301,7 @@ def _best(candidates: list[Candidate]) -> Candidate | None:
 
 
 def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
-    """Whether a candidate away from the border is a digit beside the table that lies at the border.
-
-    Otherwise it is a piece of what touches the border, or a speck.
-    """
+    """Whether it is a digit beside the table at the border, not a piece of the table or a speck."""
     return (
         not candidate.at_border
         and candidate.box.side > 0.05 * max(candidate.mask.shape)
@@ -348,9 +342,7 @@ DETAIL = 100
 def cut_out(plane: Plane, digit: Candidate) -> Plane:
     """Return the digit's ink: 0 (ground) to 1 (full ink), with some ground around it.
 
-    Args:
-        plane: brightness, with all the detail that there is.
-        digit: where the digit is; its mask may have fewer or more pixels than `plane`.
+    The digit's mask may have fewer or more pixels than `plane`, which has all the detail.
     """
     scale = max(plane.shape) / max(digit.mask.shape)
     box, side = digit.box, digit.box.side * scale

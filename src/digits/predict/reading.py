@@ -66,10 +66,9 @@ def read(path: Path) -> Picture:
             with Image.open(path, formats=FORMATS) as image:
                 return to_grey_levels(_decoded(image))
         except UnidentifiedImageError as error:
+            message = f"is not a picture, or a damaged one; try one of {', '.join(FORMATS)}"
             if start[4:] == b"ftyp":  # what phones write
                 message = "is a HEIC or AVIF picture, or a video; save it as JPEG or PNG"
-                raise DigitsError(message) from error
-            message = f"is not a picture, or a damaged one; try one of {', '.join(FORMATS)}"
             raise DigitsError(message) from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             limit = Image.MAX_IMAGE_PIXELS
