@@ -140,14 +140,6 @@ def test_members_of_two_datasets_and_one_named_twice_are_refused(
         combine([members[0], members[1], members[0] / "model.pt"])
 
 
-def test_members_of_different_precisions_are_combined_in_float32(
-    members: list[Path], tmp_path: Path
-) -> None:
-    torch.save(read_model(members[1]) | {"precision": "bf16-mixed"}, tmp_path / "model.pt")
-    assert combine([tmp_path])["precision"] == "bf16-mixed"
-    assert combine([members[0], tmp_path])["precision"] == "32-true"
-
-
 def test_a_member_is_called_by_its_run_or_its_sweep_and_number(tmp_path: Path) -> None:
     job, run = made(tmp_path / "sweep" / "12_cnn_seed-3"), made(tmp_path / "12_my_run")
     (tmp_path / "sweep" / "multirun.yaml").touch()

@@ -27,7 +27,7 @@ from digits.__main__ import main
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import load_sample
 from digits.errors import DigitsError
-from digits.export import FORMATS, compare, export, images_to_compare
+from digits.export import FORMATS, compare, export
 from digits.model_file import TrainedClassifier, save_model
 from digits.models import Classifier, CnnClassifier, NoiseClassifier
 
@@ -190,25 +190,6 @@ def test_a_safetensors_file_holds_all_that_model_pt_does(
     assert not weights
     more = {"digits": digits.__version__, "input": "float32 in [0, 1] or uint8 from 0 to 255"}
     assert record == model.record | more
-
-
-@pytest.mark.slow  # 6 exports, each compared on 10,000 images
-@pytest.mark.skipif("DIGITS_DATA" not in os.environ, reason="DIGITS_DATA names no MNIST files")
-@each_form
-@each_input
-def test_all_test_images_of_mnist_get_the_same_class(
-    form: Any, pixels: str, model: TrainedClassifier, tmp_path: Path
-) -> None:
-    images = images_to_compare("mnist", Path(os.environ["DIGITS_DATA"]))
-    path, comparison = export(model, form, tmp_path, pixels, images)
-    assert len(images) == 10_000
-    with torch.no_grad():
-        found = form.open(path)(images if pixels == "bytes" else images / 255)
-        expected = model(images)
-    assert found.argmax(1).equal(expected.argmax(1))
-    difference = (found - expected).abs().max().item()
-    assert difference == pytest.approx(comparison.largest_difference, abs=1e-5)
-    assert difference < 1e-4
 
 
 @each_form

@@ -31,8 +31,7 @@ BATCH_SIZE = 2500
 """As in the validation and the test of a run, so that the same sums are rounded alike."""
 NUM_MISTAKES = 60
 """Shown on the picture."""
-DTYPES = {bits: getattr(torch, f"float{bits}") for bits in ("16", "32", "64")}
-DTYPES["bf16"] = torch.bfloat16
+DTYPES = {"16": torch.float16, "bf16": torch.bfloat16, "32": torch.float32, "64": torch.float64}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -125,16 +124,6 @@ def test_an_argument_that_means_no_picture_is_an_error(tmp_path: Path) -> None:
 
 GOOD = Prediction("a.png", probabilities=(0, 0.015, 0, 0, 0, 0, 0, 0.98, 0, 0.005))
 BAD = Prediction("b\n.png", error="is empty")
-
-
-def test_json_has_the_form_that_programs_rely_on() -> None:
-    assert json.loads(as_json(GOOD)) == {
-        "file": "a.png",
-        "digit": 7,
-        "probability": 0.98,
-        "probabilities": [0, 0.015, 0, 0, 0, 0, 0, 0.98, 0, 0.005],
-    }
-    assert json.loads(as_json(BAD)) == {"file": "b\n.png", "error": "is empty"}
 
 
 def test_everything_is_one_line_whatever_the_files_name() -> None:

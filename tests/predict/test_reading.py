@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 
 from digits.errors import DigitsError
 from digits.predict import reading
-from digits.predict.reading import Picture, read, shrunk, to_grey_levels
+from digits.predict.reading import Picture, read, to_grey_levels
 
 SEVEN = Image.fromarray(
     np.pad(np.full((6, 9), 30, np.uint8), ((4, 30), (5, 10)), constant_values=220)
@@ -159,10 +159,3 @@ def test_floats_are_spread_over_the_range_of_bytes() -> None:
     floats = np.where(INK > 0, 0.75, 0.25).astype(np.float32)
     assert (grey_levels(floats).grey == INK).all()
     assert (grey_levels(np.full((9, 9), 7, np.float32)).grey == 0).all()
-
-
-def test_shrinking_keeps_the_mean_and_the_proportions() -> None:
-    plane = np.random.default_rng(0).uniform(0, 255, (400, 200)).astype(np.float32)
-    assert shrunk(plane, 100).shape == (100, 50)
-    assert shrunk(plane, 100).mean() == pytest.approx(plane.mean(), rel=1e-3)
-    assert shrunk(plane, 400) is plane
