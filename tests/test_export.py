@@ -3,12 +3,10 @@
 import functools
 import importlib.util
 import json
-import logging
 import os
 import re
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
@@ -29,9 +27,9 @@ from digits.__main__ import main
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import load_sample
 from digits.errors import DigitsError
-from digits.export import FORMATS, compare, export, images_to_compare, read_safetensors
+from digits.export import FORMATS, compare, export
 from digits.model_file import TrainedClassifier, save_model
-from digits.models import BaselineClassifier, Classifier, CnnClassifier, NoiseClassifier
+from digits.models import Classifier, CnnClassifier, NoiseClassifier
 
 IMAGES = load_sample("test").images
 MEAN, STD = 0.1306604762738429, 0.3081078038564622
@@ -57,7 +55,7 @@ def model(run_dir: Path) -> TrainedClassifier:
 
 
 def loaded(folder: Path, classifier: Classifier) -> TrainedClassifier:
-    """The network as it is, by way of a model.pt."""
+    """Return the network as `digits.load` does."""
     datamodule = MNISTDataModule(source="sample", mean=MEAN, std=STD)
     datamodule.prepare_data()
     folder.mkdir(exist_ok=True)
@@ -97,7 +95,7 @@ def test_batches_of_any_size_get_the_logits_of_the_original(
             images = IMAGES[-size:]
             found = exported(images if pixels == "bytes" else images / 255)
             torch.testing.assert_close(found, model(images), atol=1e-4, rtol=0)
-    assert comparison.num_changed == 0
+    assert comparison.changed == []
     assert comparison.largest_logit == model(IMAGES).abs().max().item()
 
 
@@ -179,81 +177,19 @@ def test_torch_alone_reads_model_pt2_and_its_record(
     assert found == model(IMAGES[:50]).argmax(1).tolist()
 
 
-@pytest.mark.slow  # a process that imports torch
-def test_torch_and_safetensors_alone_rebuild_the_network_from_model_safetensors(
-    model: TrainedClassifier, tmp_path: Path
-) -> None:
-    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS.encode(model, "floats"))
-    torch.save(IMAGES[:50], tmp_path / "images.pt")
-    code = (
-        "import json, torch\n"
-        "from safetensors import safe_open\n"
-        "with safe_open('model.safetensors', framework='pt') as file:\n"
-        "    record = json.loads(file.metadata()['digits'])\n"
-        "    weights = {name: file.get_tensor(name) for name in file.keys()}\n"
-        "sizes = [784, *record['arguments']['hidden'], 10]\n"
-        "layers = [torch.nn.Flatten()]\n"
-        "for size, next_size in zip(sizes, sizes[1:]):\n"
-        "    layers += [torch.nn.Linear(size, next_size), torch.nn.ReLU()]\n"
-        "network = torch.nn.Sequential(*layers[:-1])\n"
-        "network.load_state_dict(weights)\n"
-        "mean, std = record['normalization']['mean'], record['normalization']['std']\n"
-        "images = (torch.load('images.pt') / 255 - mean) / std\n"
-        "print(*network(images).argmax(1).tolist())"
-    )
-    found = [int(digit) for digit in without_digits(code, tmp_path).split()]
-    assert found == model(IMAGES[:50]).argmax(1).tolist()
-
-
 def test_a_safetensors_file_holds_all_that_model_pt_does(
     model: TrainedClassifier, tmp_path: Path
 ) -> None:
     path, _ = export(model, SAFETENSORS, tmp_path, "floats", IMAGES)
-    content = read_safetensors(path)
-    for name, weight in model.network.state_dict().items():
-        assert content["weights"].pop(name).equal(weight)
-    assert not content.pop("weights")
-    assert content.pop("input") == "float32 in [0, 1] or uint8 from 0 to 255"
-    assert content.pop("digits")
-    assert content == model.record
-    with safe_open(path, framework="np") as file:  # as other readers of the format know it
+    with safe_open(path, framework="pt") as file:
         assert file.metadata()["format"] == "pt"
-
-
-@pytest.mark.slow  # 6 exports, each compared on 10,000 images
-@pytest.mark.skipif("DIGITS_DATA" not in os.environ, reason="DIGITS_DATA names no MNIST files")
-@each_form
-@each_input
-def test_all_test_images_of_mnist_get_the_same_class(
-    form: Any, pixels: str, model: TrainedClassifier, tmp_path: Path
-) -> None:
-    images, reason = images_to_compare("mnist", Path(os.environ["DIGITS_DATA"]))
-    assert not reason
-    path, comparison = export(model, form, tmp_path, pixels, images)
-    assert comparison.num_changed == 0 and len(images) == 10_000
-    with torch.no_grad():
-        found = form.open(path)(images if pixels == "bytes" else images / 255)
-        expected = model(images)
-    assert found.argmax(1).equal(expected.argmax(1))
-    difference = (found - expected).abs().max().item()
-    assert difference == pytest.approx(comparison.largest_difference, abs=1e-5)
-    assert difference < 1e-4
-
-
-def test_a_dataset_that_cannot_be_read_gives_the_images_of_the_sample(tmp_path: Path) -> None:
-    images, reason = images_to_compare("mnist-sample-5k", tmp_path)
-    assert images.equal(IMAGES)
-    assert not reason
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("digits.export.prepare", no_network)
-        images, reason = images_to_compare("mnist", tmp_path)
-    assert images.equal(IMAGES)
-    assert reason == f"cannot download to {tmp_path}"
-
-
-def no_network(folder: Path, source: str, **_: str) -> str:
-    assert source == "download"
-    raise DigitsError(f"cannot download to {folder}")
+        record = json.loads(file.metadata()["digits"])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name, weight in model.network.state_dict().items():
+        assert weights.pop(name).equal(weight)
+    assert not weights
+    more = {"digits": digits.__version__, "input": "float32 in [0, 1] or uint8 from 0 to 255"}
+    assert record == model.record | more
 
 
 @each_form
@@ -290,55 +226,15 @@ def test_a_file_that_its_runtime_cannot_read_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_to_is_named_in_one_line(
-    model: TrainedClassifier, tmp_path: Path
-) -> None:
-    (tmp_path / "file").touch()
-    found = refusal(model, SAFETENSORS, tmp_path / "file")
-    assert found == f"cannot write {tmp_path}/file/model.safetensors: File exists; try --out DIR"
-
-
-Logits = Callable[[Tensor], Tensor]
-
-
-@pytest.mark.parametrize(
-    ("exported", "changed"),
-    [
-        (lambda logits: logits * 2, 0),
-        (lambda logits: logits.flip(1), 3),
-        (lambda logits: logits.where(logits != 7, torch.nan), 1),
-        (lambda logits: torch.full_like(logits, torch.nan), 3),
-    ],
-)
-def test_the_images_whose_class_changes_are_found(exported: Logits, changed: int) -> None:
-    images = torch.tensor([3, 7, 250], dtype=torch.uint8).reshape(3, 1, 1, 1).expand(3, 1, 28, 28)
-
-    def original(images: Tensor) -> Tensor:
-        """The brightness for class 0, and nothing for the others."""
-        levels = (images.float() * (255 if images.is_floating_point() else 1)).amax((1, 2, 3))
-        return torch.stack([levels.round(), *[torch.zeros(len(images))] * 9], dim=1)
-
-    found = compare(original, lambda images: exported(original(images)), images, "floats")
-    assert found.num_changed == changed
-    assert found.largest_logit == 250
-    if not changed:
-        assert found.largest_difference == 250
+def test_logits_that_are_not_numbers_count_as_another_class(model: TrainedClassifier) -> None:
+    found = compare(model, lambda images: model(images) * torch.nan, IMAGES, "bytes")
+    assert len(found.changed) == len(IMAGES)
 
 
 class LooksAtPixels(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         pixels = images.flatten(1)
         return pixels[:, :10] if pixels.sum() > 0 else pixels[:, 10:20]
-
-
-class OfTwoImages(nn.Module):
-    def forward(self, images: Tensor) -> Tensor:
-        return images.reshape(2, 784)[:, :10]
-
-
-class Random(nn.Module):
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.rand_like(images.flatten(1)[:, :10])
 
 
 class SingularValues(nn.Module):
@@ -383,22 +279,15 @@ class Own(Classifier):
         self.network = globals()[kind]()
 
 
-@pytest.mark.parametrize("kind", ["LooksAtPixels", "OfTwoImages"])
 def test_a_network_that_cannot_be_followed_is_named_in_one_line(
-    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    model = loaded(tmp_path / "run", Own(kind))
+    model = loaded(tmp_path / "run", Own("LooksAtPixels"))
     for form in (ONNX, TORCH_EXPORT):
         found = refusal(model, form, tmp_path)
         assert found.startswith(f"torch.export cannot follow the network {__name__}.Own (")
         assert "its forward must" in found
     assert capfd.readouterr() == ("", "")
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_a_network_that_rolls_dice_is_not_kept(tmp_path: Path) -> None:
-    model = loaded(tmp_path / "run", Own("Random"))
-    assert "another class than the original" in refusal(model, TORCH_EXPORT, tmp_path, "bytes")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -413,18 +302,6 @@ def test_tied_weights_can_be_exported(tmp_path: Path) -> None:
     model = loaded(tmp_path, Own("Tied"))
     path, _ = export(model, SAFETENSORS, tmp_path, "bytes", IMAGES)
     assert SAFETENSORS.open(path)(IMAGES[:9]).equal(model(IMAGES[:9]))
-
-
-def test_a_white_pixel_has_the_same_effect_as_byte_and_as_float(tmp_path: Path) -> None:
-    model = loaded(tmp_path, BaselineClassifier([8]))
-    image = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
-    image[0, 0, 14, 14] = 255
-    as_bytes, as_floats = (
-        ONNX.open(export(model, ONNX, tmp_path / pixels, pixels, IMAGES)[0])
-        for pixels in ("bytes", "floats")
-    )
-    assert as_bytes(image).equal(as_floats((image == 255).float()))
-    assert not as_bytes(image).equal(as_bytes(image // 255))
 
 
 @pytest.mark.slow  # 9 exports
@@ -448,13 +325,11 @@ def test_networks_are_exported_as_they_are_in_evaluation(
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_exporting_is_quiet_and_leaves_logs_and_warnings_as_they_were(
+def test_exporting_is_quiet(
     model: TrainedClassifier, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = warnings.filters[:], sys.stderr, logging.root.manager.disable
     for form in FORMATS.values():
         export(model, form, tmp_path, "floats", IMAGES)
-    assert (warnings.filters[:], sys.stderr, logging.root.manager.disable) == before
     assert capfd.readouterr() == ("", "")
 
 
@@ -492,19 +367,6 @@ def test_exports_go_into_the_run_directory_and_those_of_a_checkpoint_beside(
     assert (run_dir / "export-last" / "model.safetensors").exists()
 
 
-def test_a_comparison_on_other_images_is_announced(
-    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    content = torch.load(run_dir / "model.pt", weights_only=True) | {"dataset": "letters"}
-    torch.save(content, tmp_path / "model.pt")
-    assert main(["export", str(tmp_path), "--to", "safetensors"]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("compared on the embedded sample instead of the test images of letters: ")
-    assert "the same class for all 1,000 test images of mnist-sample-5k" in out
-    assert main(["export", str(tmp_path), "--data-dir", str(tmp_path)]) == 1
-    assert f"no test images in --data-dir {tmp_path}" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("to", "expected"),
     [
@@ -531,22 +393,3 @@ def test_missing_packages_and_unknown_formats_are_named_before_anything_is_read(
     error = capsys.readouterr().err
     assert expected in error
     assert error.count("\n") == 1
-
-
-def test_the_help_says_how_to_load_each_file_and_does_not_wait_for_torch() -> None:
-    code = (
-        "import sys\n"
-        "from digits.__main__ import main\n"
-        "try: main(['export', '--help'])\n"
-        "finally: assert 'torch' not in sys.modules"
-    )
-    environment = os.environ | {"PYTHONPATH": str(Path(digits.__file__).parents[1])}
-    found = subprocess.run(
-        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
-    )
-    for word in (
-        *("model.onnx", "model.pt2", "model.safetensors", "`images`", "`logits`", *FORMATS),
-        *("onnxruntime.InferenceSession", "torch.export.load", "safetensors.torch.load_file"),
-        *("float32 in [0, 1]", "uint8 from 0", "--data-dir", "--out", "--input"),
-    ):
-        assert word in found.stdout

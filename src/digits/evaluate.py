@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from digits.data.datasets import SAMPLE, LabelledImages, prepare, read
 from digits.data.split import normalize
-from digits.ensemble import NO_VALIDATION
+from digits.ensemble import NO_VALIDATION, member_name
 from digits.errors import DigitsError
 from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
 from digits.files import write_atomically
-from digits.model_file import TrainedClassifier, load, model_path, run_directory
+from digits.model_file import TrainedClassifier, run_directory
 from digits.models.measure import Measures, measure
 from digits.models.networks import Ensemble
 from digits.page import Picture, Section, Table, show_table, write_page
@@ -30,12 +31,7 @@ BATCH_SIZE = 2500
 """As in the validation and the test of a run, so that the same sums are rounded alike."""
 NUM_MISTAKES = 60
 """Shown on the picture."""
-DTYPES = {
-    "16": torch.float16,
-    "bf16": torch.bfloat16,
-    "32": torch.float32,
-    "64": torch.float64,
-}
+DTYPES = {"16": torch.float16, "bf16": torch.bfloat16, "32": torch.float32, "64": torch.float64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +41,12 @@ class Evaluation:
     Attributes:
         file: the model.pt or checkpoint that was evaluated.
         part: "test" or "val".
-        accuracy: share of images classified correctly.
+        accuracy: fraction of images classified correctly.
         loss: mean cross-entropy in nats.
         measures: everything else.
         images: what was measured on, with labels.
         record: all that the file says of its model besides the weights.
-        members: of an ensemble, each of its members by itself, in their order.
+        members: the results of each member of an ensemble by itself, in their order.
     """
 
     file: Path
@@ -64,53 +60,33 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """A member's name, else the run directory's, of a checkpoint e.g. `first/last.ckpt`."""
-        if "name" in self.record:
-            return str(self.record["name"])
-        file = self.file.absolute()
-        if file.parent.name == "checkpoints":
-            return f"{file.parent.parent.name}/{file.name}"
-        return file.parent.name
+        """A member's name as the ensemble's file says it, else the run's."""
+        return str(self.record.get("name") or member_name(self.file))
 
 
-def evaluate(path: Path, data_dir: Path, part: str = "test") -> Evaluation:
+def evaluate(
+    model: TrainedClassifier, file: Path, data_dir: Path, part: str = "test"
+) -> Evaluation:
     """Measure a saved model as its training did: same images, normalization and precision.
 
+    Of an ensemble each member is measured as well.
+
     Args:
-        path: a run directory, a model.pt or a checkpoint.
+        model: what `load` returns.
+        file: its model.pt or checkpoint, for messages and the report.
         data_dir: the data folder; files that are not there are downloaded to it.
         part: "test", or "val" for the images that the training kept apart.
 
     Raises:
-        DigitsError: the file or the data cannot be used, or the validation images are not those
-            that the training kept apart.
-    """
-    file = model_path(path)
-    return evaluate_model(load(file), file, data_dir, part)
-
-
-def evaluate_model(
-    model: TrainedClassifier, file: Path, data_dir: Path, part: str = "test"
-) -> Evaluation:
-    """Measure a model, and of an ensemble each member as well.
-
-    Args:
-        model: what `load` returns.
-        file: where it is, or is going to be, for messages and the report.
-        data_dir: as for `evaluate`.
-        part: as for `evaluate`.
-
-    Raises:
-        DigitsError: as for `evaluate`.
+        DigitsError: the data cannot be used, or the validation images are not those that the
+            training kept apart.
     """
     images = _read_images(file, model.record, data_dir, part)
 
     def measured(model: TrainedClassifier, members: Sequence[Evaluation] = ()) -> Evaluation:
         logits, loss = evaluate_network(model, images)
-        measures = measure(logits, images.labels)
-        return Evaluation(
-            file, part, measures.accuracy, loss, measures, images, model.record, members
-        )
+        found = measure(logits, images.labels)
+        return Evaluation(file, part, found.accuracy, loss, found, images, model.record, members)
 
     members = []
     if isinstance(model.network, Ensemble):
@@ -126,8 +102,8 @@ def evaluate_model(
 def evaluate_network(model: TrainedClassifier, data: LabelledImages) -> tuple[Tensor, float]:
     """Return the logits, (n, classes) on the CPU, and the mean cross-entropy in nats.
 
-    It computes what Lightning's Trainer does in validation and test, in the precision that the
-    model was trained in, on a GPU if there is one.
+    It computes what Lightning's Trainer does in validation and test, in the precision of the
+    training, on a GPU if there is one.
     """
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     bits, _, mode = model.record.get("precision", "32-true").partition("-")
@@ -135,9 +111,8 @@ def evaluate_network(model: TrainedClassifier, data: LabelledImages) -> tuple[Te
     network = copy.deepcopy(model.network).to(device, dtype).eval()
     batches, mean_loss = [], MeanMetric().to(device, dtype)
     autocast = torch.autocast(device.type, DTYPES[bits], enabled=mode == "mixed")
-    for images, labels in zip(
-        torch.split(data.images, BATCH_SIZE), torch.split(data.labels, BATCH_SIZE), strict=True
-    ):
+    split = (torch.split(each, BATCH_SIZE) for each in (data.images, data.labels))
+    for images, labels in zip(*split, strict=True):
         with autocast:
             normalized = normalize(images.to(device), model.mean, model.std)
             logits = network(normalized.to(dtype))
@@ -175,23 +150,17 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
     """Say whether accuracy and loss are those that the training wrote into metrics.json."""
     run_dir, part = run_directory(evaluation.file), evaluation.part
     metrics = finished_metrics(run_dir)
-    if metrics is None:
-        return "there is no metrics.json of a finished run to compare with"
+    if metrics is None or metrics.get(f"{part}/accuracy") is None:
+        return f"there is no metrics.json with {PARTS[part]} results to compare with"
     if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
         return f"metrics.json is of {BEST.name}: nothing to compare with"
-    accuracy, loss = metrics.get(f"{part}/accuracy"), metrics.get(f"{part}/loss")
-    if accuracy is None:
-        return f"metrics.json has no {PARTS[part]} accuracy to compare with"
+    accuracy, loss = metrics[f"{part}/accuracy"], metrics[f"{part}/loss"]
     if (accuracy, loss) == (evaluation.accuracy, evaluation.loss):
         return "accuracy and loss are those in metrics.json, to the last digit"
-    if accuracy == evaluation.accuracy:
-        return (
-            f"the same accuracy as in metrics.json, where the loss is {loss}, not "
-            f"{evaluation.loss}: other machines and releases of torch round otherwise"
-        )
     return (
-        f"metrics.json says {accuracy:.2%}, not {evaluation.accuracy:.2%}: other machines and "
-        "releases of torch round otherwise, but that changes a few images at most"
+        f"metrics.json says accuracy {accuracy:.2%} and loss {loss}, not {evaluation.accuracy:.2%} "
+        f"and {evaluation.loss}: other machines and releases of torch round differently, but that "
+        "changes a few images at most"
     )
 
 
@@ -214,18 +183,10 @@ def summary_table(evaluation: Evaluation) -> Table:
 def class_table(evaluation: Evaluation) -> Table:
     """Return precision, recall and F1 of each digit."""
     measures = evaluation.measures
-    rows = [
-        (str(digit), f"{int(num_images):,}", f"{precision:.2%}", f"{recall:.2%}", f"{f1:.2%}")
-        for digit, (num_images, precision, recall, f1) in enumerate(
-            zip(
-                measures.confusion.sum(dim=1),
-                measures.precision,
-                measures.recall,
-                measures.f1,
-                strict=True,
-            )
-        )
-    ]
+    rows = []
+    for digit, num_images in enumerate(measures.confusion.sum(dim=1).tolist()):
+        rates = (each[digit] for each in (measures.precision, measures.recall, measures.f1))
+        rows.append((str(digit), f"{num_images:,}", *(f"{rate:.2%}" for rate in rates)))
     return Table(("digit", "images", "precision", "recall", "F1"), rows)
 
 
@@ -241,30 +202,24 @@ def mistake_table(evaluation: Evaluation, limit: int) -> Table:
 def confusion_table(evaluation: Evaluation, limit: int) -> Table:
     """Return the pairs of digits that are mistaken for each other most often."""
     counts = evaluation.measures.confusion.clone().fill_diagonal_(0)
-    order = counts.flatten().argsort(descending=True, stable=True)[:limit].tolist()
-    pairs = [divmod(place, counts.shape[1]) for place in order]
+    numbers, places = counts.flatten().sort(descending=True, stable=True)
     rows = [
-        (str(label), str(predicted), f"{int(counts[label, predicted]):,}")
-        for label, predicted in pairs
-        if counts[label, predicted]
+        (*map(str, divmod(place, len(counts))), f"{number:,}")
+        for number, place in zip(numbers.tolist()[:limit], places.tolist(), strict=False)
+        if number
     ]
     return Table(("true digit", "predicted digit", "images"), rows)
 
 
 def member_table(evaluation: Evaluation) -> Table:
-    """Return the results of each member, in the order in which they were named, and of all."""
+    """Return the results of each member, in their order, and of the ensemble."""
     rows = []
     for each in (*evaluation.members, evaluation):
+        name = "the ensemble" if each is evaluation else each.name
         low, high = each.measures.interval
-        rows.append(
-            (
-                "the ensemble" if each is evaluation else each.name,
-                f"{each.accuracy:.2%}",
-                f"{low:.2%} to {high:.2%}",
-                f"{each.loss:.4f}",
-                f"{each.measures.calibration_error:.2%}",
-            )
-        )
+        error = f"{each.measures.calibration_error:.2%}"
+        interval = f"{low:.2%} to {high:.2%}"
+        rows.append((name, f"{each.accuracy:.2%}", interval, f"{each.loss:.4f}", error))
     return Table(("network", "accuracy", "95% interval", "loss", "calibration error"), rows)
 
 
@@ -287,8 +242,6 @@ def show(console: Console, evaluation: Evaluation) -> None:
     show_table(console, summary_table(evaluation))
     if evaluation.members:
         show_table(console, member_table(evaluation))
-        if evaluation.record["split"]["val_sha256"] is None:
-            console.print(NO_VALIDATION)
     show_table(console, class_table(evaluation))
     show_table(console, mistake_table(evaluation, 5))
 
@@ -301,8 +254,6 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     sections = [Section("Summary", tables=[summary_table(evaluation)])]
     if evaluation.members:
         text = "The ensemble's probabilities are the means of its members'."
-        if evaluation.record["split"]["val_sha256"] is None:
-            text += f" Note: {NO_VALIDATION}."
         sections.append(Section("Members", text, tables=[member_table(evaluation)]))
     sections += [
         Section("Each digit", tables=[class_table(evaluation)]),
@@ -319,49 +270,52 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
 
 
 def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
-    """Draw confusion matrix, reliability diagram and, if there are any, mistakes."""
-    measures = evaluation.measures
-    figures = {
-        "confusion_matrix": (
-            confusion_matrix(measures.confusion),
-            "Confusion matrix: images by true digit (row) and predicted digit (column).",
-        ),
-        "reliability": (
-            reliability_diagram(measures.bins, measures.calibration_error),
-            "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% "
-            "are classified correctly.",
-        ),
-    }
+    """Draw the confusion matrix, the reliability diagram and the mistakes, if any."""
+    measures, pictures = evaluation.measures, []
+
+    def save(figure: Figure, name: str, caption: str) -> None:
+        save_figure(figure, folder / name)
+        pictures.append(Picture(folder / name, caption))
+
+    save(
+        confusion_matrix(measures.confusion),
+        "confusion_matrix.png",
+        "Confusion matrix: images by true digit (row) and predicted digit (column).",
+    )
+    save(
+        reliability_diagram(measures.bins, measures.calibration_error),
+        "reliability.png",
+        "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% are "
+        "classified correctly.",
+    )
     if shown := measures.mistakes[:NUM_MISTAKES]:
         images = evaluation.images.images[[mistake.index for mistake in shown]]
         titles = [f"{each.label} as {each.predicted}\n{each.probability:.0%}" for each in shown]
-        figures["mistakes"] = (
+        save(
             digit_grid(images, titles, title=f"The {len(shown)} most confident mistakes"),
+            "mistakes.png",
             "The most confident mistakes: true digit, predicted digit, probability.",
         )
-    pictures = []
-    for name, (figure, caption) in figures.items():
-        pictures.append(Picture(folder / f"{name}.png", caption))
-        save_figure(figure, pictures[-1].path)
     return pictures
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Return the content of evaluation.json."""
-    part = evaluation.part
+
+    def results(each: Evaluation) -> dict[str, Any]:
+        return {f"{each.part}/accuracy": each.accuracy, f"{each.part}/loss": each.loss}
+
     content: dict[str, Any] = {
         "file": str(evaluation.file),
         "dataset": evaluation.record["dataset"],
-        "part": part,
-        f"{part}/accuracy": evaluation.accuracy,
-        f"{part}/loss": evaluation.loss,
+        "part": evaluation.part,
+        **results(evaluation),
     }
     if evaluation.members:
         content["members"] = [
             {
                 "name": each.name,
-                f"{part}/accuracy": each.accuracy,
-                f"{part}/loss": each.loss,
+                **results(each),
                 "accuracy_95_low": each.measures.interval[0],
                 "accuracy_95_high": each.measures.interval[1],
                 "calibration_error": each.measures.calibration_error,

@@ -13,7 +13,6 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,14 +39,14 @@ BATCH_SIZE = 1000
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """A file format, one per value of `--to`.
 
     Attributes:
         name: the word on the command line.
         file: the name in the run directory.
         runtime: what loads it.
         encode: returns the file's content, for "floats" in [0, 1] or for "bytes".
-        open: loads a file by its own runtime.
+        open: loads a file with its own runtime.
         packages: what must be installed besides torch.
     """
 
@@ -59,7 +58,11 @@ class Format:
     packages: tuple[str, ...] = ()
 
     def check_packages(self) -> None:
-        """Refuse if a package is not installed; none is imported."""
+        """Check that the packages are installed, without importing them.
+
+        Raises:
+            DigitsError: some are missing.
+        """
         missing = [name for name in self.packages if not importlib.util.find_spec(name)]
         if missing:
             raise DigitsError(
@@ -68,92 +71,79 @@ class Format:
             )
 
 
-class Comparison(NamedTuple):
-    """The logits of an exported model beside the original's, on the same images."""
+@dataclass(frozen=True)
+class Comparison:
+    """The logits of an exported model beside the original's.
+
+    Attributes:
+        largest_difference: of any logit, absolute.
+        largest_logit: of the original, absolute; the scale of the difference.
+        changed: indices of the images that get another class, or logits that are not finite.
+    """
 
     largest_difference: float
-    """Of any logit, absolute."""
     largest_logit: float
-    """Of the original, absolute: the scale of the difference."""
-    num_changed: int
-    """Images that get another class, or logits that are not finite."""
+    changed: list[int]
 
 
 def export(
     model: TrainedClassifier, form: Format, folder: Path, pixels: str, images: Tensor
 ) -> tuple[Path, Comparison]:
-    """Write a model to a file of that format, and keep it if it predicts the same there.
+    """Write a model in a format, and keep the file if it predicts the same there.
 
     Args:
         model: the original, in `eval()` mode.
-        form: the kind of file.
+        form: the format.
         folder: where to write; an older file of the same name is replaced.
-        pixels: what the exported model is to take, "floats" in [0, 1] or "bytes".
+        pixels: what the exported model takes, "floats" in [0, 1] or "bytes".
         images: what both are compared on, uint8 (n, 1, 28, 28).
 
-    Returns:
-        The file, and how it compares with the original.
-
     Raises:
-        DigitsError: the folder cannot be written to, the network cannot be exported, or an image
-            gets another class. Nothing is left behind, and an older file stays.
+        DigitsError: the network cannot be exported, or an image gets another class. Nothing is left
+            behind, and an older file stays.
     """
     path = folder / form.file
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_bytes(form.encode(model, pixels))
-            try:
-                comparison = compare(model, form.open(temporary), images, pixels)
-            except Exception as error:  # each runtime has errors of its own
-                raise DigitsError(
-                    f"{form.file} is not kept: {form.runtime} fails on it ({_cause(error)})"
-                ) from error
-            if comparison.num_changed:
-                raise DigitsError(
-                    f"{form.file} is not kept: {form.runtime} gives {comparison.num_changed:,} of "
-                    f"{len(images):,} images another class than the original; largest difference "
-                    f"of a logit: {comparison.largest_difference:.2g}"
-                )
-    except OSError as error:
-        raise DigitsError(
-            f"cannot write {path}: {error.strerror or error}; try --out DIR"
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(form.encode(model, pixels))
+        try:
+            comparison = compare(model, form.open(temporary), images, pixels)
+        except Exception as error:  # each runtime has errors of its own
+            raise DigitsError(
+                f"{form.file} is not kept: {form.runtime} fails on it ({_cause(error)})"
+            ) from error
+        if comparison.changed:
+            raise DigitsError(
+                f"{form.file} is not kept: {form.runtime} gives another class than the original "
+                f"for {len(comparison.changed):,} of {len(images):,} images, first for image "
+                f"{comparison.changed[0]}; largest difference of a logit: "
+                f"{comparison.largest_difference:.2g}"
+            )
     return path, comparison
 
 
 @torch.no_grad()
 def compare(original: Runtime, exported: Runtime, images: Tensor, pixels: str) -> Comparison:
-    """Compare logits and predictions on uint8 images, in batches of different sizes."""
+    """Compare logits and predictions on images, uint8 (n, 1, 28, 28), in batches of two sizes."""
     batches = [images[:1], *torch.split(images[1:], BATCH_SIZE)]
     expected = torch.cat([original(batch) for batch in batches])
     found = torch.cat([exported(batch / 255 if pixels == "floats" else batch) for batch in batches])
     changed = (found.argmax(1) != expected.argmax(1)) | ~found.isfinite().all(1)
-    difference, largest = (found - expected).abs().max(), expected.abs().max()
-    return Comparison(difference.item(), largest.item(), int(changed.sum()))
+    return Comparison(
+        (found - expected).abs().max().item(),
+        expected.abs().max().item(),
+        changed.nonzero().flatten().tolist(),
+    )
 
 
-def images_to_compare(dataset: str, data_dir: Path) -> tuple[Tensor, str]:
-    """Read the test images of a model's dataset, else those of the embedded sample.
-
-    Args:
-        dataset: what the model was trained on; files that are not in `data_dir` are downloaded.
-        data_dir: the data folder.
-
-    Returns:
-        uint8 (n, 1, 28, 28), and the reason why they are of the sample; empty if they are not, or
-        if the model is.
-    """
-    try:
-        source = "sample" if dataset == SAMPLE else "download"
-        prepare(data_dir, source, dir_option="--data-dir")
-        return read(data_dir, "test", dataset).images, ""
-    except DigitsError as error:
-        return read(data_dir, "test", SAMPLE).images, str(error)
+def images_to_compare(dataset: str, data_dir: Path) -> Tensor:
+    """Return the test images of a model's dataset, uint8 (n, 1, 28, 28), downloaded if need be."""
+    prepare(data_dir, "sample" if dataset == SAMPLE else "download", dir_option="--data-dir")
+    return read(data_dir, "test", dataset).images
 
 
 def _record(model: TrainedClassifier, pixels: str) -> str:
-    """Return the model's record as JSON, with the version that exports it and what it takes."""
+    """Return the model's record as JSON, floats with all their digits."""
     more = {"digits": version("digits"), "input": pixels}
     return json.dumps(model.record | more, default=repr)
 
@@ -173,15 +163,7 @@ class _OnePixelType(nn.Module):
 
 
 def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
-    """Return the model as a graph, normalization included, for a batch of any size.
-
-    Args:
-        model: the model, in `eval()` mode.
-        pixels: what the graph's input `images` takes, "floats" in [0, 1] or "bytes".
-
-    Raises:
-        DigitsError: the network does something that torch.export cannot follow.
-    """
+    """Return the model as a graph, normalization included, for a batch of any size."""
     # With one image, the batch's size would be taken as 1.
     example = torch.zeros(2, 1, SIDE, SIDE, dtype=DTYPES[pixels])
     try:
@@ -204,9 +186,8 @@ def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
 
 def _encode_torch_export(model: TrainedClassifier, pixels: str) -> bytes:
     program, file = capture(model, pixels), io.BytesIO()
-    record = _record(model, INPUTS[pixels])
     with _quiet():
-        torch.export.save(program, file, extra_files={KEY: record})
+        torch.export.save(program, file, extra_files={KEY: _record(model, INPUTS[pixels])})
     return file.getvalue()
 
 
@@ -216,9 +197,6 @@ def _open_torch_export(path: Path) -> Runtime:
 
 
 def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
-    """Return the content of model.onnx: input `images`, output `logits`, weights inside."""
-    import onnx
-
     program = capture(model, pixels)
     try:
         with _quiet():
@@ -235,18 +213,19 @@ def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
             )
         assert converted is not None
         proto = converted.model_proto
-        proto.doc_string = (
-            f"Handwritten digits. images: (batch, 1, 28, 28), {INPUTS[pixels]}, light ink on a "
-            "dark ground; logits: (batch, 10), whose softmax gives the digits' probabilities."
-        )
-        record = _record(model, INPUTS[pixels])
-        onnx.helper.set_model_props(proto, {KEY: record})
-        onnx.checker.check_model(proto, full_check=True)
     except Exception as error:  # the converter has no error class of its own
         raise DigitsError(
             f"the network {model.record['model']} cannot be written as ONNX ({_cause(error)}); "
             "try --to torch-export"
         ) from error
+    graph = proto.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]  # paths of this machine
+    proto.doc_string = (
+        f"Handwritten digits. images: (batch, 1, 28, 28), {INPUTS[pixels]}, light ink on a "
+        "dark ground; logits: (batch, 10), whose softmax gives the digits' probabilities."
+    )
+    proto.metadata_props.add(key=KEY, value=_record(model, INPUTS[pixels]))
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
 
@@ -263,35 +242,29 @@ def _open_onnx(path: Path) -> Runtime:
     return logits
 
 
-def _encode_safetensors(model: TrainedClassifier, pixels: str) -> bytes:
-    """Return the content of model.safetensors; a rebuilt model takes floats and bytes."""
+def _encode_safetensors(model: TrainedClassifier, _: str) -> bytes:
     import safetensors.torch
 
-    record = _record(model, " or ".join(INPUTS.values()))
     # The format refuses two names for one tensor (as with tied weights), so each is copied.
     weights = {
         name: weight.detach().contiguous().clone()
         for name, weight in model.network.state_dict().items()
     }
+    record = _record(model, " or ".join(INPUTS.values()))  # a rebuilt model takes both
     return safetensors.torch.save(weights, metadata={"format": "pt", KEY: record})
 
 
-def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read a model.safetensors into the dictionary that model.pt holds."""
+def _open_safetensors(path: Path) -> TrainedClassifier:
     import safetensors.torch
 
     with safetensors.safe_open(path, framework="pt") as file:
-        record: dict[str, Any] = json.loads(file.metadata()[KEY])
-    return record | {"weights": safetensors.torch.load_file(path)}
-
-
-def _open_safetensors(path: Path) -> Runtime:
-    return from_content(path, read_safetensors(path))
+        record = json.loads(file.metadata()[KEY])
+    return from_content(path, record | {"weights": safetensors.torch.load_file(path)})
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's exporters, which warn of inner matters and print whole graphs."""
+    """Silence torch's exporters, which warn of their internals and print graphs before errors."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

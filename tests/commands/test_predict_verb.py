@@ -121,27 +121,9 @@ def test_a_mistake_is_told_in_one_line(
     assert expected in line
 
 
-def test_the_help_says_what_is_read_printed_and_returned(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit):
-        main(["predict", "--help"])
-    text = capsys.readouterr().out
-    for word in (
-        "PNG",
-        "20 x 20",
-        '"probabilities"',
-        "exit code",
-        "--show",
-        "digits predict outputs",
-    ):
-        assert word in text
-
-
-def test_help_is_shown_without_importing_torch_or_pillow() -> None:
+def test_help_is_shown_without_importing_torch() -> None:
     code = (
-        "import sys, digits.commands.predict; "
-        "print(sorted({'torch', 'PIL', 'scipy', 'numpy'} & set(sys.modules)))"
+        "import sys; from digits.__main__ import make_parser; make_parser()\n"
+        "sys.exit('torch' in sys.modules)"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout == "[]\n"
+    subprocess.run([sys.executable, "-c", code], check=True)

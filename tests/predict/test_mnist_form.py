@@ -60,7 +60,3 @@ def test_mnists_own_images_stay_as_they_are() -> None:
                    for image in SAMPLE[:100]]  # fmt: skip
     # Of 255; those with thin or thick strokes are changed.
     assert np.median(differences) < 1
-
-
-def test_no_ink_is_no_image() -> None:
-    assert mnist_form(np.zeros((50, 50), np.float32)) is None

@@ -17,7 +17,7 @@ NUM_PHOTOS, NUM_OF_A_KIND, NUM_TINY = 200, 8, 100
 
 
 def classified(trained: Trained, files: Iterable[Path]) -> list[Prediction]:
-    return list(predict(trained.model, ((str(file), None) for file in files)))
+    return list(predict(trained.model, map(str, files)))
 
 
 def accuracy(trained: Trained, predictions: list[Prediction]) -> float:

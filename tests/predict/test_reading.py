@@ -1,4 +1,3 @@
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +9,7 @@ from PIL import Image, ImageFile
 
 from digits.errors import DigitsError
 from digits.predict import reading
-from digits.predict.reading import Picture, read, shrunk, to_grey_levels
+from digits.predict.reading import Picture, read, to_grey_levels
 
 SEVEN = Image.fromarray(
     np.pad(np.full((6, 9), 30, np.uint8), ((4, 30), (5, 10)), constant_values=220)
@@ -26,10 +25,10 @@ def message(path: Path, content: bytes) -> str:
     return str(caught.value)
 
 
-def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of which nothing but the header is true."""
+def png(width: int, height: int) -> bytes:
+    """Return a PNG whose header claims a size that its content has not."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    content = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(b"0")), (b"IEND", b"")]
+    content = [(b"IHDR", header), (b"IDAT", zlib.compress(b"0")), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in content
@@ -81,7 +80,7 @@ def test_a_large_photo_is_made_small_and_keeps_its_proportions(tmp_path: Path) -
     assert read(path).grey.shape == (reading.SIDE * 3 // 4, reading.SIDE)
 
 
-@pytest.mark.parametrize(("width", "height"), [(50_000, 50_000), (10_000, 8_950), (9_500, 9_500)])
+@pytest.mark.parametrize(("width", "height"), [(50_000, 50_000), (10_000, 8_950)])
 def test_a_decompression_bomb_is_refused_without_being_decoded(
     width: int, height: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,29 +91,12 @@ def test_a_decompression_bomb_is_refused_without_being_decoded(
     assert "89,478,485" in message(tmp_path / "a.png", png(width, height))
 
 
-def test_a_bomb_in_a_text_chunk_is_refused(tmp_path: Path) -> None:
-    bomb = (b"zTXt", b"a\0\0" + zlib.compress(b"0" * 50_000_000))
-    assert "too large" in message(tmp_path / "a.png", png(10, 10, bomb))
-
-
-def test_a_file_of_too_many_bytes_is_refused_without_being_read(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    with path.open("wb") as file:
-        file.truncate(reading.MAX_BYTES + 1)  # takes no room on the disk
-    with pytest.raises(DigitsError, match="100,000,001 bytes; the limit is 100,000,000"):
-        read(path)
-
-
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"", "is empty"),
         (b"These are my digits.", "is not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a picture"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
-        (b"\x89PNG\r\n\x1a\n", "is not a picture"),
-        (png(0, 5), "is not a picture"),
         (png(50, 50), "is damaged"),
     ],
 )
@@ -125,23 +107,11 @@ def test_what_is_not_a_picture_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_a_cut_file_is_refused_in_one_line(form: str, share: float, tmp_path: Path) -> None:
+def test_a_cut_file_is_refused_in_one_line(form: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)
     options = {"compression": "tiff_lzw"} if form == "TIFF" else {}
     content = as_bytes(Image.fromarray(noise), form, **options)
-    message(tmp_path / "a", content[: int(share * len(content))])
-
-
-def test_a_folder_a_pipe_and_nothing_at_all_are_not_files(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for path, expected in (
-        (tmp_path, "is not a file"),
-        (tmp_path / "pipe", "is not a file"),
-        (tmp_path / "none.png", "No such file"),
-    ):
-        with pytest.raises(DigitsError, match=expected):
-            read(path)
+    message(tmp_path / "a", content[: len(content) // 2])
 
 
 INK = np.zeros((40, 30), np.uint8)
@@ -185,22 +155,7 @@ def test_sixteen_bits_are_spread_to_the_range_of_bytes(factor: int) -> None:
     assert (found == INK).all()
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1e-45), (-3e38, 3e38), (0.25, 0.75)])
-def test_floats_however_small_or_large_are_spread_over_the_range_of_bytes(
-    low: float, high: float
-) -> None:
-    assert (grey_levels(np.where(INK > 0, high, low).astype(np.float32)).grey == INK).all()
-
-
-def test_floats_that_are_not_numbers_are_not_ink() -> None:
-    pixels = INK.astype(np.float32)
-    pixels[0, 0], pixels[0, 1] = np.nan, np.inf
-    assert np.isfinite(grey_levels(pixels).grey).all()
+def test_floats_are_spread_over_the_range_of_bytes() -> None:
+    floats = np.where(INK > 0, 0.75, 0.25).astype(np.float32)
+    assert (grey_levels(floats).grey == INK).all()
     assert (grey_levels(np.full((9, 9), 7, np.float32)).grey == 0).all()
-
-
-def test_shrinking_keeps_the_mean_and_the_proportions() -> None:
-    plane = np.random.default_rng(0).uniform(0, 255, (400, 200)).astype(np.float32)
-    assert shrunk(plane, 100).shape == (100, 50)
-    assert shrunk(plane, 100).mean() == pytest.approx(plane.mean(), rel=1e-3)
-    assert shrunk(plane, 400) is plane

@@ -16,7 +16,7 @@ both.) Output: logits (batch, 10); the index of the largest is the digit.
 
 Each file is loaded by its own runtime and compared with the original on the test images of the
 dataset that the run was trained on; the largest difference of a logit is printed. If any image gets
-another class, that is an error, and the file is not kept.
+another class, that is an error and the file is not kept.
 
 Python, with images as a NumPy array or a tensor:
 
@@ -36,9 +36,8 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="run directory, model.pt or checkpoint"
-    )
+    run = "run directory, model.pt or checkpoint"
+    parser.add_argument("run", type=Path, metavar="RUN", help=run)
     parser.add_argument(
         "--to",
         action="extend",
@@ -46,26 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help="onnx, torch-export or safetensors; several separated by commas (default: onnx)",
     )
-    parser.add_argument(
-        "--input",
-        choices=("floats", "bytes"),
-        default="floats",
-        help="pixels that the file takes: floats in [0, 1], or bytes (default: floats)",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where to write (default: the run directory)"
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where the MNIST files are, or are downloaded to (default: $DIGITS_DATA, else data)",
-    )
+    pixels = "pixels that the file takes: floats in [0, 1], or bytes (default: floats)"
+    parser.add_argument("--input", choices=("floats", "bytes"), default="floats", help=pixels)
+    out = "where to write (default: the run directory)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=out)
+    data_dir = "data folder, downloads included (default: $DIGITS_DATA, else data)"
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=data_dir)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, compare and print."""
-    from digits.data.datasets import SAMPLE, default_folder
+    from digits.data.datasets import default_folder
     from digits.errors import DigitsError
     from digits.export import FORMATS, INPUTS, export, images_to_compare
     from digits.files import relative
@@ -84,23 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
         of_checkpoint = file.suffix == ".ckpt"  # its exports go beside those of model.pt
         folder = results_folder(file, "export") if of_checkpoint else run_directory(file)
         dataset = model.record["dataset"]
-        images, reason = images_to_compare(dataset, arguments.data_dir or default_folder())
-    if reason and arguments.data_dir:
-        raise DigitsError(f"no test images in --data-dir {arguments.data_dir}: {reason}")
-    if reason:
-        console.print(
-            f"compared on the embedded sample instead of the test images of {dataset}: {reason}; "
-            "try --data-dir DIR",
-            style="bold red",
-        )
+        images = images_to_compare(dataset, arguments.data_dir or default_folder())
     for name in names:
         form = FORMATS[name]
         with console.status(f"writing {form.file}, and comparing it with the original"):
             path, comparison = export(model, form, arguments.out or folder, arguments.input, images)
         console.print(
             f"{relative(path)}: {path.stat().st_size:,} bytes; pixels: {INPUTS[arguments.input]}\n"
-            f"  by {form.runtime}, the same class for all {len(images):,} test images of "
-            f"{SAMPLE if reason else dataset}; largest difference of a logit "
-            f"{comparison.largest_difference:.2g}, of logits up to {comparison.largest_logit:.1f}"
+            f"  by {form.runtime}, the same class for all {len(images):,} test images of {dataset}"
+            f"; largest difference of a logit {comparison.largest_difference:.2g}, of logits up "
+            f"to {comparison.largest_logit:.1f}"
         )
     return 0

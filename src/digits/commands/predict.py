@@ -2,8 +2,8 @@
 
 RUN is a run directory, its model.pt or a checkpoint. IMAGE is a picture of one digit, a folder of
 pictures, or a pattern in quotes, in any number. The formats are PNG, JPEG, GIF, BMP, TIFF, WebP and
-PPM, of any size up to 89 megapixels and 100 MB: photos of a digit on paper, scans,
-drawings, dark on light or light on dark, with or without transparency, with 1 to 16 bits a pixel.
+PPM, up to 89 megapixels: photos of a digit on paper, scans, drawings, dark on light or light on
+dark, with or without transparency.
 
 Each is brought to the form of the images that the network was trained on: the digit is looked for
 (under uneven light, beside the paper's edge, on ruled paper), its box is scaled to 20 x 20 pixels
@@ -15,9 +15,8 @@ the digit, its probability and the runner-up. --json prints one object a line in
   {"file": "a.png", "digit": 7, "probability": 0.98, "probabilities": [0.0, ...]}
   {"file": "b.png", "error": "is empty"}
 
-A file that cannot be classified (damaged, blank, not a picture) gets one line that says so,
-on stderr, or with --json in its place; the others are classified all the same. The exit code is 0
-if all were, and 1 if any was not.
+A file that cannot be classified (damaged, blank, not a picture) gets one line that says so, on
+stderr or with --json in its place, and the others are classified. The exit code is 0 if all were.
 
 Examples:
   digits predict outputs/runs/first photo.jpg
@@ -30,21 +29,17 @@ import sys
 from pathlib import Path
 
 from digits.errors import DigitsError
-from digits.text import plural, screen
+from digits.text import plural
 
 DEFAULT_FOLDER = Path("outputs/predict")
-MAX_CHARTS = 3
-"""Pictures up to which all ten probabilities are printed."""
-MIN_FOR_PROGRESS = 20
-"""Pictures that are classified within about two seconds."""
+MAX_CHARTS = 3  # pictures, for each of which all ten probabilities are printed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run directory, its model.pt, or a checkpoint")
-    parser.add_argument(
-        "images", metavar="IMAGE", nargs="+", help="a picture, a folder of them, or a pattern"
-    )
+    images = "a picture, a folder of them, or a pattern"
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help=images)
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.add_argument(
         "--show",
@@ -64,35 +59,31 @@ def run(arguments: argparse.Namespace) -> int:
             f"--show takes a folder to write into, got the file {arguments.show}; "
             "put --show last, or write --show=DIR"
         )
-    from rich.progress import track
+    from PIL import Image
 
     from digits.model_file import load
     from digits.predict import predict as pictures
 
-    model = load(arguments.run)
-    found = list(pictures.find_pictures(arguments.images))
-    files = [file for file, _ in found]
-    seen = pictures.paths_of_seen(files, arguments.show) if arguments.show else [None] * len(files)
-    width = min(48, max((len(pictures.printable(file)) for file in files), default=0))
-    num_failed, num_shown = 0, 0
-    # On a terminal the lines themselves show the progress; track would take them from a file.
-    output, console = sys.stdout, screen(stderr=True)
-    no_bar = len(found) < MIN_FOR_PROGRESS or output.isatty() or not console.is_terminal
-    counted = track(found, "pictures", console=console, transient=True, disable=no_bar)
-    for prediction, path in zip(pictures.predict(model, counted), seen, strict=True):
+    model, files = load(arguments.run), pictures.find_pictures(arguments.images)
+    folder = arguments.show or DEFAULT_FOLDER
+    width = min(48, max(len(pictures.printable(file)) for file in files))
+    num_failed = 0
+    seen = pictures.paths_of_seen(files, folder)
+    for prediction, path in zip(pictures.predict(model, files), seen, strict=True):
         num_failed += prediction.error is not None
+        if arguments.show and prediction.image is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(prediction.image).save(path)
         if arguments.json:
-            print(pictures.as_json(prediction), file=output)
+            print(pictures.as_json(prediction))
         elif prediction.error is not None:
-            print(pictures.as_error(prediction), file=sys.stderr)
-        elif len(found) <= MAX_CHARTS:
-            print(pictures.as_chart(prediction), file=output)
+            name = pictures.printable(prediction.file)
+            print(f"error: {name}: {prediction.error}", file=sys.stderr)
+        elif len(files) <= MAX_CHARTS:
+            print(pictures.as_chart(prediction))
         else:
-            print(pictures.as_line(prediction, width), file=output)
-        if path is not None and prediction.image is not None:
-            pictures.write_seen(path, prediction.image)
-            num_shown += 1
+            print(pictures.as_line(prediction, width))
     if arguments.show:
-        number = plural(num_shown, "picture")
-        print(f"what the network saw: {arguments.show} ({number})", file=sys.stderr)
+        number = plural(len(files) - num_failed, "picture")
+        print(f"what the network saw: {folder} ({number})", file=sys.stderr)
     return 1 if num_failed else 0

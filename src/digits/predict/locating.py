@@ -32,7 +32,7 @@ GOOD_CONTRAST = 64
 """Above this, the colours are not looked at."""
 MAX_COMPONENTS = 3000
 GAP = 0.3
-"""Of a group's longer side: the least distance of a stroke that belongs to something else."""
+"""Of a group's longer side: the distance from which on a stroke belongs to something else."""
 TOUCHING_AT_CORNERS = np.ones((3, 3), np.int8)
 
 
@@ -60,51 +60,36 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A group of strokes that may be the digit.
+    """A group of strokes that may be the digit."""
 
-    Attributes:
-        mask: its pixels, in the picture that it was looked for in.
-        box: around it, in pixels of the mask.
-        at_border: whether it touches the picture's border.
-        main_share: how much of the ink is in its main stroke.
-        dark: whether the ink is darker than the ground.
-        stroke_limit: the width at which strokes were no longer looked for.
-        threshold: the least ink of a pixel that counts.
-        noise: of the ink, where there is none.
-        score: how good a digit it is; comparable within a picture, about 1 to 200.
-        contrast: between ink and ground along the contour, 0 to 255.
-        thickness: half the width of the widest stroke, over the box's longer side.
-    """
-
-    mask: Mask
-    box: Box
-    at_border: bool
-    main_share: float
-    dark: bool
-    stroke_limit: int
-    threshold: float
-    noise: float
-    score: float = 0.0
-    contrast: float = 0.0
-    thickness: float = 0.0
+    mask: Mask  # its pixels, in the picture that it was looked for in
+    box: Box  # around it, in pixels of the mask
+    at_border: bool  # of the picture
+    main_share: float  # of the ink, in its main stroke
+    dark: bool  # whether the ink is darker than the ground
+    stroke_limit: int  # wider strokes were not looked for
+    threshold: float  # pixels with less ink are not counted
+    noise: float  # of the ink, where there is none
+    score: float = 0.0  # how good a digit it is; comparable within a picture, about 1 to 200
+    contrast: float = 0.0  # between ink and ground along the contour, 0 to 255
+    thickness: float = 0.0  # half the width of the widest stroke, over the box's longer side
 
 
 def locate(picture: Picture) -> tuple[Plane, Candidate] | None:
-    """Look for the digit in luminance, in the colours where that has little contrast, and in alpha.
+    """Return the plane on which the digit is seen best, and where it is there; `None` if nowhere.
 
-    Returns:
-        The plane on which the digit is seen best, and where it is there; `None` if there is none.
+    It is looked for in luminance, in the colours where that has little contrast, and in alpha.
     """
     plane, best = picture.grey, locate_in(picture.grey)
+    others: list[tuple[Plane, float]] = []
     if best is None or best.contrast < GOOD_CONTRAST:
-        for colour in picture.colours:
-            found = locate_in(colour)
-            if found and (best is None or found.score > 1.3 * best.score):
-                plane, best = colour, found
+        others += [(colour, 1.3) for colour in picture.colours]
     if picture.alpha is not None:
-        found = locate_in(picture.alpha)
-        if found and (best is None or found.score > best.score):
-            plane, best = picture.alpha, found
+        others.append((picture.alpha, 1.0))
+    for other, least_gain in others:
+        found = locate_in(other)
+        if found and (best is None or found.score > least_gain * best.score):
+            plane, best = other, found
     return (plane, best) if best and best.score >= MIN_SCORE else None
 
 
@@ -139,13 +124,8 @@ def ink_of(plane: Plane, dark: bool, stroke_limit: int, white: float) -> Plane:
     The ground is what a square of `stroke_limit` pixels fits into (grey-scale closing for dark ink,
     opening for light ink: Serra, "Image analysis and mathematical morphology", 1982). So thin
     strokes stand out, and shadows, gradients and the edges of paper and table do not. Dark ink is
-    taken relative to its ground: half the light on the paper is half the light on the ink.
-
-    Args:
-        plane: brightness.
-        dark: whether the ink is darker than the ground.
-        stroke_limit: what is wider than this, in pixels, is not a stroke.
-        white: brightness of the whole picture's bright parts, see `white_of`.
+    taken relative to its ground: half the light on the paper is half the light on the ink. `white`
+    is the brightness of the whole picture's bright parts, see `white_of`.
     """
     size = (stroke_limit, stroke_limit)
     if not dark:
@@ -189,21 +169,17 @@ def _candidates(plane: Plane, dark: bool) -> Iterator[Candidate]:
         lowest = max(min(4 * noise, 0.35 * highest), 1.0)
         threshold = 0.75 * highest
         while threshold > lowest:
-            for mask, box, at_border, main_share in _groups(ink, threshold):
-                if box.side >= 0.03 * side:
-                    group = Candidate(
-                        mask, box, at_border, main_share, dark, limit, threshold, noise
-                    )
-                    if judged := _judged(plane, group):
-                        yield judged
+            for group in _groups(ink, threshold):
+                candidate = Candidate(*group, dark, limit, threshold, noise)
+                if candidate.box.side >= 0.03 * side and (judged := _judged(plane, candidate)):
+                    yield judged
             threshold *= THRESHOLD_STEP
 
 
 def _groups(ink: Plane, threshold: float) -> Iterator[tuple[Mask, Box, bool, float]]:
-    """Find the main group of strokes away from the border, and the main one at the border.
+    """Yield the main group of strokes away from the border, and the main one at the border.
 
-    Yields:
-        Mask, box, whether it is at the border, and the share of its ink in its main stroke.
+    As the first four fields of a `Candidate`.
     """
     labels, count = ndimage.label(ink > threshold, TOUCHING_AT_CORNERS)
     if not 0 < count < MAX_COMPONENTS:
@@ -250,7 +226,7 @@ def _near(boxes: NDArray[np.int64], strokes: Mask, main: int) -> tuple[Mask, Box
 
 
 def _covers_a_side(mask: Mask) -> bool:
-    """Return whether it lies along a whole side of the picture, as a table does."""
+    """Whether it lies along a whole side of the picture, as a table does and a digit hardly."""
     return max(float(side.mean()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])) > 0.97
 
 
@@ -289,10 +265,7 @@ def _judged(plane: Plane, group: Candidate) -> Candidate | None:
 
 
 def _contour_contrasts(plane: Plane, mask: Mask, dark: bool) -> Plane:
-    """Return of each pixel of the contour how much the ink and the ground around it differ.
-
-    Above 0 where the ink is darker (or lighter, if `dark` is false) than the ground.
-    """
+    """Return the contrast at each pixel of the contour, negative where `dark` is wrong."""
 
     def around(values: Plane, size: int = 5) -> Plane:
         mean: Plane = ndimage.uniform_filter(values, size, mode="constant")
@@ -328,10 +301,7 @@ def _best(candidates: list[Candidate]) -> Candidate | None:
 
 
 def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
-    """Return whether a candidate inside is a digit beside the table that lies at the border.
-
-    Otherwise it is a piece of what touches the border, or a speck.
-    """
+    """Whether it is a digit beside the table at the border, not a piece of the table or a speck."""
     return (
         not candidate.at_border
         and candidate.box.side > 0.05 * max(candidate.mask.shape)
@@ -341,7 +311,7 @@ def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
 
 
 def _is_more_of(best: Candidate, other: Candidate) -> bool:
-    """Return whether it is the same digit with its fainter strokes."""
+    """Whether it is the same digit with its fainter strokes."""
     return (
         other.at_border == best.at_border
         and other.stroke_limit == best.stroke_limit
@@ -352,7 +322,7 @@ def _is_more_of(best: Candidate, other: Candidate) -> bool:
 
 
 def _is_page_around(outer: Candidate, inner: Candidate) -> bool:
-    """Return whether the better one of two is a small page, on which the other one is written."""
+    """Whether the better one of two is a small page, on which the other one is written."""
     return (
         not inner.at_border
         and inner.box.share_within(outer.box) > 0.8
@@ -372,9 +342,7 @@ DETAIL = 100
 def cut_out(plane: Plane, digit: Candidate) -> Plane:
     """Return the digit's ink: 0 (ground) to 1 (full ink), with some ground around it.
 
-    Args:
-        plane: brightness, with all the detail that there is.
-        digit: where the digit is; its mask may have fewer or more pixels than `plane`.
+    The digit's mask may have fewer or more pixels than `plane`, which has all the detail.
     """
     scale = max(plane.shape) / max(digit.mask.shape)
     box, side = digit.box, digit.box.side * scale

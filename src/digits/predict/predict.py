@@ -1,10 +1,8 @@
 """Classify pictures: find them, bring each to the form of MNIST, ask the network, report it."""
 
 import glob
-import io
 import itertools
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from digits.errors import DigitsError
-from digits.files import write_atomically
 from digits.predict.locating import cut_out, locate
 from digits.predict.mnist_form import mnist_form
 from digits.predict.reading import read
@@ -55,43 +51,33 @@ class Prediction:
         return sorted(range(len(self.probabilities)), key=lambda digit: -self.probabilities[digit])
 
 
-def predict(
-    model: "TrainedClassifier",
-    files: Iterable[tuple[str, DigitsError | None]],
-    batch_size: int = BATCH_SIZE,
-) -> Iterator[Prediction]:
+def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Prediction]:
     """Classify pictures, in order; one that cannot be classified does not stop the others.
 
     Args:
         model: what `digits.load` returns, with the classes "0" to "9".
-        files: what `find_pictures` yields; read as they are needed.
-        batch_size: pictures that are in memory, and are classified, at a time.
+        files: read as they are needed, `BATCH_SIZE` at a time.
     """
     remaining = iter(files)
-    while batch := [_prepared(*each) for each in itertools.islice(remaining, batch_size)]:
+    while batch := [_prepared(each) for each in itertools.islice(remaining, BATCH_SIZE)]:
         images = [each.image for each in batch if each.image is not None]
         rows = iter(_probabilities(model, images) if images else ())
         for each in batch:
             yield each if each.image is None else replace(each, probabilities=tuple(next(rows)))
 
 
-def _prepared(file: str, error: DigitsError | None) -> Prediction:
+def _prepared(file: str) -> Prediction:
     try:
-        if error is not None:
-            raise error
         return Prediction(file, image=prepare(Path(file)))
-    except DigitsError as mistake:
-        return Prediction(file, error=" ".join(str(mistake).split()))
+    except DigitsError as error:
+        return Prediction(file, error=str(error))
 
 
 def prepare(path: Path) -> NDArray[np.uint8]:
-    """Read a picture of one digit and bring it to MNIST's form.
-
-    Returns:
-        Bytes of shape (28, 28), light ink on a dark ground.
+    """Return the picture of one digit in MNIST's form: bytes (28, 28), light ink on a dark ground.
 
     Raises:
-        DigitsError: the file cannot be read (`reading.read`), or no digit is found.
+        DigitsError: the file cannot be read, or no digit is found.
     """
     found = locate(read(path))
     image = mnist_form(cut_out(*found)) if found else None
@@ -109,48 +95,33 @@ def _probabilities(
     return probabilities
 
 
-# The files that are meant.
-
-
-def find_pictures(arguments: Sequence[str]) -> Iterator[tuple[str, DigitsError | None]]:
-    """Yield the files that are meant, in the order of the arguments, each folder's files sorted.
+def find_pictures(arguments: Sequence[str]) -> list[str]:
+    """Return the files that are meant, in the order of the arguments, each folder's files sorted.
 
     Args:
-        arguments: files, folders, and patterns that the shell left as they are.
+        arguments: files, folders, and patterns that the shell left as they are. A file that does
+            not exist is returned too: reading it says so.
 
-    Yields:
-        A file and `None`, or an argument that means no file and what is wrong with it.
+    Raises:
+        DigitsError: there are no pictures in a folder, or none that match a pattern.
     """
+    files: list[str] = []
     for argument in arguments:
-        try:
-            files = _files(argument)
-        except DigitsError as error:
-            yield argument, error
-        except (OSError, ValueError) as error:  # too long a name, a folder that must not be read
-            yield argument, DigitsError(f"cannot be read: {error}")
+        path = Path(argument)
+        if path.is_dir():
+            found = [
+                str(file)
+                for file in path.iterdir()
+                if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+            ]
+        elif path.exists() or not glob.has_magic(argument):
+            found = [argument]
         else:
-            yield from ((file, None) for file in files)
-
-
-def _files(argument: str) -> list[str]:
-    path = Path(argument)
-    if path.is_dir():
-        found = [
-            str(file)
-            for file in path.iterdir()
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-        ]
-        missing = f"there are no pictures in this folder (of {', '.join(SUFFIXES)})"
-    elif path.exists():
-        return [argument]
-    elif glob.has_magic(argument):
-        found = [file for file in glob.glob(argument, recursive=True) if Path(file).is_file()]
-        missing = "no file matches this pattern"
-    else:
-        raise DigitsError("there is no such file; try a picture, a folder or a pattern as '*.png'")
-    if not found:
-        raise DigitsError(missing)
-    return sorted(found)
+            found = glob.glob(argument, recursive=True)
+        if not found:
+            raise DigitsError(f"{argument}: no pictures; try a picture, a folder or '*.png'")
+        files += sorted(found)
+    return files
 
 
 # What is said of a prediction: as lines for people, and as JSON for programs.
@@ -170,11 +141,6 @@ def as_json(prediction: Prediction) -> str:
             "probabilities": [round(each, 6) for each in prediction.probabilities],
         }
     )
-
-
-def as_error(prediction: Prediction) -> str:
-    """Return the line that says what is wrong with a file."""
-    return f"error: {printable(prediction.file)}: {printable(prediction.error or '')}"
 
 
 def as_line(prediction: Prediction, file_width: int) -> str:
@@ -204,41 +170,17 @@ def _percent(prediction: Prediction, digit: int) -> str:
     return f"{prediction.probabilities[digit]:7.2%}"
 
 
-# What the network saw, as files.
-
-
-def paths_of_seen(pictures: Sequence[str], folder: Path) -> list[Path]:
+def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:
     """Return where what the network saw of each picture is written: "a-28x28.png" for "a.jpg".
 
-    Two pictures of the same name get two files, and no picture is overwritten.
+    Pictures of the same name get files of their own, "a-2-28x28.png".
     """
-    taken = {
-        os.path.basename(picture).casefold()
-        for picture in pictures
-        if os.path.realpath(os.path.dirname(picture) or ".") == os.path.realpath(folder)
-    }
-    paths = []
-    for picture in pictures:
-        number, stem = 1, Path(picture).stem[:80]
-        name = f"{stem}-28x28.png"
-        while name.casefold() in taken:  # some file systems take A.png for a.png
-            number += 1
-            name = f"{stem}-{number}-28x28.png"
-        taken.add(name.casefold())
-        paths.append(folder / name)
+    paths: list[Path] = []
+    for file in files:
+        stem = name = Path(file).stem
+        for number in itertools.count(2):
+            if (path := folder / f"{name}-28x28.png") not in paths:
+                paths.append(path)
+                break
+            name = f"{stem}-{number}"
     return paths
-
-
-def write_seen(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write bytes (28, 28) as PNG; the folder is made if it is not there.
-
-    Raises:
-        DigitsError: it cannot be written.
-    """
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise DigitsError(f"cannot write {path}: {error.strerror}; try --show=DIR") from error

@@ -3,8 +3,6 @@
 A file may be damaged, enormous, or made to do harm: it is refused in one line.
 """
 
-import io
-import stat
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +19,6 @@ Plane = NDArray[np.float32]
 """Brightness of each pixel, shape (height, width), about 0 to 255."""
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-MAX_BYTES = 100_000_000
 SIDE = 1000
 """Pixels of the longer side that are enough: a digit of a tenth of it has 100."""
 
@@ -54,44 +51,31 @@ def read(path: Path) -> Picture:
     Raises:
         DigitsError: there is no such file, or it is not a picture, damaged or too large.
     """
-    content = _content(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise DigitsError(f"cannot be read: {error.strerror}") from error
+    if not start:
+        raise DigitsError("is empty")
     with warnings.catch_warnings():
         # What else Pillow warns of (EXIF, palettes) does no harm.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 return to_grey_levels(_decoded(image))
         except UnidentifiedImageError as error:
-            raise DigitsError(_not_a_picture(content)) from error
+            message = f"is not a picture, or a damaged one; try one of {', '.join(FORMATS)}"
+            if start[4:] == b"ftyp":  # what phones write
+                message = "is a HEIC or AVIF picture, or a video; save it as JPEG or PNG"
+            raise DigitsError(message) from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             limit = Image.MAX_IMAGE_PIXELS
             raise DigitsError(f"has more than {limit:,} pixels, the limit") from error
-        except MemoryError as error:
-            raise DigitsError("does not fit into memory; try a smaller picture") from error
         except Exception as error:  # of damaged files, Pillow's readers raise anything
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DigitsError(f"is damaged and cannot be decoded: {reason}") from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DigitsError("is not a file")
-        if not status.st_size:
-            raise DigitsError("is empty")
-        if status.st_size > MAX_BYTES:
-            raise DigitsError(f"has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise DigitsError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _not_a_picture(content: bytes) -> str:
-    if content[4:8] == b"ftyp":  # what phones write
-        return "is a HEIC or AVIF picture, or a video; save it as JPEG or PNG"
-    return f"is not a picture, or a damaged one; try one of {', '.join(FORMATS)}"
 
 
 def _decoded(image: Image.Image) -> Image.Image:
@@ -110,11 +94,10 @@ def _decoded(image: Image.Image) -> Image.Image:
 
 
 def to_grey_levels(image: Image.Image) -> Picture:
-    """Take an image of mode RGB, RGBA, I;16, I or F apart."""
+    """Take apart an image of mode RGB, RGBA, I;16, I or F."""
     pixels = np.asarray(image, np.float32)
     if image.mode not in ("RGB", "RGBA"):
-        values = np.clip(np.nan_to_num(pixels, posinf=0, neginf=0), -1e30, 1e30)  # sums are finite
-        return Picture(_to_range_of_bytes(shrunk(values, SIDE)))
+        return Picture(_to_range_of_bytes(shrunk(np.nan_to_num(pixels), SIDE)))
     alpha = None
     if image.mode == "RGBA" and pixels[..., 3].min() < 255:
         alpha = np.ascontiguousarray(pixels[..., 3])
@@ -139,15 +122,14 @@ def _laid_on_paper(pixels: Plane, alpha: Plane) -> Plane:
 def _to_range_of_bytes(values: Plane) -> Plane:
     """Spread the values, but for a thousandth at either end, to 0 to 255.
 
-    A camera's 12 bits in a file of 16, or a scanner's middle greys, are as good as the full range.
+    A camera may use 12 of 16 bits, a scanner only middle greys.
     """
-    exact = values.astype(np.float64)  # the difference of any two floats of 32 bits is above 0
-    low, high = np.percentile(exact, (0.1, 99.9))
+    low, high = np.percentile(values, (0.1, 99.9))
     if high <= low:
-        low, high = float(exact.min()), float(exact.max())
+        low, high = values.min(), values.max()
     if high <= low:
         return np.zeros_like(values)
-    spread: Plane = np.clip((exact - low) / (high - low) * 255, 0, 255).astype(np.float32)
+    spread: Plane = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.float32)
     return spread
 
 
