@@ -178,7 +178,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_its_step_is_named(
 ) -> None:
     model = BaselineClassifier([8], optimizer=ADAM, accumulate_grad_batches=accumulate)
     model.network = SpoiltAt(call, math.nan)
-    expected = rf"loss became nan at step {step} \(epoch {epoch}\): the training has diverged; try a smaller optim\.lr"
+    expected = rf"loss became nan at step {step} \(epoch {epoch}\): the training has diverged; "
     with pytest.raises(DigitsError, match=expected):
         fit(model, minibatches_per_stack=groups_per_stack * accumulate)
 
