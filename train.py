@@ -1,6 +1,6 @@
 """Train, test, plot and save a network for handwritten digits.
 
-    python train.py                                       the exercise as told: 97.5 %, 5 s
+    python train.py                                       the exercise: 97.5 %, 5 s
     python train.py model=dropout optim=sgd norm=exact    its improvement: 98.5 %, 17 s
     python train.py -m model=baseline,dropout seed=0,1,2  a sweep, with a leaderboard
 

@@ -73,7 +73,7 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
     if resume_point(run_dir, config.resume) is None or not recorded:
         return
     epochs = 0
-    with suppress(DigitsError):  # metrics.csv is written anew
+    with suppress(DigitsError):  # metrics.csv is rewritten
         epochs = int(max((row["epoch"] for row in read_history(run_dir)), default=0))
     if epochs > config.trainer.max_epochs:
         raise DigitsError(
