@@ -26,12 +26,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from digits.config.errors import explain, find_mistake, unreadable_file
 from digits.config.overrides import WrongJob, jobs, plain
-from digits.config.resolvers import num_gpus, share_start
+from digits.config.resolvers import share_start
 from digits.config.schema import check
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
 from digits.search.space import check_search
 from digits.sweeps.follow import check_same_sweep, failed_jobs, interrupted_sweep
+from digits.text import typed
 from digits.training.resume import check_resumable
 
 INTERRUPTED = 130
@@ -60,7 +61,11 @@ class CheckBeforeRun(Callback):
             # `${hydra:...}` is resolved by it; a copy, since Hydra makes it read-only.
             HydraConfig.instance().set_config(copy.deepcopy(config))
             launcher = config.hydra.runtime.choices["hydra/launcher"]
-            _check_launcher(launcher)
+            if launcher in ("slurm", "submitit_slurm") and shutil.which("srun") is None:
+                raise DigitsError(
+                    f"hydra/launcher={launcher} needs a SLURM cluster, and there is no srun on "
+                    "PATH; try hydra/launcher=basic"
+                )
             composed = []
             loader = GlobalHydra.instance().config_loader()
             for overrides, job in jobs(config, loader):
@@ -81,9 +86,6 @@ class CheckBeforeRun(Callback):
 def run_job(config: DictConfig) -> float:
     """Train what a single run or a job of a sweep asks for.
 
-    Args:
-        config: what Hydra has composed, without its own part.
-
     Returns:
         The validation accuracy of the best checkpoint, which is what a search maximizes; NaN
         without validation images.
@@ -100,12 +102,6 @@ def run_job(config: DictConfig) -> float:
             values["trainer"]["devices"] = _devices(values["trainer"], int(hydra.job.num))
         run_dir = Path(hydra.runtime.output_dir)
         metrics = run(OmegaConf.create(values), run_dir, quiet=is_job)
-    except SystemExit as left:
-        # In code of the user's; Hydra would drop the sweep's other jobs. submitit leaves like this.
-        by_signal = isinstance(left, Terminated) or isinstance(left.__context__, KeyboardInterrupt)
-        if is_job and not by_signal and "SUBMITIT_EXECUTOR" not in os.environ:
-            raise DigitsError(f"a job ended the process with exit code {left.code}") from left
-        raise
     except Exception as error:
         if not is_job and explain(error):  # before Hydra prints a line of its own
             raise SystemExit(1) from error
@@ -119,17 +115,11 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
     """End the process with one line on stderr for what a user can mend, and with an exit code.
 
     A fault of the program keeps its traceback. Ctrl-C ends it with 130 and SIGTERM with 143.
-
-    Args:
-        config_dir: the folder with config.yaml and the config groups, whose names are suggested.
+    `config_dir` has config.yaml and the config groups, whose names are suggested.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
-    # Ctrl-C too: a script's `&` starts a process that ignores it.
-    handlers: dict[int, Any] = {
-        signal.SIGTERM: _terminate,
-        signal.SIGINT: signal.default_int_handler,
-    }
-    before = {number: signal.signal(number, each) for number, each in handlers.items()}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts without it
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except KeyboardInterrupt:
@@ -152,8 +142,7 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, before)
 
 
 def import_lightning() -> None:
@@ -178,8 +167,8 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def _stop(code: int) -> NoReturn:
-    given = [each for each in sys.argv[1:] if each.startswith("name=")]
-    name = given[0] if given else "name=RUN, its directory's name,"
+    given = (each for each in sys.argv[1:] if each.startswith("name="))
+    name = next(given, "name=RUN, its directory's name,")
     with suppress(OSError, KeyboardInterrupt):  # what matters now is to end
         if sweep := interrupted_sweep():
             name = f"name={sweep.name}"
@@ -190,7 +179,13 @@ def _stop(code: int) -> NoReturn:
 
 def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     """Return in one line what is wrong with a command line or run; `None`: it is our fault."""
-    flags = _flags()
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # those flags of Hydra's
+    parser.add_argument("overrides", nargs="*")  # that say what it composes
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-path", "-cp")
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-name", "-cn", default="config")
+    flags = parser.parse_known_args()[0]
     line = unreadable_file(error) or explain(error)
     is_told = isinstance(error, DigitsError | InstantiationException)
     if line is None or is_told or flags.config_dir or flags.config_path:
@@ -198,19 +193,8 @@ def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     overrides: Sequence[str] = error.overrides if isinstance(error, WrongJob) else flags.overrides
     with suppress(HydraException, OmegaConfBaseException):  # no advice then, but what Hydra says
         mistake = find_mistake(overrides, config_dir, flags.config_name, multirun=flags.multirun)
-        return mistake or line
+        line = mistake or line
     return line
-
-
-def _flags() -> argparse.Namespace:
-    """Read those of Hydra's flags that say what it composes."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--multirun", "-m", action="store_true")
-    parser.add_argument("--config-path", "-cp")
-    parser.add_argument("--config-dir", "-cd")
-    parser.add_argument("--config-name", "-cn", default="config")
-    return parser.parse_known_args()[0]
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
@@ -223,49 +207,26 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 def _check_place(key: str, path: Path) -> None:
     """Make sure that a directory, which the configuration's `key` names, can be written."""
-    existing = path.absolute()
-    while not existing.exists():  # ends at the root
-        existing = existing.parent
+    absolute = path.absolute()
+    existing = next(each for each in (absolute, *absolute.parents) if each.exists())
     try:
         # Permissions, quotas, read-only disks, root: only an attempt tells them all.
-        with tempfile.TemporaryDirectory(prefix=".probe-", dir=existing):
-            pass
+        tempfile.TemporaryDirectory(prefix=".probe-", dir=existing).cleanup()
     except OSError as error:
-        reason = f"{existing} is a file" if existing.is_file() else error.strerror
-        raise DigitsError(f"{key}={path} cannot be written ({reason})") from None
-
-
-def _check_launcher(launcher: str) -> None:
-    """Refuse to submit jobs to SLURM from a machine without SLURM."""
-    if launcher in ("slurm", "submitit_slurm") and shutil.which("srun") is None:
-        raise DigitsError(
-            f"hydra/launcher={launcher} needs a SLURM cluster, and there is no srun on PATH; "
-            "try hydra/launcher=basic"
-        )
+        raise DigitsError(f"{key}={path} cannot be written ({error.strerror})") from None
 
 
 def _check_single_process(trainer: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Refuse distributed training within a sweep.
-
-    Lightning would start its processes with the sweep's own command line, and each of them the
-    whole sweep again.
-    """
-    devices, strategy = trainer.get("devices", 1), trainer.get("strategy", "auto")
-    num_nodes = trainer.get("num_nodes", 1)
-    if devices in ("auto", -1):
-        num_devices = 1 if trainer["accelerator"] == "cpu" else num_gpus()
-    else:
-        num_devices = len(devices) if isinstance(devices, list) else devices
-    several = {
-        f"trainer.strategy={strategy}": strategy != "auto",
-        f"trainer.devices={devices}": num_devices > 1,
-        f"trainer.num_nodes={num_nodes}": num_nodes > 1,
-    }
-    for option in (option for option, is_several in several.items() if is_several):
-        raise DigitsError(
-            f"{option} trains in several processes, which a sweep cannot start; "
-            f"try its jobs one by one: python train.py {' '.join(overrides)}"
-        )
+    """Refuse distributed training in a sweep: each of its processes would start the sweep again."""
+    for name, alone in {"strategy": "auto", "devices": 1, "num_nodes": 1}.items():
+        given = trainer.get(name, alone)
+        if given != alone and not (
+            name == "devices" and isinstance(given, list) and len(given) == 1
+        ):
+            raise DigitsError(
+                f"trainer.{name}={typed(given)} trains in several processes, which a sweep cannot "
+                f"start; try its jobs one by one: python train.py {' '.join(overrides)}"
+            )
 
 
 def _devices(trainer: Mapping[str, Any], job: int) -> Any:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from digits.config.overrides import WrongJob, plain, values
-from digits.config.schema import accepts, check, get, has, nearest
+from digits.config.schema import accepts, check, has, nearest
 from digits.config.targets import up_to_date
 from digits.errors import DigitsError
 from digits.files import flat
@@ -89,37 +89,27 @@ def unreadable_file(error: BaseException) -> str | None:
 
 
 def find_mistake(
-    overrides: Sequence[str],
-    config_dir: Path,
-    config_name: str = "config",
-    *,
-    multirun: bool = False,
+    overrides: Sequence[str], config_dir: Path, config_name: str, *, multirun: bool
 ) -> str | None:
-    """Return what is wrong with the overrides, and a remedy; `None` if all names are right.
-
-    Args:
-        overrides: as on the command line, e.g. `optim.lr=0.1`.
-        config_dir: the folder with the primary file and the groups.
-        config_name: the primary file, without `.yaml`.
-        multirun: whether an override may name several values, e.g. `seed=1,2`.
-    """
+    """Return what is wrong with the overrides, and a remedy; `None` if all names are right."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir.absolute()), version_base="1.3"):
-        return next(_Mistakes(config_name, multirun).of(overrides), None)
+        return next(_Mistakes(config_name).of(overrides, multirun), None)
 
 
 class _Mistakes:
     """What is wrong with overrides, told by the groups, options and keys that there are."""
 
-    def __init__(self, config_name: str, multirun: bool) -> None:
-        self.config_name, self.multirun = config_name, multirun
-        self.loader = GlobalHydra.instance().config_loader()
-        self.parser = OverridesParser.create(config_loader=self.loader)
-        groups = [group for group in self.loader.list_groups("") if group != "hydra"]
-        self.options = {group: self.loader.get_group_options(group) for group in groups}
+    def __init__(self, config_name: str) -> None:
+        self.config_name = config_name
+        loader = GlobalHydra.instance().config_loader()
+        self.parser = OverridesParser.create(config_loader=loader)
+        groups = [group for group in loader.list_groups("") if group != "hydra"]
+        groups += ["hydra/launcher", "hydra/sweeper"]
+        self.options = {group: loader.get_group_options(group) for group in groups}
         self.chosen: list[str] = []
 
-    def of(self, overrides: Sequence[str]) -> Iterator[str]:
+    def of(self, overrides: Sequence[str], multirun: bool) -> Iterator[str]:
         """Yield the mistakes: first of writing, then of groups and options, then of keys."""
         parsed: list[Override] = []
         for line in overrides:
@@ -128,31 +118,27 @@ class _Mistakes:
             except OverrideParseException as error:
                 yield self._unreadable(line, error)
         for override in parsed:
-            group = override.key_or_group
-            if "/" in group:  # hydra/launcher
-                self.options[group] = self.loader.get_group_options(group)
-            if override.is_sweep_override() and not self.multirun:
+            if override.is_sweep_override() and not multirun:
                 yield self._several(override)
         choices = [each for each in parsed if each.key_or_group in self.options]
         for override in choices:
-            if not override.is_delete():
-                yield from self._option(override)
+            yield from self._option(override)
         # Hydra first composes a sweep with the choices of which there is only one.
         single = [values(each) for each in choices if not each.is_delete()]
         self.chosen = [each[0] for each in single if len(each) == 1]
         for override in parsed:
             if override not in choices:
-                yield from self._key(override, self._compose(*self.chosen))
+                yield from self._key(override)
 
     def _compose(self, *overrides: str) -> DictConfig:
-        return compose(self.config_name, list(overrides), return_hydra_config=True)
+        lines = [*self.chosen, *overrides]
+        return compose(self.config_name, lines, return_hydra_config=True)
 
     def _works(self, *overrides: str) -> bool:
         """Say whether overrides compose, beside the choices made, and pass the check."""
         try:
             parsed = self.parser.parse_overrides(list(overrides))
-            lines = [values(each)[0] for each in parsed]
-            check(up_to_date(plain(self._compose(*self.chosen, *lines))))
+            check(up_to_date(plain(self._compose(*(values(each)[0] for each in parsed)))))
         except (HydraException, OmegaConfBaseException, DigitsError, ValueError):
             return False
         return True
@@ -162,69 +148,58 @@ class _Mistakes:
             lines = [each for each in str(error).splitlines() if "Error parsing" not in each]
             reason = lines[0].partition(" expecting ")[0]
             return f"{line} cannot be read ({reason}); close brackets and quotes, and quote signs"
-        composed: Any = OmegaConf.to_container(self._compose())
+        present = dict(flat(OmegaConf.to_container(self._compose())))
         remedies = [f"{group}={line}" for group, options in self.options.items() if line in options]
-        for key in nearest(line, [key for key, _ in flat(composed)]):
-            remedies.append(f"{key}={typed(get(composed, key))}")
-        works = [each for each in remedies[:3] if self._works(each)]
-        advice = f"; try {works[0]}" if works else ""
+        remedies += [f"{key}={typed(present[key])}" for key in nearest(line, present)]
+        advice = f"; try {remedies[0]}" if remedies else ""
         return f"{line} has no value, expected KEY=VALUE{advice}"
 
     def _several(self, override: Override) -> str:
         line = str(override.input_line)
         key, _, value = line.partition("=")
-        remedies = [f"-m {line} for a run each"] if self._works(line) else []
-        if self._works(f"{key}=[{value}]"):
-            remedies.append(f"{key}=[{value}] for a list")
-        advice = f"; try {', or '.join(remedies)}" if remedies else ""
-        return f"{line} names several values{advice}"
+        remedies = [(f"-m {line} for a run each", line)]
+        remedies += [(f"{key}=[{value}] for a list", f"{key}=[{value}]")]
+        works = [advice for advice, remedy in remedies if self._works(remedy)]
+        return f"{line} names several values" + (f"; try {', or '.join(works)}" if works else "")
 
     def _option(self, override: Override) -> Iterator[str]:
         group = override.key_or_group
-        for line in values(override):
+        options = self.options[group]
+        for line in [] if override.is_delete() else values(override):
             value = line.partition("=")[2]
             for name in value.strip("[]").split(","):
-                if name not in self.options[group]:
-                    near = similar(name, self.options[group], limit=1)
-                    valid = f"valid: {', '.join(self.options[group])}"
-                    advice = f"try {group}={near[0]}" if near else valid
+                if name not in options:
+                    near = similar(name, options, limit=1)
+                    advice = f"try {group}={near[0]}" if near else f"valid: {', '.join(options)}"
                     yield f"there is no {group}={name}; {advice}"
-            added = override.is_add() or override.is_force_add()
-            if override.package or (added and group in self._compose().hydra.runtime.choices):
+            if override.package or override.is_add() or override.is_force_add():
                 yield f"{line}: a choice is written without + or @; try {group}={value}"
 
-    def _key(self, override: Override, config: DictConfig) -> Iterator[str]:
+    def _key(self, override: Override) -> Iterator[str]:
         key, line = override.key_or_group, str(override.input_line)
-        value = line.partition("=")[2]
+        group, value = key.partition(".")[0], line.partition("=")[2]
+        config = self._compose()
         composed: Any = OmegaConf.to_container(config)
         if override.is_add() and has(composed, key):
             yield f"{key} is there already, so + cannot add it; try {key}={value}"
         if has(composed, key) or override.is_add() or override.is_force_add():
             return
-        group = key.partition(".")[0]
         choice = config.hydra.runtime.choices.get(group)
-        where = f"{group}={choice}" if choice else "the configuration"
-        for other in self._others(group, key) if choice else ():
-            remedy = f"{group}={other} {key}={value}"
-            if self._works(*remedy.split(" ")):
-                yield f"{key} is not a key of {where}, but of {group}={other}; try {remedy}"
-        keys = [each for each, _ in flat(composed) if "._" not in each] + [*self.options]
+        keys = [each for each, _ in flat(composed) if "._" not in each]
         keys = [each for each in keys if each.startswith("hydra.") == (group == "hydra")]
-        form = "~{}" if override.is_delete() else f"{{}}={value}"
-        remedies = [form.format(other) for other in nearest(key, keys)[:5]]
-        if not override.is_delete() and accepts(key, override.value()):
-            remedies.insert(0, f"+{key}={value}")
-        works = next((each for each in remedies if self._works(each)), None)
+        near = nearest(key, [*keys, *self.options])[:5]
+        if override.is_delete():
+            remedies = [f"~{other}" for other in near]
+        else:
+            # Another option of the group has the key, best one that it is named after.
+            others = sorted(self.options.get(group, ()), key=lambda option: option not in key)
+            remedies = [f"{group}={option} {key}={value}" for option in others]
+            remedies += [f"+{key}={value}"] if accepts(key, override.value()) else []
+            remedies += [f"{other}={value}" for other in near]
+        works = next((each for each in remedies if self._works(*each.split(" "))), None)
         siblings = [each for each in keys if each.startswith(f"{group}.")]
-        top = [*(str(each) for each in config if each != "hydra"), "experiment"]
-        advice = f"try {works}" if works else f"valid: {', '.join(sorted(siblings or top))}"
-        target = OmegaConf.select(config, f"{key.rpartition('.')[0]}._target_") if choice else None
-        adds = f"; + adds an argument of {target}" if target and not works else ""
+        valid = siblings or [*(each for each in composed if each != "hydra"), "experiment"]
+        advice = f"try {works}" if works else f"valid: {', '.join(sorted(valid))}"
+        adds = "; + adds another argument of its class" if choice and not works else ""
+        where = f"{group}={choice}" if choice else "the configuration"
         yield f"{key} is not a key of {where}; {advice}{adds}"
-
-    def _others(self, group: str, key: str) -> list[str]:
-        """Return the group's options that have the key, most like the one chosen first."""
-        own = set(self._compose(*self.chosen)[group] or ())
-        options = {each: self._compose(f"{group}={each}")[group] for each in self.options[group]}
-        found = [each for each, config in options.items() if has({group: config}, key)]
-        return sorted(found, key=lambda each: -len(own & set(options[each])))

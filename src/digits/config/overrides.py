@@ -1,7 +1,6 @@
 """What a command line asks for: its overrides, and the jobs that a sweep composes from them."""
 
 import copy
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,9 +12,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
-
-MAX_JOBS = 500
-"""A larger sweep is checked value by value, not job by job: composing and checking take time."""
 
 
 class WrongJob(HydraException):
@@ -47,45 +43,37 @@ def values(override: Override) -> list[str]:
 
 
 def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """Yield the jobs of a sweep: the overrides of each and its configuration as plain values.
+    """Yield jobs of a sweep: the overrides of each and its configuration as plain values.
 
-    Composing takes 0.1 s, so it is done once for each combination of choices (`optim=adam,sgd`);
-    the values of the other overrides (`seed=0,1,2`) are put into what was composed.
+    Not all of them, but as few as hold each value that is named: composing takes 0.1 s. It is done
+    once for each combination of choices (`optim=adam,sgd`); the values of the other overrides
+    (`seed=0,1,2`) are put into what was composed.
 
     Raises:
         DigitsError: an override names no value.
         WrongJob: a job cannot be composed.
     """
-    choices: list[list[str]] = []
-    others: list[list[str]] = []
+    named = []
     for override in parsed(config, loader):
-        named = values(override)
-        if not named:
+        named.append(values(override))
+        if not named[-1]:
             raise DigitsError(f"{override.input_line} names no value, so there is nothing to run")
-        is_choice = override.key_or_group in config.hydra.runtime.choices
-        (choices if is_choice else others).append(named)
-    single = [each[0] for each in others]
-    swept = [each for each in others if len(each) > 1]
     parser = OverridesParser.create(config_loader=loader)
-    assigned = {line: parser.parse_override(line) for each in swept for line in each}
-    for chosen in _combinations(choices):
+    composed: dict[tuple[str, ...], dict[str, Any]] = {}
+    for index in range(max(map(len, named), default=1)):
+        lines = [each[min(index, len(each) - 1)] for each in named]
+        swept = parser.parse_overrides(
+            [line for line, each in zip(lines, named, strict=True) if len(each) > 1]
+        )
+        choices = [each for each in swept if each.key_or_group in config.hydra.runtime.choices]
+        chosen = tuple(str(each.input_line) for each in choices)
         try:
-            composed = plain(loader.load_sweep_config(config, [*chosen, *single]))
+            if chosen not in composed:
+                composed[chosen] = plain(loader.load_sweep_config(config, lines))
         except HydraException as error:
-            raise WrongJob([*chosen, *single]) from error
-        for lines in _combinations(swept):
-            job = {assigned[line].key_or_group: assigned[line].value() for line in lines}
-            kept = [line for line in single if line not in assigned]
-            yield [*chosen, *kept, *lines], put(composed, job)
-
-
-def _combinations(alternatives: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
-    """Yield all combinations; if there are too many, some that hold each alternative."""
-    if math.prod(map(len, alternatives)) <= MAX_JOBS:
-        yield from itertools.product(*alternatives)
-        return
-    for index in range(max(map(len, alternatives))):
-        yield tuple(each[min(index, len(each) - 1)] for each in alternatives)
+            raise WrongJob(lines) from error
+        assigned = {each.key_or_group: each.value() for each in swept if each not in choices}
+        yield lines, put(composed[chosen], assigned)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -105,8 +105,8 @@ def help_choices(*, _root_: DictConfig) -> str:
         lines.append(f"  {group}=")
         for option in loader.get_group_options(group):
             mark = "*" if option == chosen[group] else " "
-            comments = (line for line in _lines(hydra, group, option) if line.startswith("#"))
-            first = next((line for line in comments if "@package" not in line), "")
+            lines_of_file = _lines(hydra, group, option)
+            first = next((each for each in lines_of_file if not each.startswith("# @package")), "")
             lines.append(_entry(f"  {mark} {option}", first.lstrip("# "), column=20))
     return "\n".join(lines)
 
@@ -150,10 +150,5 @@ def _comments(hydra: Any, group: str, option: str) -> Iterator[tuple[str, str]]:
 
 def _entry(name: str, text: str, column: int) -> str:
     """Return a name and, from a column on, what there is to say of it."""
-    indent = " " * column
-    lines = textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent) or [""]
-    if len(name) < column:
-        lines[0] = name + lines[0][len(name) :]
-    else:
-        lines.insert(0, name)
-    return "\n".join(line for line in lines if line)
+    line = f"{name:<{column - 1}} {text}".rstrip()
+    return textwrap.fill(line, WIDTH, subsequent_indent=" " * column)

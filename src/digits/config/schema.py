@@ -14,6 +14,7 @@ from annotated_types import Interval, Len
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
+from digits.config.overrides import put
 from digits.errors import DigitsError
 from digits.files import MAX_NAME_LENGTH, flat, slug
 from digits.text import similar, typed
@@ -231,14 +232,12 @@ SET_FROM = {
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 """What our networks log once an epoch."""
 
+
 Checked = TypeVar("Checked", bound=Group)
 
 
 def check(values: Mapping[str, Any]) -> None:
     """Check the keys and values of a composed configuration, each by itself, then together.
-
-    Args:
-        values: the configuration as plain Python values, without Hydra's part.
 
     Raises:
         DigitsError: the first mistake, and what to type instead.
@@ -258,13 +257,10 @@ def check(values: Mapping[str, Any]) -> None:
 
 
 def read_search_options(sweeper: Mapping[str, Any]) -> SearchOptions:
-    """Check the options of a search.
-
-    Args:
-        sweeper: `hydra.sweeper` as plain Python values.
+    """Check the options of a search, which are `hydra.sweeper` as plain Python values.
 
     Raises:
-        DigitsError: a key or value is wrong.
+        DigitsError: a key or value is wrong, or a package is missing.
     """
     objectives = sweeper.get("objectives")
     for name in objectives if isinstance(objectives, list) else ():
@@ -289,18 +285,11 @@ def read_search_options(sweeper: Mapping[str, Any]) -> SearchOptions:
 
 def accepts(key: str, value: Any) -> bool:
     """Say whether a dotted key is listed here and may have this value."""
-    group, _, name = key.partition(".")
-    field = Configuration.model_fields.get(group)
-    if field is None or (name and name not in getattr(field.annotation, "model_fields", ())):
-        return False
-    nested: Any = value
-    for name in reversed(key.split(".")):
-        nested = {name: nested}
     try:
-        Configuration.model_validate(nested)
+        Configuration.model_validate(put({}, {key: value}))
     except ValidationError:
         return False
-    return True
+    return has(Configuration().model_dump(), key)
 
 
 def nearest(key: str, keys: Iterable[str]) -> list[str]:
@@ -335,26 +324,18 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
     except ValidationError as error:
         # A key that nothing reads is named before a wrong value.
         errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    names: list[str] = []
-    group: Group = model()
-    default: Any = group
-    for name in errors[0]["loc"]:  # which goes on within a list or a union
-        if isinstance(default, Group):
-            group, default = default, getattr(default, str(name), None)
-        elif isinstance(default, dict):
-            default = CallbackOptions()
-        else:
-            break
-        names.append(str(name))
+    names = [str(name) for name in errors[0]["loc"]]
+    while not has(values, ".".join(names)):
+        names.pop()  # an item of a list, or a type of a union
     key = ".".join(names)
     given = get(values, key)
     if errors[0]["type"] == "extra_forbidden":
-        siblings = [".".join([*names[:-1], name]) for name in sorted(type(group).model_fields)]
-        near = nearest(key, [*siblings, *(other for other, _ in flat(values) if other != key)])
+        siblings = sorted(get(values, ".".join(names[:-1])) if names[1:] else values)
+        siblings.remove(names[-1])
+        near = nearest(key, [other for other, _ in flat(values) if other != key])
         works = [other for other in near if prefix or accepts(other, given)]
-        value = "" if isinstance(given, Mapping) else f"={typed(given)}"
         listed = f"valid: {', '.join(siblings) or 'none'}"
-        advice = f"try {prefix}{works[0]}{value}" if works else listed
+        advice = f"try {prefix}{works[0]}={typed(given)}" if works else listed
         raise DigitsError(f"{prefix}{key} is not a key, nothing reads it; {advice}")
     # One message for each type that a union has.
     messages = [
@@ -363,6 +344,9 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
         if [str(name) for name in each["loc"][: len(names)]] == names
     ]
     expected = ", or ".join(dict.fromkeys(messages)).replace("'", "")
+    default: Any = model()
+    for name in names:
+        default = CallbackOptions() if isinstance(default, dict) else getattr(default, name, None)
     remedy = "" if isinstance(default, Group | dict) else f"; try {prefix}{key}={typed(default)}"
     raise DigitsError(f"{prefix}{key} must {expected}, got {typed(given)}{remedy}")
 
@@ -390,11 +374,13 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "try schedule.warmup_rate=0.3"
         )
     for name, callback in values["callbacks"].items():
-        yield from _contradictions_of_callback(f"callbacks.{name}", callback, values)
+        yield from _contradictions_of_callback(
+            f"callbacks.{name}", callback, is_ours=_is_ours(values)
+        )
 
 
 def _contradictions_of_callback(
-    key: str, callback: Mapping[str, Any], values: Mapping[str, Any]
+    key: str, callback: Mapping[str, Any], *, is_ours: bool
 ) -> Iterator[str]:
     if not isinstance(callback.get("_target_"), str):
         yield f"{key} has no _target_, so it is not a callback"
@@ -402,7 +388,7 @@ def _contradictions_of_callback(
     if monitor is None:
         return
     # A network of the user's own may log other metrics.
-    if _is_ours(values) and monitor not in METRICS:
+    if is_ours and monitor not in METRICS:
         near = [*similar(monitor, METRICS), METRICS[-1]][0]
         expected = f"{key}.monitor must be one of {', '.join(METRICS)}"
         yield f"{expected}, got {typed(monitor)}; try {key}.monitor={near}"

@@ -7,13 +7,11 @@ user runs, as in every Hydra project: this is for mistakes, and for files that s
 """
 
 import inspect
-import os
 import pkgutil
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from digits.config.schema import SET_FROM, nearest
@@ -46,12 +44,9 @@ STOP = "digits.training.stopping.SafeStop"
 
 
 def up_to_date(values: Any) -> Any:
-    """Return a copy of a configuration in which classes have today's names.
+    """Return a copy of a configuration, or of a part of it, in which classes have today's names.
 
     So experiment files of version 0.1 still work, and lightning.pytorch is pytorch_lightning.
-
-    Args:
-        values: the configuration, or a part of it, as plain Python values.
     """
     if isinstance(values, list):
         return [up_to_date(each) for each in values]
@@ -72,19 +67,10 @@ def check_targets(values: Mapping[str, Any]) -> None:
     """Check every `_target_`: that it may be called, and takes the arguments that it is given.
 
     This imports what is named, and torch and Lightning with it.
-
-    Args:
-        values: the configuration as plain Python values.
-
-    Raises:
-        DigitsError: a class or function is not allowed or does not exist, or takes no argument of
-            a name.
     """
     check_names(values)
     for key, node in targets(values):
         name = node["_target_"]
-        if name is None:  # logger=none
-            continue
         found = _locate(key, name)
         _check_kind(key, name, found)
         accepted = _parameters(found)
@@ -99,15 +85,9 @@ def check_targets(values: Mapping[str, Any]) -> None:
 
 
 def check_names(values: Mapping[str, Any]) -> None:
-    """Check every `_target_` as text; nothing is imported.
-
-    Raises:
-        DigitsError: one is not a dotted name, or names something of Python's standard library.
-    """
+    """Check every `_target_` as text; nothing is imported."""
     for key, node in targets(values):
         name = node["_target_"]
-        if name is None:
-            continue
         if not isinstance(name, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name):
             raise DigitsError(
                 f"{key}._target_ must be a dotted name, as mynetworks.MyNet, got {typed(name)}"
@@ -120,7 +100,7 @@ def check_names(values: Mapping[str, Any]) -> None:
 
 def targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the mappings with a `_target_`, at any depth, each with its dotted key."""
-    if isinstance(node, Mapping) and "_target_" in node:
+    if isinstance(node, Mapping) and node.get("_target_") is not None:  # null: logger=none
         yield key, node
     children = node.items() if isinstance(node, Mapping) else ()
     for name, child in enumerate(node) if isinstance(node, list) else children:
@@ -130,20 +110,14 @@ def targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]
 def is_own(module: str) -> bool:
     """Say whether a module is the user's: neither Python's, nor installed, nor of this package."""
     package = module.partition(".")[0]
-    if package in sys.stdlib_module_names or package in ("digits", "hydra_plugins"):
+    if package == "__main__":
+        return True
+    if package in sys.stdlib_module_names or package in ("", "digits", "hydra_plugins"):
         return False
-    try:
-        spec = find_spec(package)
-    except (ImportError, ValueError):
-        return package == "__main__"
-    if spec is None:
-        return False
-    places = [Path(each) for each in spec.submodule_search_locations or [spec.origin or ""]]
-    python = Path(os.__file__).parent
-    return not any(
-        {"site-packages", "dist-packages"} & set(place.parts) or place.is_relative_to(python)
-        for place in places
-    )
+    spec = find_spec(package)
+    places = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec else []
+    installed = ("site-packages", "dist-packages")
+    return spec is not None and not any(name in place for name in installed for place in places)
 
 
 def _locate(key: str, name: str) -> Any:
@@ -151,10 +125,9 @@ def _locate(key: str, name: str) -> Any:
     try:
         return pkgutil.resolve_name(name)
     except (ImportError, AttributeError) as error:
-        parent, _, last = name.rpartition(".")
-        missing = isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
-        if isinstance(error, ModuleNotFoundError) and not missing:
+        if isinstance(error, ModuleNotFoundError) and not f"{name}.".startswith(f"{error.name}."):
             raise  # a module of the user's own needs a package that is not there
+        parent, _, last = name.rpartition(".")
         near = similar(last, dir(sys.modules[parent])) if parent in sys.modules else []
         advice = f"try {key}._target_={parent}.{near[0]}" if near else "there is no such class"
         raise DigitsError(f"{key}._target_={name} cannot be imported; {advice}") from None
@@ -164,21 +137,17 @@ def _check_kind(key: str, name: str, found: Any) -> None:
     """Check what a name has led to, which may be another module's than the name says."""
     group, *rest = key.split(".")
     kind = KINDS.get(group) if len(rest) == (group == "callbacks") else None
-    module = str(getattr(found, "__module__", ""))
-    package = module.partition(".")[0]
-    is_function = inspect.isfunction(found) and (package == "digits" or is_own(module))
+    package = str(getattr(found, "__module__", "")).partition(".")[0]
+    is_class = inspect.isclass(found) and package not in sys.stdlib_module_names
+    is_function = inspect.isfunction(found) and (package == "digits" or is_own(found.__module__))
     if kind:
-        is_allowed = inspect.isclass(found) and issubclass(found, pkgutil.resolve_name(kind))
-        is_allowed |= group == "schedule" and is_function
-        expected = f"a {kind}" + (" or a function of your own" if group == "schedule" else "")
-    else:
-        is_allowed = inspect.isclass(found) or is_function
-        is_allowed &= package not in sys.stdlib_module_names
-        expected = "a class, or a function of your own, and not of Python's standard library"
-    if not is_allowed:
-        what = f"{module}.{getattr(found, '__qualname__', type(found).__name__)}".lstrip(".")
-        leads = "" if what == name else f", which is {what}"
-        raise DigitsError(f"{key}._target_ must be {expected}, got {name}{leads}")
+        is_class = is_class and issubclass(found, pkgutil.resolve_name(kind))
+        is_function = is_function and group == "schedule"
+    if not (is_class or is_function):
+        expected = f"a {kind or 'class'}"
+        if kind is None or group == "schedule":
+            expected += " or a function of your own"
+        raise DigitsError(f"{key}._target_ must be {expected}, got {name}")
 
 
 def _parameters(target: Any) -> set[str] | None:
@@ -191,12 +160,8 @@ def _parameters(target: Any) -> set[str] | None:
         functions = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
     names: set[str] = set()
     for function in functions:
-        found = inspect.signature(function).parameters.values()
-        names |= {
-            each.name
-            for each in found
-            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
-        }
-        if all(each.kind != each.VAR_KEYWORD for each in found):
+        found = inspect.getfullargspec(inspect.unwrap(function))
+        names |= {*found.args, *found.kwonlyargs}
+        if found.varkw is None:
             return names - {"self"}
     return None
