@@ -12,7 +12,6 @@ import pytest
 
 from digits.errors import DigitsError
 
-ROOT = Path(__file__).parents[1]
 Recipe = Callable[[Callable[..., Any]], None]
 CommandLine = Callable[..., Any]
 
@@ -153,16 +152,6 @@ def test_each_job_of_a_sweep_has_a_gpu_of_its_own(
     assert command_line("-m", "name=b", "seed=0,1", "trainer=cpu").code == 0
     assert command_line("seed=0").code == 0
     assert given == [[0], [1], [0], 1, 1, 1]
-
-
-def test_a_run_that_cannot_be_resumed_is_refused_before_anything_is_written(
-    command_line: CommandLine, tmp_path: Path
-) -> None:
-    code, _, stderr = command_line("resume=must", "name=absent")
-
-    assert (code, stderr.count("\n")) == (1, 1)
-    assert "error: resume=must, but" in stderr
-    assert not any(tmp_path.iterdir())
 
 
 def test_slurm_without_srun_is_refused(

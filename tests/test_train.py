@@ -1,22 +1,13 @@
 """`python train.py` in processes of its own, and of launchers."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from support import train_py
 
-ROOT = Path(__file__).parents[1]
 SMALL = ("data=sample", "trainer=cpu", "debug=fast")
-
-
-def train_py(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "train.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def test_a_run_leaves_what_it_was_composed_from_and_a_log_and_warns_of_nothing(

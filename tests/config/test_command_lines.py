@@ -183,6 +183,7 @@ ARGUMENTS = [
     ("model._target_=digits.models.BaslineClassifier", "try model._target_=digits.models.Base"),
     ("model._target_=no_such_package.Network", "cannot be imported"),
     ("-m +optim.lrr=1,2", "torch.optim.Adam takes no lrr"),
+    ("resume=must name=absent", "error: resume=must, but"),
     ("trainer=gpu", "try trainer=cpu or trainer=auto"),
     ("data.source=local data.dir=nowhere", "nowhere"),
     ("-m data.source=local data.dir=nowhere seed=1,2", "nowhere"),
@@ -190,7 +191,7 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("command", "expected"), ARGUMENTS, ids=[line for line, _ in ARGUMENTS])
-def test_what_a_class_does_not_take_is_known_before_the_run(
+def test_what_only_classes_and_files_tell_is_known_before_the_run(
     command_line: Callable[..., Any],
     tmp_path: Path,
     command: str,

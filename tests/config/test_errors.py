@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from digits.config.errors import explain
 
@@ -36,24 +37,24 @@ def test_what_fails_within_a_class_is_not() -> None:
     assert explain_network(width=1) is None
 
 
-def test_lightnings_misconfiguration_is_one_line() -> None:
-    from lightning_fabric.utilities.exceptions import MisconfigurationException
-
-    assert explain(MisconfigurationException("No GPU.\nMore.")) == "No GPU."
-
-
-def test_a_full_disk_is_one_line() -> None:
-    error = OSError(28, "No space left on device", "outputs/model.pt")
-
-    assert explain(error) == "outputs/model.pt cannot be written or read (No space left on device)"
-    assert explain(FileNotFoundError(2, "No such file", "our mistake")) is None
-
-
-def test_a_launcher_whose_package_is_missing_names_the_extra() -> None:
-    hydras = "In 'hydra/launcher/parallel': Could not load 'hydra/launcher/joblib'."
-    assert explain(HydraException(hydras)) == (
-        'hydra/launcher joblib needs packages that are not installed; try pip install -e ".[sweep]"'
-    )
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MisconfigurationException("No GPU.\nMore."), "No GPU."),
+        (
+            OSError(28, "No space left", "model.pt"),
+            "model.pt cannot be written or read (No space left)",
+        ),
+        (FileNotFoundError(2, "No such file", "our mistake"), None),
+        (
+            HydraException("In 'hydra/launcher/parallel': Could not load 'hydra/launcher/joblib'."),
+            "hydra/launcher joblib needs packages that are not installed; "
+            'try pip install -e ".[sweep]"',
+        ),
+    ],
+)
+def test_a_fault_of_the_machine_is_one_line(error: Exception, expected: str | None) -> None:
+    assert explain(error) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """What a command line asks for: its overrides, and the jobs that a sweep composes from them."""
 
-import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -11,6 +10,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from digits.config.schema import put
 from digits.errors import DigitsError
 
 
@@ -86,15 +86,3 @@ def plain(config: DictConfig) -> dict[str, Any]:
                 value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
             found[str(key)] = value
     return found
-
-
-def put(values: Mapping[str, Any], assigned: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of nested values with others put in by their dotted keys."""
-    copied = copy.deepcopy(dict(values))
-    for key, value in assigned.items():
-        *parents, name = key.split(".")
-        node = copied
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = value
-    return copied

@@ -5,6 +5,7 @@ group that is not listed here is an argument of the class that the group names, 
 against it (`digits.config.targets`).
 """
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
@@ -14,7 +15,6 @@ from annotated_types import Interval, Len
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
-from digits.config.overrides import put
 from digits.errors import DigitsError
 from digits.files import MAX_NAME_LENGTH, flat, slug
 from digits.text import similar, typed
@@ -47,14 +47,7 @@ def _folder_name(value: Any) -> Any:
     return value
 
 
-def _with_target(value: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(value.get("_target_"), str):
-        raise PydanticCustomError("target", "Input should be a mapping with a _target_")
-    return value
-
-
 FolderName = Annotated[str | int | float, AfterValidator(_folder_name)]
-Target = Annotated[dict[str, Any], AfterValidator(_with_target)]
 
 
 class Group(BaseModel):
@@ -138,7 +131,7 @@ class Trainer(Group):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: Count | Literal["auto", -1] | Annotated[list[Index], Len(1)] = 1
     num_nodes: Count = 1
-    strategy: Literal["auto"] | Distributed | Target = "auto"
+    strategy: Literal["auto"] | Distributed | dict[str, Any] = "auto"
     max_epochs: Count = 10
     max_steps: Count | Literal[-1] = 1000
     precision: Precision = "32-true"
@@ -152,7 +145,7 @@ class Trainer(Group):
     check_val_every_n_epoch: Count = 1
     log_every_n_steps: Count = 1
     accumulate_grad_batches: Count = 1
-    profiler: Literal["simple", "advanced", "pytorch"] | Target | None = "simple"
+    profiler: Literal["simple", "advanced", "pytorch"] | dict[str, Any] | None = "simple"
 
 
 class CallbackOptions(Group):
@@ -316,6 +309,18 @@ def get(values: Any, key: str) -> Any:
     for name in key.split("."):
         values = values[name]
     return values
+
+
+def put(values: Mapping[str, Any], assigned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of nested values with others put in by their dotted keys."""
+    copied = copy.deepcopy(dict(values))
+    for key, value in assigned.items():
+        *parents, name = key.split(".")
+        node = copied
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return copied
 
 
 def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "") -> Checked:
