@@ -150,5 +150,5 @@ def _comments(hydra: Any, group: str, option: str) -> Iterator[tuple[str, str]]:
 
 def _entry(name: str, text: str, column: int) -> str:
     """Return a name and, from a column on, what there is to say of it."""
-    line = f"{name:<{column - 1}} {text}".rstrip()
+    line = f"{name:<{column - 2}}  {text}".rstrip()
     return textwrap.fill(line, WIDTH, subsequent_indent=" " * column)
