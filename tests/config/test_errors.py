@@ -41,10 +41,7 @@ def test_what_fails_within_a_class_is_not() -> None:
     ("error", "expected"),
     [
         (MisconfigurationException("No GPU.\nMore."), "No GPU."),
-        (
-            OSError(28, "No space left", "model.pt"),
-            "model.pt cannot be written or read (No space left)",
-        ),
+        (OSError(28, "disk full", "model.pt"), "model.pt cannot be written or read (disk full)"),
         (FileNotFoundError(2, "No such file", "our mistake"), None),
         (
             HydraException("In 'hydra/launcher/parallel': Could not load 'hydra/launcher/joblib'."),
