@@ -102,6 +102,12 @@ def run_job(config: DictConfig) -> float:
             values["trainer"]["devices"] = _devices(values["trainer"], int(hydra.job.num))
         run_dir = Path(hydra.runtime.output_dir)
         metrics = run(OmegaConf.create(values), run_dir, quiet=is_job)
+    except SystemExit as left:
+        # In code of the user's; Hydra would drop the sweep's other jobs. submitit leaves like this.
+        by_signal = isinstance(left, Terminated) or isinstance(left.__context__, KeyboardInterrupt)
+        if is_job and not by_signal and "SUBMITIT_EXECUTOR" not in os.environ:
+            raise DigitsError(f"a job ended the process with exit code {left.code}") from left
+        raise
     except Exception as error:
         if not is_job and explain(error):  # before Hydra prints a line of its own
             raise SystemExit(1) from error
