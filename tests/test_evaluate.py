@@ -72,7 +72,7 @@ def test_an_evaluation_gives_the_runs_own_results_to_the_last_digit(
     finished: Path, part: str, file: str, tmp_path: Path
 ) -> None:
     evaluation = measured(finished / file, tmp_path, part)
-    assert evaluation.accuracy == recorded(finished)[f"{part}/accuracy"]
+    assert evaluation.measures.accuracy == recorded(finished)[f"{part}/accuracy"]
     assert evaluation.loss == recorded(finished)[f"{part}/loss"]
     assert evaluation.measures.num_images == recorded(finished)[f"num_{part}"]
     assert compare_with_metrics(evaluation) == SAME

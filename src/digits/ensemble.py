@@ -14,7 +14,7 @@ import torch
 from digits.errors import DigitsError
 from digits.files import slug
 from digits.model_file import ENSEMBLE, model_path, read_model, run_directory
-from digits.runs import is_run_dir
+from digits.runs import MODEL, is_run_dir
 
 FOLDER = Path("outputs", "ensembles")
 NO_VALIDATION = (
@@ -30,9 +30,6 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
     that is new to one member is one that another was trained on: the ensemble's `val_sha256` is
     `None` then, and it can be tested, but not validated.
 
-    Args:
-        paths: run directories, model.pt files or checkpoints, the members in their order.
-
     Raises:
         DigitsError: a file cannot be used, is named twice, or is of another dataset.
     """
@@ -43,12 +40,11 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
     contents = [read_model(file) for file in files]
     first = contents[0]
     for file, content in zip(files, contents, strict=True):
-        for key in ("dataset", "classes"):
-            if content[key] != first[key]:
-                raise DigitsError(
-                    f"{file} was trained on {key} {content[key]}, {files[0]} on {first[key]}; "
-                    "try runs on the same data"
-                )
+        if content["dataset"] != first["dataset"]:
+            raise DigitsError(
+                f"{file} was trained on dataset {content['dataset']}, {files[0]} on "
+                f"{first['dataset']}; try runs on the same data"
+            )
     members = [
         {key: value for key, value in content.items() if key != "weights"}
         | {"name": member_name(file)}
@@ -91,16 +87,8 @@ def ensemble_folder(paths: Sequence[Path]) -> Path:
 
 
 def check_folder(folder: Path, paths: Sequence[Path]) -> None:
-    """Check that an ensemble's model.pt would replace nothing but an older ensemble.
-
-    Args:
-        folder: where it is to be written; it need not exist.
-        paths: its members.
-
-    Raises:
-        DigitsError: the folder is a run directory, or holds another model or a member.
-    """
-    file = folder / "model.pt"
+    """Check that the model.pt of an ensemble of `paths` would replace no other model or member."""
+    file = folder / MODEL
     is_taken = file.exists() and (
         file.resolve() in [model_path(path).resolve() for path in paths]
         or read_model(file)["model"] != ENSEMBLE
