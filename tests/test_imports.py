@@ -25,8 +25,17 @@ def test_imports_keep_the_contracts(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0, capsys.readouterr().out
 
 
-def test_importing_digits_does_not_wait_for_torch() -> None:
-    python("import sys, digits; sys.exit('torch' in sys.modules)")
+@pytest.mark.parametrize(
+    ("code", "slow"),
+    [
+        ("import digits", "torch"),
+        ("from digits.__main__ import make_parser; make_parser()", "torch matplotlib PIL"),
+        ("import digits.compare, digits.figures", "torch omegaconf hydra"),
+        ("import digits.evaluate, digits.export, digits.ensemble", "pytorch_lightning"),
+    ],
+)
+def test_nobody_waits_for_what_is_slow_to_import(code: str, slow: str) -> None:
+    python(f"{code}; import sys; sys.exit(any(name in sys.modules for name in {slow.split()}))")
 
 
 def test_every_module_can_be_imported_on_windows() -> None:
