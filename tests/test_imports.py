@@ -18,11 +18,10 @@ def python(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], env=os.environ, check=True)
 
 
-def test_imports_keep_the_contracts(capsys: pytest.CaptureFixture[str]) -> None:
-    from importlinter.cli import lint_imports
-
-    code = lint_imports(str(REPO / "pyproject.toml"), no_cache=True)
-    assert code == 0, capsys.readouterr().out
+def test_imports_keep_the_contracts() -> None:
+    config = str(REPO / "pyproject.toml")
+    # In this process, it would switch off all loggers that there are.
+    python(f"from importlinter.cli import lint_imports; exit(lint_imports({config!r}, no_cache=1))")
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class Comparison:
     """Groups of runs, compared with one of them.
 
     Attributes:
-        ranked: groups by descending mean validation accuracy, all on the same validation images.
+        ranked: by descending mean validation accuracy.
         unranked: groups that were validated on other images than the baseline, or not at all.
         versus: each other group against the baseline, by name, in the order shown.
         left_out: what is not compared and why, e.g. "outputs/runs/a: not tested".
@@ -183,8 +183,7 @@ def _compare_groups(
     groups: Sequence[Group], baseline: Group, left_out: Sequence[str]
 ) -> Comparison:
     validated = [group for group in groups if group.values("val/accuracy")]
-    first = baseline if baseline in validated else next(iter(validated), baseline)
-    images = first.runs[0].val_images
+    images = baseline.runs[0].val_images
     ranked = [group for group in validated if group.runs[0].val_images == images]
     ranked.sort(key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
     unranked = [group for group in groups if group not in ranked]

@@ -4,19 +4,15 @@ Lakshminarayanan, Pritzel & Blundell, "Simple and scalable predictive uncertaint
 deep ensembles", NeurIPS 2017. The ensemble's model.pt is a model like any other.
 """
 
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from digits.errors import DigitsError
 from digits.files import slug
 from digits.model_file import ENSEMBLE, model_path, read_model, run_directory
 from digits.runs import MODEL, is_run_dir
 
-FOLDER = Path("outputs", "ensembles")
 NO_VALIDATION = (
     "the members kept different images apart for validation, "
     "so this ensemble can be measured on test images only"
@@ -65,7 +61,6 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
         "split": first["split"]
         | {"val_sha256": validated_on.pop() if len(validated_on) == 1 else None},
         "precision": precisions.pop() if len(precisions) == 1 else "32-true",
-        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
 
 
@@ -83,7 +78,7 @@ def member_name(path: Path) -> str:
 
 def ensemble_folder(paths: Sequence[Path]) -> Path:
     """Return where an ensemble is written unless a folder is given: named by its members."""
-    return FOLDER / slug("+".join(map(member_name, paths)))
+    return Path("outputs", "ensembles", slug("+".join(map(member_name, paths))))
 
 
 def check_folder(folder: Path, paths: Sequence[Path]) -> None:

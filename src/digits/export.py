@@ -38,20 +38,12 @@ BATCH_SIZE = 1000
 
 @dataclass(frozen=True)
 class Format:
-    """A file format, one per value of `--to`.
-
-    Attributes:
-        name: the word on the command line.
-        file: the name in the run directory.
-        runtime: what loads it.
-        encode: returns the file's content, for "floats" in [0, 1] or for "bytes".
-        packages: what must be installed besides torch.
-    """
+    """A file format, one per value of `--to`."""
 
     name: str
     file: str
     runtime: str
-    encode: Callable[[TrainedClassifier, str], bytes]
+    encode: Callable[[TrainedClassifier, str], bytes]  # for pixels that are "floats" or "bytes"
     open: Callable[[Path], Runtime]
     packages: tuple[str, ...] = ()
 
@@ -67,12 +59,9 @@ class Format:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The logits of an exported model beside the original's.
+    """The logits of an exported model beside the original's, both maxima absolute.
 
-    Attributes:
-        largest_difference: of any logit, absolute.
-        largest_logit: of the original, absolute; the scale of the difference.
-        changed: indices of the images that get another class, or logits that are not finite.
+    `changed` are the indices of images that get another class, or logits that are not finite.
     """
 
     largest_difference: float
@@ -154,13 +143,10 @@ def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
     """Return the model as a graph, normalization included, for a batch of any size."""
     # With one image, the batch's size would be taken as 1.
     example = torch.zeros(2, 1, SIDE, SIDE, dtype=DTYPES[pixels])
+    network, shapes = _OnePixelType(model, DTYPES[pixels]), {"images": {0: Dim("batch")}}
     try:
         with _quiet():
-            program = torch.export.export(
-                _OnePixelType(model, DTYPES[pixels]),
-                (example,),
-                dynamic_shapes={"images": {0: Dim("batch")}},
-            )
+            program = torch.export.export(network, (example,), dynamic_shapes=shapes)
     except Exception as error:  # whatever the network's own code stumbles over
         raise DigitsError(
             f"torch.export cannot follow the network {model.record['model']} ({_cause(error)}); "
@@ -234,10 +220,8 @@ def _encode_safetensors(model: TrainedClassifier, _: str) -> bytes:
     import safetensors.torch
 
     # The format refuses two names for one tensor (as with tied weights), so each is copied.
-    weights = {
-        name: weight.detach().contiguous().clone()
-        for name, weight in model.network.state_dict().items()
-    }
+    state = model.network.state_dict()
+    weights = {name: weight.contiguous().clone() for name, weight in state.items()}
     record = _record(model, " or ".join(INPUTS.values()))  # a rebuilt model takes both
     return safetensors.torch.save(weights, metadata={"format": "pt", KEY: record})
 

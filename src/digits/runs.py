@@ -201,16 +201,15 @@ def changes_result(key: str) -> bool:
 
 def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change a result, without the seed and nulls, by dotted keys."""
-    found = {
-        key: value
-        for key, value in flat(config)
-        if value is not None and key != "seed" and changes_result(key)
-    }
-    for key, value in found.items():
+    found = {}
+    for key, value in flat(config):
+        if value is None or key == "seed" or not changes_result(key):
+            continue
         if key.endswith("_target_") and str(value).startswith("digits."):
-            found[key] = value.rpartition(".")[2]  # its module may be another one in a release
+            value = value.rpartition(".")[2]  # its module may be another one in a release
         if key == "trainer.devices" and isinstance(value, list) and len(value) == 1:
-            found[key] = 1  # whichever GPU a job of a sweep has had
+            value = 1  # whichever GPU a job of a sweep has had
+        found[key] = value
     return found
 
 
@@ -236,9 +235,6 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     """Return the run directories that are among the folders or below them, each once.
 
     They come in the order of the folders; within one by name, where 2_sgd comes before 10_adam.
-
-    Raises:
-        DigitsError: a folder does not exist, or there is no run in it.
     """
     found: dict[Path, Path] = {}
     for folder in folders:
@@ -414,10 +410,8 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """Return whether this process prints and writes, of all that train together.
-
-    Lightning, torchrun and SLURM each number the processes that they start in these variables.
-    """
+    """Return whether this process prints and writes, of all that train together."""
+    # Lightning, torchrun and SLURM each number the processes that they start.
     numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in numbers)
 

@@ -18,12 +18,6 @@ Each file is loaded by its own runtime and compared with the original on the tes
 dataset that the run was trained on; the largest difference of a logit is printed. If any image gets
 another class, that is an error and the file is not kept.
 
-Python, with images as a NumPy array or a tensor:
-
-  onnxruntime.InferenceSession("model.onnx").run(["logits"], {"images": images})[0]
-  torch.export.load("model.pt2").module()(images)
-  safetensors.torch.load_file("model.safetensors")        weights by name
-
 Examples:
   digits export outputs/runs/first
   digits export outputs/runs/first --to onnx,torch-export,safetensors
