@@ -238,8 +238,8 @@ def warnings(comparison: Comparison) -> list[str]:
     """Return what a reader must not miss."""
     lines = [f"left out: {each}" for each in comparison.left_out]
     for group in comparison.unranked:
-        how = "on other images" if group.values("val/accuracy") else "on no images"
-        lines.append(f"not ranked: {group.name}: validated {how}")
+        which = "other" if group.values("val/accuracy") else "no"
+        lines.append(f"not ranked: {group.name}: validated on {which} images")
     if comparison.baseline.runs[0].metrics["dataset"] == SAMPLE:
         lines.append(
             "These are runs on the embedded sample of 5,000 images, not on MNIST: "
@@ -292,14 +292,10 @@ def option_table(comparison: Comparison) -> Table:
     choices = [name for name in DEFAULT_CHOICES if name in chosen]
     keys = differing_options([run.options for run in first_runs])
     keys = [key for key in keys if not key.endswith("_target_")]
-    rows = [
-        (
-            group.name,
-            *(run.choices.get(name, NOTHING) for name in choices),
-            *(typed(run.options[key]) if key in run.options else NOTHING for key in keys),
-        )
-        for group, run in zip(comparison.groups, first_runs, strict=True)
-    ]
+    rows = []
+    for group, run in zip(comparison.groups, first_runs, strict=True):
+        values = {**run.choices, **{key: typed(value) for key, value in run.options.items()}}
+        rows.append((group.name, *(values.get(key, NOTHING) for key in (*choices, *keys))))
     return Table(("group", *choices, *keys), rows)
 
 

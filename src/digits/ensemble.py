@@ -35,17 +35,15 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
             raise DigitsError(f"{file} is named twice; name each member of an ensemble once")
     contents = [read_model(file) for file in files]
     first = contents[0]
+    members = []
     for file, content in zip(files, contents, strict=True):
         if content["dataset"] != first["dataset"]:
             raise DigitsError(
                 f"{file} was trained on dataset {content['dataset']}, {files[0]} on "
                 f"{first['dataset']}; try runs on the same data"
             )
-    members = [
-        {key: value for key, value in content.items() if key != "weights"}
-        | {"name": member_name(file)}
-        for file, content in zip(files, contents, strict=True)
-    ]
+        record = {key: value for key, value in content.items() if key != "weights"}
+        members.append(record | {"name": member_name(file)})
     weights = {
         f"members.{number}.network.{name}": weight
         for number, content in enumerate(contents)

@@ -29,8 +29,6 @@ from digits.runs import BEST, MODEL, finished_metrics
 PARTS = {"test": "test", "val": "validation"}
 BATCH_SIZE = 2500
 """As in the validation and the test of a run, so that the same sums are rounded alike."""
-NUM_MISTAKES = 60
-"""Shown on the picture."""
 DTYPES = {"16": torch.float16, "bf16": torch.bfloat16, "32": torch.float32, "64": torch.float64}
 
 
@@ -287,7 +285,7 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
         "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% are "
         "classified correctly.",
     )
-    if shown := measures.mistakes[:NUM_MISTAKES]:
+    if shown := measures.mistakes[:60]:
         images = evaluation.images.images[[mistake.index for mistake in shown]]
         titles = [f"{each.label} as {each.predicted}\n{each.probability:.0%}" for each in shown]
         save(
