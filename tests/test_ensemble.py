@@ -86,15 +86,6 @@ def test_the_loaded_ensemble_gives_the_logarithm_of_the_members_mean_probability
     assert loaded.classes == digits.load(members[0]).classes
 
 
-def test_an_ensemble_may_be_a_member(members: list[Path], tmp_path: Path) -> None:
-    inner = saved(tmp_path / "inner", *members[:2])
-    loaded = digits.load(saved(tmp_path / "outer", inner, members[2]))
-    expected = mean_probabilities(inner, members[2])
-    torch.testing.assert_close(
-        loaded(IMAGES).detach().double().softmax(1), expected, atol=1e-6, rtol=0
-    )
-
-
 @pytest.mark.parametrize("name", ["onnx", "safetensors"])
 def test_an_exported_ensemble_averages_the_members_probabilities(
     name: str, members: list[Path], tmp_path: Path

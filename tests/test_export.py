@@ -84,10 +84,15 @@ def refusal(model: TrainedClassifier, form: Any, folder: Path, pixels: str = "fl
 
 @each_form
 @each_input
-def test_batches_of_any_size_get_the_logits_of_the_original(
-    form: Any, pixels: str, model: TrainedClassifier, tmp_path: Path
+def test_batches_of_any_size_get_the_logits_of_the_original_and_exporting_is_quiet(
+    form: Any,
+    pixels: str,
+    model: TrainedClassifier,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     path, comparison = export(model, form, tmp_path, pixels, IMAGES)
+    assert capfd.readouterr() == ("", "")
     assert path == tmp_path / form.file
     exported = form.open(path)
     with torch.no_grad():
@@ -129,19 +134,14 @@ def test_an_onnx_file_has_the_promised_names_types_shapes_and_record(
         (images, "images", onnx.TensorProto.UINT8, ["batch", 1, 28, 28]),
         (output, "logits", onnx.TensorProto.FLOAT, ["batch", 10]),
     ):
-        assert value.name == name
-        assert value.type.tensor_type.elem_type == type_
-        found = [each.dim_param or each.dim_value for each in value.type.tensor_type.shape.dim]
-        assert found == shape
+        tensor = value.type.tensor_type
+        found = [each.dim_param or each.dim_value for each in tensor.shape.dim]
+        assert (value.name, tensor.elem_type, found) == (name, type_, shape)
     assert [(each.domain, each.version) for each in proto.opset_import] == [("", 18)]
-    operations = [node.op_type for node in proto.graph.node]
-    assert operations == ["Cast", "Div", "Sub", "Div", "Reshape", *["Gemm", "Relu"] * 2, "Gemm"]
     record = json.loads({each.key: each.value for each in proto.metadata_props}["digits"])
-    assert record == model.record | {
-        "digits": digits.__version__,
-        "input": "uint8 from 0 to 255",
-    }
-    assert "uint8 from 0 to 255" in proto.doc_string
+    more = {"digits": digits.__version__, "input": "uint8 from 0 to 255"}
+    assert record == model.record | more
+    assert more["input"] in proto.doc_string
 
 
 def test_onnxruntime_alone_reads_model_onnx(model: TrainedClassifier, tmp_path: Path) -> None:
@@ -243,18 +243,6 @@ class SingularValues(nn.Module):
         return values[:, :10]
 
 
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.down, self.up = nn.Linear(784, 10, bias=False), nn.Linear(10, 784, bias=False)
-        self.up.weight = nn.Parameter(self.down.weight.t())  # a view, and not contiguous
-        self.again = self.down
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.again(self.up(self.down(images.flatten(1))))
-        return logits
-
-
 class Layers(nn.Sequential):
     """What other networks are made of: convolution, batch normalization, attention."""
 
@@ -298,24 +286,17 @@ def test_an_operation_that_onnx_lacks_is_named_in_one_line(tmp_path: Path) -> No
     assert found.endswith("try --to torch-export")
 
 
-def test_tied_weights_can_be_exported(tmp_path: Path) -> None:
-    model = loaded(tmp_path, Own("Tied"))
-    path, _ = export(model, SAFETENSORS, tmp_path, "bytes", IMAGES)
-    assert SAFETENSORS.open(path)(IMAGES[:9]).equal(model(IMAGES[:9]))
-
-
 @pytest.mark.slow  # 9 exports
 @each_form
-@pytest.mark.parametrize("kind", ["noise", "cnn", "layers"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: NoiseClassifier([32, 16]), lambda: CnnClassifier([4, 8]), lambda: Own("Layers")],
+    ids=["noise", "cnn", "layers"],
+)
 def test_networks_are_exported_as_they_are_in_evaluation(
-    kind: str, form: Any, tmp_path: Path
+    make: Callable[[], Classifier], form: Any, tmp_path: Path
 ) -> None:
-    kinds: dict[str, Callable[[], Classifier]] = {
-        "noise": lambda: NoiseClassifier([32, 16]),
-        "cnn": lambda: CnnClassifier([4, 8]),
-        "layers": lambda: Own("Layers"),
-    }
-    classifier = kinds[kind]()
+    classifier = make()
     classifier.network.train()
     with torch.no_grad():
         classifier.network(IMAGES[:100] / 255)  # moves the means of batch normalization
@@ -323,14 +304,6 @@ def test_networks_are_exported_as_they_are_in_evaluation(
     path, _ = export(model, form, tmp_path, "floats", IMAGES[:100])
     found, expected = form.open(path)(IMAGES[:20] / 255).detach(), model(IMAGES[:20]).detach()
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-
-
-def test_exporting_is_quiet(
-    model: TrainedClassifier, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for form in FORMATS.values():
-        export(model, form, tmp_path, "floats", IMAGES)
-    assert capfd.readouterr() == ("", "")
 
 
 def test_the_verb_writes_onnx_and_prints_the_largest_difference(
@@ -390,6 +363,4 @@ def test_missing_packages_and_unknown_formats_are_named_before_anything_is_read(
 
     monkeypatch.setattr("importlib.util.find_spec", without)
     assert main(["export", str(tmp_path / "no such run"), "--to", to]) == 1
-    error = capsys.readouterr().err
-    assert expected in error
-    assert error.count("\n") == 1
+    assert expected in capsys.readouterr().err

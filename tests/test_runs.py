@@ -40,8 +40,7 @@ def test_runs_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 def test_the_same_directory_twice_is_found_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
-    (tmp_path / "link").symlink_to(run)
-    assert find_runs([run, tmp_path, tmp_path / "link", run / ".." / "a"]) == [run]
+    assert find_runs([run, tmp_path, run / ".." / "a"]) == [run]
 
 
 def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Intervals and tests against published cases, scipy, whole numbers and simulations."""
 
+import itertools
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import comb
@@ -21,15 +22,15 @@ from digits.statistics import (
 Answers = npt.NDArray[np.bool_]
 
 
-@pytest.mark.parametrize(
-    ("num_correct", "num_images"),
-    [(0, 1), (1, 1), (0, 10), (10, 10), (5, 10), (437, 500), (893, 1_000), (9_790, 10_000)],
-)
-def test_wilsons_interval_is_scipys(num_correct: int, num_images: int) -> None:
-    expected = stats.binomtest(num_correct, num_images).proportion_ci(0.95, method="wilson")
-    low, high = wilson_interval(num_correct, num_images)
-    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-12, abs=1e-15)
-    assert 0 <= low < high <= 1
+def test_wilsons_interval_in_published_cases() -> None:
+    # Newcombe, "Two-sided confidence intervals for the single proportion", 1998, table I.
+    for counts, expected in (
+        ((81, 263), (0.2553, 0.3662)),
+        ((15, 148), (0.0624, 0.1605)),
+        ((0, 20), (0, 0.1611)),
+        ((1, 29), (0.0061, 0.1718)),
+    ):
+        assert wilson_interval(*counts) == pytest.approx(expected, abs=5e-5)
 
 
 def test_the_interval_over_seeds_is_students_within_0_and_1() -> None:
@@ -81,12 +82,11 @@ def test_mcnemars_p_is_the_exact_binomial_one(disagree: int) -> None:
 
 
 def test_mcnemars_interval_holds_zero_exactly_if_p_is_above_5_percent() -> None:
-    for first in range(15):
-        for second in range(15):
-            found = mcnemar(*answers(100, first, second, 3))
-            low, high = found.interval
-            assert low <= found.difference <= high
-            assert (low <= 0 <= high) == (found.p > 0.05)
+    for first, second in itertools.product(range(15), repeat=2):
+        found = mcnemar(*answers(100, first, second, 3))
+        low, high = found.interval
+        assert low <= found.difference <= high
+        assert (low <= 0 <= high) == (found.p > 0.05)
 
 
 def test_mcnemars_difference_and_error_are_those_of_paired_proportions() -> None:
@@ -94,11 +94,6 @@ def test_mcnemars_difference_and_error_are_those_of_paired_proportions() -> None
     found = mcnemar(first, second)
     assert found.difference == pytest.approx(0.015)
     assert found.error == pytest.approx(stats.sem(first.astype(float) - second, ddof=0))
-
-
-def test_two_runs_that_agree_on_every_image_do_not_differ() -> None:
-    found = mcnemar(*answers(90, 0, 0, 10))
-    assert (found.difference, found.p, found.interval) == (0, 1, (0, 0))
 
 
 def test_holms_correction_in_a_published_case() -> None:
@@ -211,12 +206,6 @@ def test_where_the_seeds_do_not_matter_it_is_the_paired_t_test_over_images() -> 
     assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
-def test_two_seeds_that_agree_prove_nothing() -> None:
-    places = (np.arange(10_000) + 0.5) / 10_000
-    first, second = (places < np.array(each)[:, None] for each in ([0.99, 0.97], [0.96, 0.965]))
-    assert clustered_difference(first, second).p > 0.2
-
-
 def test_groups_with_the_same_answers_do_not_differ() -> None:
     group, _ = KINDS["mixed"].draw(np.random.default_rng(6), 3, 1)
     found = clustered_difference(group, group)
@@ -229,10 +218,8 @@ def test_groups_with_the_same_answers_do_not_differ() -> None:
 def test_the_order_of_the_groups_changes_the_sign_only() -> None:
     for sizes in ((1, 4), (3, 3), (2, 5)):
         first, second = KINDS["mixed"].draw(np.random.default_rng(7), *sizes)
-        forward, backward = (
-            clustered_difference(first, second),
-            clustered_difference(second, first),
-        )
+        forward = clustered_difference(first, second)
+        backward = clustered_difference(second, first)
         low, high = backward.interval
         assert forward.interval == pytest.approx((-high, -low))
         assert (forward.error, forward.p) == pytest.approx((backward.error, backward.p))

@@ -1,7 +1,5 @@
 """Finished runs side by side: groups over seeds, their differences, and how sure they are."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError
 from digits.files import relative, write_atomically
 from digits.page import Picture, Section, Table, as_markdown, show_table, write_page
@@ -33,19 +32,17 @@ from digits.statistics import (
     student_interval,
     wilson_interval,
 )
-from digits.text import accuracy, p_value, plural, points, typed
+from digits.text import accuracy, csv_table, p_value, plural, points, typed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 LEVEL = 0.05
 """A p below it is called significant."""
-FEW_SEEDS = 3
 SHOWN_WARNINGS = 10
 NOTHING = "\u2013"  # a dash
 TITLE = "Comparison"
 
-_SAMPLE = "mnist-sample-5k"
 _REQUIRED = (
     *("seed", "dataset", "epochs", "val/accuracy", "num_val", "val_split_sha256"),
     *("test/accuracy", "num_test", "num_parameters", "train_time_s"),
@@ -59,21 +56,11 @@ _HOW_TO_READ = (
     "two single runs, p is by McNemar's exact test on the images on which they disagree.",
     "Of several comparisons, p is corrected by Holm's method, and each interval is by itself.",
 )
-_COLUMNS = (
-    *("rank", "group", "seeds", "val_mean", "val_std", "test_mean", "test_std"),
-    *("test_low", "test_high", "train_time_s", "baseline", "difference_points", "error_points"),
-    *("low_points", "high_points", "p", "p_holm", "test", "verdict", "runs"),
-)
 
 
 @dataclass(frozen=True, eq=False)
 class Versus:
-    """A group compared with the baseline, on the same test images.
-
-    Attributes:
-        found: test accuracy of the group minus that of the baseline.
-        p_holm: p, corrected for all groups that are compared with the baseline.
-    """
+    """A group compared with the baseline; `p_holm` is corrected for all groups that are."""
 
     group: Group
     baseline: Group
@@ -82,19 +69,17 @@ class Versus:
 
     @property
     def judgement(self) -> str:
-        """Return "better", "worse" or "no significant difference"."""
         if self.p_holm >= LEVEL:
             return "no significant difference"
         return "better" if self.found.difference > 0 else "worse"
 
     @property
     def with_error(self) -> str:
-        """Return the difference and its standard error in percentage points."""
         return f"{points(self.found.difference)} ± {100 * self.found.error:.2f}"
 
     @property
     def verdict(self) -> str:
-        """Return one line, e.g. "dropout vs baseline: +0.31 ± 0.09 points, p = 0.032, ..."."""
+        """One line, e.g. "dropout vs baseline: +0.31 ± 0.09 points, p = 0.032, ..."."""
         low, high = self.found.interval
         first, second = len(self.group.runs), len(self.baseline.runs)
         seeds = plural(first, "seed") + (f" against {second}" if first != second else "")
@@ -106,7 +91,7 @@ class Versus:
 
     @property
     def notes(self) -> list[str]:
-        """Return what limits the meaning of p."""
+        """What limits the meaning of p."""
         pair = (self.group, self.baseline)
         if self.found.test == MCNEMAR:
             first, second = (each.runs[0].predictions.correct for each in pair)
@@ -118,7 +103,7 @@ class Versus:
         for each in pair:
             if len(each.runs) == 1:
                 return [f"{each.name} has one seed; it is assumed to vary as the other group does"]
-        if min(len(each.runs) for each in pair) < FEW_SEEDS:
+        if min(len(each.runs) for each in pair) == 2:
             return ["two seeds say little about how much the accuracy varies by seed; try five"]
         return []
 
@@ -128,7 +113,7 @@ class Comparison:
     """Groups of runs, compared with one of them.
 
     Attributes:
-        ranked: groups by descending mean validation accuracy, all on the same validation images.
+        ranked: by descending mean validation accuracy.
         unranked: groups that were validated on other images than the baseline, or not at all.
         versus: each other group against the baseline, by name, in the order shown.
         left_out: what is not compared and why, e.g. "outputs/runs/a: not tested".
@@ -142,19 +127,13 @@ class Comparison:
 
     @property
     def groups(self) -> list[Group]:
-        """All groups, in the order in which they are shown."""
         return [*self.ranked, *self.unranked]
-
-    @property
-    def dataset(self) -> str:
-        """What the images are from."""
-        return str(self.baseline.runs[0].metrics["dataset"])
 
     @property
     def images(self) -> str:
         """What all runs were tested on, e.g. "10,000 test images of mnist"."""
-        num_images = len(self.baseline.runs[0].predictions.labels)
-        return f"{num_images:,} test images of {self.dataset}"
+        metrics = self.baseline.runs[0].metrics
+        return f"{metrics['num_test']:,} test images of {metrics['dataset']}"
 
 
 def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
@@ -204,8 +183,7 @@ def _compare_groups(
     groups: Sequence[Group], baseline: Group, left_out: Sequence[str]
 ) -> Comparison:
     validated = [group for group in groups if group.values("val/accuracy")]
-    first = baseline if baseline in validated else next(iter(validated), baseline)
-    images = first.runs[0].val_images
+    images = baseline.runs[0].val_images
     ranked = [group for group in validated if group.runs[0].val_images == images]
     ranked.sort(key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
     unranked = [group for group in groups if group not in ranked]
@@ -260,9 +238,9 @@ def warnings(comparison: Comparison) -> list[str]:
     """Return what a reader must not miss."""
     lines = [f"left out: {each}" for each in comparison.left_out]
     for group in comparison.unranked:
-        how = "on other images" if group.values("val/accuracy") else "on no images"
-        lines.append(f"not ranked: {group.name}: validated {how}")
-    if comparison.dataset == _SAMPLE:
+        which = "other" if group.values("val/accuracy") else "no"
+        lines.append(f"not ranked: {group.name}: validated on {which} images")
+    if comparison.baseline.runs[0].metrics["dataset"] == SAMPLE:
         lines.append(
             "These are runs on the embedded sample of 5,000 images, not on MNIST: "
             "do not compare these numbers with those of MNIST."
@@ -314,19 +292,15 @@ def option_table(comparison: Comparison) -> Table:
     choices = [name for name in DEFAULT_CHOICES if name in chosen]
     keys = differing_options([run.options for run in first_runs])
     keys = [key for key in keys if not key.endswith("_target_")]
-    rows = [
-        (
-            group.name,
-            *(run.choices.get(name, NOTHING) for name in choices),
-            *(typed(run.options[key]) if key in run.options else NOTHING for key in keys),
-        )
-        for group, run in zip(comparison.groups, first_runs, strict=True)
-    ]
+    rows = []
+    for group, run in zip(comparison.groups, first_runs, strict=True):
+        values = {**run.choices, **{key: typed(value) for key, value in run.options.items()}}
+        rows.append((group.name, *(values.get(key, NOTHING) for key in (*choices, *keys))))
     return Table(("group", *choices, *keys), rows)
 
 
 def run_table(comparison: Comparison) -> Table:
-    """Return every run by itself."""
+    """Return a row a run."""
     rows = [
         (
             *(group.name, str(run.seed), accuracy(run.val_accuracy), accuracy(run.test_accuracy)),
@@ -342,9 +316,12 @@ def run_table(comparison: Comparison) -> Table:
 
 def as_csv(comparison: Comparison) -> str:
     """Return one row a group; accuracies as fractions, differences in percentage points."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    columns = (
+        *("rank", "group", "seeds", "val_mean", "val_std", "test_mean", "test_std"),
+        *("test_low", "test_high", "train_time_s", "baseline", "difference_points"),
+        *("error_points", "low_points", "high_points", "p", "p_holm", "test", "verdict", "runs"),
+    )
+    rows = []
     for rank, group in _with_ranks(comparison):
         found: tuple[Any, ...] = ("",) * 9
         if versus := comparison.versus.get(group.name):
@@ -360,8 +337,8 @@ def as_csv(comparison: Comparison) -> str:
             *(*_test_interval(group), group.mean_std("train_time_s")[0], *found),
             " ".join(str(relative(run.dir)) for run in group.runs),
         )
-        writer.writerow(row)
-    return table.getvalue()
+        rows.append(row)
+    return csv_table(columns, rows)
 
 
 def _with_ranks(comparison: Comparison) -> list[tuple[str, Group]]:

@@ -4,19 +4,15 @@ Lakshminarayanan, Pritzel & Blundell, "Simple and scalable predictive uncertaint
 deep ensembles", NeurIPS 2017. The ensemble's model.pt is a model like any other.
 """
 
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from digits.errors import DigitsError
 from digits.files import slug
 from digits.model_file import ENSEMBLE, model_path, read_model, run_directory
-from digits.runs import is_run_dir
+from digits.runs import MODEL, is_run_dir
 
-FOLDER = Path("outputs", "ensembles")
 NO_VALIDATION = (
     "the members kept different images apart for validation, "
     "so this ensemble can be measured on test images only"
@@ -30,9 +26,6 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
     that is new to one member is one that another was trained on: the ensemble's `val_sha256` is
     `None` then, and it can be tested, but not validated.
 
-    Args:
-        paths: run directories, model.pt files or checkpoints, the members in their order.
-
     Raises:
         DigitsError: a file cannot be used, is named twice, or is of another dataset.
     """
@@ -42,18 +35,15 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
             raise DigitsError(f"{file} is named twice; name each member of an ensemble once")
     contents = [read_model(file) for file in files]
     first = contents[0]
+    members = []
     for file, content in zip(files, contents, strict=True):
-        for key in ("dataset", "classes"):
-            if content[key] != first[key]:
-                raise DigitsError(
-                    f"{file} was trained on {key} {content[key]}, {files[0]} on {first[key]}; "
-                    "try runs on the same data"
-                )
-    members = [
-        {key: value for key, value in content.items() if key != "weights"}
-        | {"name": member_name(file)}
-        for file, content in zip(files, contents, strict=True)
-    ]
+        if content["dataset"] != first["dataset"]:
+            raise DigitsError(
+                f"{file} was trained on dataset {content['dataset']}, {files[0]} on "
+                f"{first['dataset']}; try runs on the same data"
+            )
+        record = {key: value for key, value in content.items() if key != "weights"}
+        members.append(record | {"name": member_name(file)})
     weights = {
         f"members.{number}.network.{name}": weight
         for number, content in enumerate(contents)
@@ -69,7 +59,6 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
         "split": first["split"]
         | {"val_sha256": validated_on.pop() if len(validated_on) == 1 else None},
         "precision": precisions.pop() if len(precisions) == 1 else "32-true",
-        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
 
 
@@ -87,20 +76,12 @@ def member_name(path: Path) -> str:
 
 def ensemble_folder(paths: Sequence[Path]) -> Path:
     """Return where an ensemble is written unless a folder is given: named by its members."""
-    return FOLDER / slug("+".join(map(member_name, paths)))
+    return Path("outputs", "ensembles", slug("+".join(map(member_name, paths))))
 
 
 def check_folder(folder: Path, paths: Sequence[Path]) -> None:
-    """Check that an ensemble's model.pt would replace nothing but an older ensemble.
-
-    Args:
-        folder: where it is to be written; it need not exist.
-        paths: its members.
-
-    Raises:
-        DigitsError: the folder is a run directory, or holds another model or a member.
-    """
-    file = folder / "model.pt"
+    """Check that the model.pt of an ensemble of `paths` would replace no other model or member."""
+    file = folder / MODEL
     is_taken = file.exists() and (
         file.resolve() in [model_path(path).resolve() for path in paths]
         or read_model(file)["model"] != ENSEMBLE

@@ -29,8 +29,6 @@ from digits.runs import BEST, MODEL, finished_metrics
 PARTS = {"test": "test", "val": "validation"}
 BATCH_SIZE = 2500
 """As in the validation and the test of a run, so that the same sums are rounded alike."""
-NUM_MISTAKES = 60
-"""Shown on the picture."""
 DTYPES = {"16": torch.float16, "bf16": torch.bfloat16, "32": torch.float32, "64": torch.float64}
 
 
@@ -41,17 +39,13 @@ class Evaluation:
     Attributes:
         file: the model.pt or checkpoint that was evaluated.
         part: "test" or "val".
-        accuracy: fraction of images classified correctly.
         loss: mean cross-entropy in nats.
-        measures: everything else.
-        images: what was measured on, with labels.
         record: all that the file says of its model besides the weights.
         members: the results of each member of an ensemble by itself, in their order.
     """
 
     file: Path
     part: str
-    accuracy: float
     loss: float
     measures: Measures
     images: LabelledImages
@@ -85,16 +79,16 @@ def evaluate(
 
     def measured(model: TrainedClassifier, members: Sequence[Evaluation] = ()) -> Evaluation:
         logits, loss = evaluate_network(model, images)
-        found = measure(logits, images.labels)
-        return Evaluation(file, part, found.accuracy, loss, found, images, model.record, members)
+        measures = measure(logits, images.labels)
+        return Evaluation(file, part, loss, measures, images, model.record, members)
 
     members = []
     if isinstance(model.network, Ensemble):
         records = model.record["arguments"]["members"]
         for record, member in zip(records, model.network.members, strict=True):
-            network, normalization = member.get_submodule("network"), record["normalization"]
-            mean, std = normalization["mean"], normalization["std"]
-            members.append(measured(TrainedClassifier(network, mean, std, record)))
+            network = member.get_submodule("network")
+            trained = TrainedClassifier(network, **record["normalization"], record=record)
+            members.append(measured(trained))
     return measured(model, members)
 
 
@@ -155,11 +149,12 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
     if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
         return f"metrics.json is of {BEST.name}: nothing to compare with"
     accuracy, loss = metrics[f"{part}/accuracy"], metrics[f"{part}/loss"]
-    if (accuracy, loss) == (evaluation.accuracy, evaluation.loss):
+    found = evaluation.measures.accuracy
+    if (accuracy, loss) == (found, evaluation.loss):
         return "accuracy and loss are those in metrics.json, to the last digit"
     return (
-        f"metrics.json says accuracy {accuracy:.2%} and loss {loss}, not {evaluation.accuracy:.2%} "
-        f"and {evaluation.loss}: other machines and releases of torch round differently, but that "
+        f"metrics.json says accuracy {accuracy:.2%} and loss {loss}, not {found:.2%} and "
+        f"{evaluation.loss}: other machines and releases of torch round differently, but that "
         "changes a few images at most"
     )
 
@@ -167,17 +162,21 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
 def summary_table(evaluation: Evaluation) -> Table:
     """Return the results on all images."""
     measures = evaluation.measures
-    low, high = measures.interval
     rows = [
         ("images", f"{measures.num_images:,}"),
         ("accuracy", f"{measures.accuracy:.2%}"),
-        ("95% interval", f"{low:.2%} to {high:.2%}"),
+        ("95% interval", _interval(measures)),
         ("mistakes", f"{len(measures.mistakes):,}"),
         ("loss (cross-entropy, nats)", f"{evaluation.loss:.4f}"),
         ("top-2 accuracy", f"{measures.top2_accuracy:.2%}"),
         ("expected calibration error", f"{measures.calibration_error:.2%}"),
     ]
     return Table(("metric", PARTS[evaluation.part]), rows)
+
+
+def _interval(measures: Measures) -> str:
+    low, high = measures.interval
+    return f"{low:.2%} to {high:.2%}"
 
 
 def class_table(evaluation: Evaluation) -> Table:
@@ -215,11 +214,9 @@ def member_table(evaluation: Evaluation) -> Table:
     """Return the results of each member, in their order, and of the ensemble."""
     rows = []
     for each in (*evaluation.members, evaluation):
-        name = "the ensemble" if each is evaluation else each.name
-        low, high = each.measures.interval
-        error = f"{each.measures.calibration_error:.2%}"
-        interval = f"{low:.2%} to {high:.2%}"
-        rows.append((name, f"{each.accuracy:.2%}", interval, f"{each.loss:.4f}", error))
+        name, measures = "the ensemble" if each is evaluation else each.name, each.measures
+        results = f"{measures.accuracy:.2%}", _interval(measures), f"{each.loss:.4f}"
+        rows.append((name, *results, f"{measures.calibration_error:.2%}"))
     return Table(("network", "accuracy", "95% interval", "loss", "calibration error"), rows)
 
 
@@ -288,7 +285,7 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
         "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% are "
         "classified correctly.",
     )
-    if shown := measures.mistakes[:NUM_MISTAKES]:
+    if shown := measures.mistakes[:60]:
         images = evaluation.images.images[[mistake.index for mistake in shown]]
         titles = [f"{each.label} as {each.predicted}\n{each.probability:.0%}" for each in shown]
         save(
@@ -301,25 +298,15 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Return the content of evaluation.json."""
-
-    def results(each: Evaluation) -> dict[str, Any]:
-        return {f"{each.part}/accuracy": each.accuracy, f"{each.part}/loss": each.loss}
-
-    content: dict[str, Any] = {
-        "file": str(evaluation.file),
-        "dataset": evaluation.record["dataset"],
-        "part": evaluation.part,
-        **results(evaluation),
-    }
+    part, measures = evaluation.part, evaluation.measures.as_dict()
+    results = {f"{part}/accuracy": evaluation.measures.accuracy, f"{part}/loss": evaluation.loss}
+    content = {"file": str(evaluation.file), "dataset": evaluation.record["dataset"], "part": part}
+    content |= results
     if evaluation.members:
+        shown = (*results, "accuracy_95_low", "accuracy_95_high", "calibration_error")
         content["members"] = [
-            {
-                "name": each.name,
-                **results(each),
-                "accuracy_95_low": each.measures.interval[0],
-                "accuracy_95_high": each.measures.interval[1],
-                "calibration_error": each.measures.calibration_error,
-            }
+            {"name": each.name}
+            | {key: value for key, value in as_dict(each).items() if key in shown}
             for each in evaluation.members
         ]
-    return content | evaluation.measures.as_dict()
+    return content | measures

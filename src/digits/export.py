@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from digits.data.datasets import SAMPLE, SIDE, prepare, read
+from digits.data.datasets import SIDE
 from digits.errors import DigitsError
 from digits.files import whole_file
 from digits.model_file import TrainedClassifier, from_content
@@ -28,7 +28,6 @@ Runtime = Callable[[Tensor], Tensor]
 """A model as its runtime loads it: images to logits."""
 
 INPUTS = {"floats": "float32 in [0, 1]", "bytes": "uint8 from 0 to 255"}
-"""The pixels that an exported model can take."""
 DTYPES = {"floats": torch.float32, "bytes": torch.uint8}
 KEY = "digits"
 """The name of the model's record, a JSON document, in a file's metadata."""
@@ -39,30 +38,17 @@ BATCH_SIZE = 1000
 
 @dataclass(frozen=True)
 class Format:
-    """A file format, one per value of `--to`.
-
-    Attributes:
-        name: the word on the command line.
-        file: the name in the run directory.
-        runtime: what loads it.
-        encode: returns the file's content, for "floats" in [0, 1] or for "bytes".
-        open: loads a file with its own runtime.
-        packages: what must be installed besides torch.
-    """
+    """A file format, one per value of `--to`."""
 
     name: str
     file: str
     runtime: str
-    encode: Callable[[TrainedClassifier, str], bytes]
+    encode: Callable[[TrainedClassifier, str], bytes]  # for pixels that are "floats" or "bytes"
     open: Callable[[Path], Runtime]
     packages: tuple[str, ...] = ()
 
     def check_packages(self) -> None:
-        """Check that the packages are installed, without importing them.
-
-        Raises:
-            DigitsError: some are missing.
-        """
+        """Raise unless the packages are installed, without importing them."""
         missing = [name for name in self.packages if not importlib.util.find_spec(name)]
         if missing:
             raise DigitsError(
@@ -73,12 +59,9 @@ class Format:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The logits of an exported model beside the original's.
+    """The logits of an exported model beside the original's, both maxima absolute.
 
-    Attributes:
-        largest_difference: of any logit, absolute.
-        largest_logit: of the original, absolute; the scale of the difference.
-        changed: indices of the images that get another class, or logits that are not finite.
+    `changed` are the indices of images that get another class, or logits that are not finite.
     """
 
     largest_difference: float
@@ -91,16 +74,17 @@ def export(
 ) -> tuple[Path, Comparison]:
     """Write a model in a format, and keep the file if it predicts the same there.
 
+    If not, nothing is left behind, and an older file stays.
+
     Args:
         model: the original, in `eval()` mode.
         form: the format.
-        folder: where to write; an older file of the same name is replaced.
+        folder: where to write.
         pixels: what the exported model takes, "floats" in [0, 1] or "bytes".
         images: what both are compared on, uint8 (n, 1, 28, 28).
 
     Raises:
-        DigitsError: the network cannot be exported, or an image gets another class. Nothing is left
-            behind, and an older file stays.
+        DigitsError: the network cannot be exported, or an image gets another class.
     """
     path = folder / form.file
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,14 +120,7 @@ def compare(original: Runtime, exported: Runtime, images: Tensor, pixels: str) -
     )
 
 
-def images_to_compare(dataset: str, data_dir: Path) -> Tensor:
-    """Return the test images of a model's dataset, uint8 (n, 1, 28, 28), downloaded if need be."""
-    prepare(data_dir, "sample" if dataset == SAMPLE else "download", dir_option="--data-dir")
-    return read(data_dir, "test", dataset).images
-
-
 def _record(model: TrainedClassifier, pixels: str) -> str:
-    """Return the model's record as JSON, floats with all their digits."""
     more = {"digits": version("digits"), "input": pixels}
     return json.dumps(model.record | more, default=repr)
 
@@ -166,13 +143,10 @@ def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
     """Return the model as a graph, normalization included, for a batch of any size."""
     # With one image, the batch's size would be taken as 1.
     example = torch.zeros(2, 1, SIDE, SIDE, dtype=DTYPES[pixels])
+    network, shapes = _OnePixelType(model, DTYPES[pixels]), {"images": {0: Dim("batch")}}
     try:
         with _quiet():
-            program = torch.export.export(
-                _OnePixelType(model, DTYPES[pixels]),
-                (example,),
-                dynamic_shapes={"images": {0: Dim("batch")}},
-            )
+            program = torch.export.export(network, (example,), dynamic_shapes=shapes)
     except Exception as error:  # whatever the network's own code stumbles over
         raise DigitsError(
             f"torch.export cannot follow the network {model.record['model']} ({_cause(error)}); "
@@ -246,10 +220,8 @@ def _encode_safetensors(model: TrainedClassifier, _: str) -> bytes:
     import safetensors.torch
 
     # The format refuses two names for one tensor (as with tied weights), so each is copied.
-    weights = {
-        name: weight.detach().contiguous().clone()
-        for name, weight in model.network.state_dict().items()
-    }
+    state = model.network.state_dict()
+    weights = {name: weight.contiguous().clone() for name, weight in state.items()}
     record = _record(model, " or ".join(INPUTS.values()))  # a rebuilt model takes both
     return safetensors.torch.save(weights, metadata={"format": "pt", KEY: record})
 

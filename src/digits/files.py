@@ -18,15 +18,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path`, which takes its place once the block has ended well.
 
     Nobody sees a half-written file under the final name, not even after a power cut: the bytes are
-    flushed to the disk before the name changes. The temporary file is in the same folder because a
-    rename is atomic within a file system only.
-
-    Args:
-        path: the final name, in an existing folder; an older file is replaced.
-
-    Raises:
-        OSError: it cannot be written, e.g. because the disk is full. Nothing is left behind, and an
-            older file stays.
+    flushed to the disk before the name changes. After an error nothing is left behind, and an older
+    file stays. The folder is the same because a rename is atomic within a file system only.
     """
     descriptor, name = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}.part-", suffix=path.suffix

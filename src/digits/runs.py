@@ -15,24 +15,23 @@ torch.
 """
 
 import csv
-import io
 import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from digits.errors import DigitsError
 from digits.files import flat, relative, whole_file, write_atomically
 from digits.statistics import mean_std
-from digits.text import typed
+from digits.text import csv_table, typed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,15 +65,10 @@ DEFAULT_CHOICES = {
 _MAX_DEPTH = 4  # outputs/sweeps/SWEEP/RUN is three below outputs
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C ten times as fast
 
-Content = TypeVar("Content")
-
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a run answered on each test image: true class, most probable class, its probability.
-
-    All are of shape (n,), in the order of the images.
-    """
+    """What a run answered on each of n test images: true class, most probable one, probability."""
 
     labels: "npt.NDArray[np.uint8]"
     predicted: "npt.NDArray[np.uint8]"
@@ -82,7 +76,7 @@ class Predictions:
 
     @property
     def correct(self) -> "npt.NDArray[np.bool_]":
-        """Whether each image was classified correctly: bool (n,)."""
+        """Whether each image was classified correctly, (n,)."""
         correct: npt.NDArray[np.bool_] = self.labels == self.predicted
         return correct
 
@@ -92,7 +86,6 @@ class Run:
     """A run, finished or not, as its directory describes it.
 
     Attributes:
-        dir: its directory.
         status: one of the words of status.json, or "" before it has begun.
         reason: why it failed, was stopped or pruned, or what is damaged, in one line.
         config: the configuration that it trains with, as plain values.
@@ -111,7 +104,7 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it came to its end, and has a model and results."""
+        """Whether it came to its end, with a model and results."""
         return bool(self.metrics)
 
     @property
@@ -141,11 +134,7 @@ class Run:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """The options that can change a result, without the seed, and the dataset.
-
-        By dotted keys, nulls left out: runs of one group agree in all of them. A class of this
-        package stands there without its module, which may be another one in another release.
-        """
+        """What runs of one group agree in: the options that change results, and the dataset."""
         return _effective(self.config) | {"dataset": self.metrics.get("dataset")}
 
     @cached_property
@@ -156,19 +145,14 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Finished runs that differ in their seed only.
-
-    Attributes:
-        name: what distinguishes it from the others, e.g. "dropout+sgd+exact".
-        runs: by their seeds.
-    """
+    """Finished runs, by ascending seed, that differ in nothing else; named by `group_runs`."""
 
     name: str
     runs: Sequence[Run]
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of its runs, ascending."""
+        """One for each run."""
         return tuple(run.seed for run in self.runs)
 
     def values(self, metric: str) -> list[float]:
@@ -217,21 +201,20 @@ def changes_result(key: str) -> bool:
 
 def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change a result, without the seed and nulls, by dotted keys."""
-    found = {
-        key: value
-        for key, value in flat(config)
-        if value is not None and key != "seed" and changes_result(key)
-    }
-    for key, value in found.items():
+    found = {}
+    for key, value in flat(config):
+        if value is None or key == "seed" or not changes_result(key):
+            continue
         if key.endswith("_target_") and str(value).startswith("digits."):
-            found[key] = value.rpartition(".")[2]  # its module may be another one in a release
+            value = value.rpartition(".")[2]  # its module may be another one in a release
         if key == "trainer.devices" and isinstance(value, list) and len(value) == 1:
-            found[key] = 1  # whichever GPU a job of a sweep has had
+            value = 1  # whichever GPU a job of a sweep has had
+        found[key] = value
     return found
 
 
 def finished_metrics(run_dir: Path) -> dict[str, Any] | None:
-    """Return metrics.json if the run is finished, else `None`: the one definition of finished.
+    """Return metrics.json if the run is finished, else `None`.
 
     Finished means that its status says so, its model exists and its results can be read.
     """
@@ -252,9 +235,6 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     """Return the run directories that are among the folders or below them, each once.
 
     They come in the order of the folders; within one by name, where 2_sgd comes before 10_adam.
-
-    Raises:
-        DigitsError: a folder does not exist, or there is no run in it.
     """
     found: dict[Path, Path] = {}
     for folder in folders:
@@ -286,8 +266,7 @@ def by_number(path: Path) -> list[tuple[int, str]]:
 def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Put finished runs together that differ in their seed only, in the order of the first ones.
 
-    Runs that were validated on other images are of another group. A run that repeats the seed of
-    an earlier one of its group stays in it: the caller knows whether it is evidence.
+    Runs that were validated on other images are of another group.
     """
     by_key: dict[tuple[str, Hashable], list[Run]] = {}
     for run in runs:
@@ -347,11 +326,7 @@ def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def read_status(run_dir: Path) -> dict[str, Any]:
-    """Read status.json; an empty dictionary if it is not there.
-
-    Raises:
-        DigitsError: it is damaged.
-    """
+    """Read status.json; an empty dictionary if it is not there."""
     path = run_dir / STATUS
     return read_json(path) if path.exists() else {}
 
@@ -370,29 +345,18 @@ def write_history(
     run_dir: Path, rows: Sequence[Mapping[str, float]], columns: Sequence[str]
 ) -> None:
     """Write metrics.csv, a row an epoch."""
-    table = io.StringIO()
-    writer = csv.DictWriter(table, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(run_dir / HISTORY, table.getvalue())
+    cells = ([row.get(name) for name in columns] for row in rows)
+    write_atomically(run_dir / HISTORY, csv_table(columns, cells))
 
 
 def read_history(run_dir: Path) -> list[dict[str, float]]:
-    """Read metrics.csv, a row an epoch; what was not measured is left out of a row.
-
-    Raises:
-        DigitsError: it is missing or damaged.
-    """
+    """Read metrics.csv, a row an epoch; what was not measured is left out of a row."""
     path = run_dir / HISTORY
-
-    def rows() -> list[dict[str, float]]:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                {name: float(value) for name, value in row.items() if value}
-                for row in csv.DictReader(file)
-            ]
-
-    return _read(path, rows)
+    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
 
 
 def write_predictions(run_dir: Path, predictions: Predictions) -> None:
@@ -404,54 +368,41 @@ def write_predictions(run_dir: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(run_dir: Path) -> Predictions:
-    """Read predictions.npz, which is written when a run is tested.
-
-    Raises:
-        DigitsError: it is missing or damaged.
-    """
+    """Read predictions.npz, which is written when a run is tested."""
     import numpy as np  # takes a tenth of a second, which a wrong command line need not wait for
 
     path = run_dir / PREDICTIONS
-
-    def predictions() -> Predictions:
-        # By its path, numpy would leave a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            names = ("labels", "predicted", "confidence")
-            return Predictions(*(arrays[name] for name in names))
-
-    return _read(path, predictions)
+    # By its path, numpy would leave a damaged file open.
+    with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return Predictions(*(arrays[name] for name in ("labels", "predicted", "confidence")))
 
 
 def read_choices(run_dir: Path) -> dict[str, str]:
-    """Read the option of each config group, e.g. {"model": "dropout"}; empty if not known.
-
-    Raises:
-        DigitsError: .hydra/hydra.yaml is damaged.
-    """
+    """Read the option of each config group, e.g. {"model": "dropout"}; empty if not known."""
     found = _read_yaml(run_dir / ".hydra" / "hydra.yaml")
     chosen = found["hydra"]["runtime"]["choices"] if found else {}
     return {group: str(option) for group, option in chosen.items() if option and "/" not in group}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read one JSON object, e.g. metrics.json.
-
-    Raises:
-        DigitsError: it is missing or damaged.
-    """
-    return _read(path, lambda: dict(json.loads(path.read_text(encoding="utf-8"))))
+    """Read one JSON object, e.g. metrics.json."""
+    with _reading(path):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _read_yaml(path: Path) -> Any:
     """Read a file of .hydra, `${...}` as it is written; an empty dictionary if it is not there."""
     if not path.exists():
         return {}
-    return _read(path, lambda: yaml.load(path.read_text(encoding="utf-8"), _Loader) or {})
+    with _reading(path):
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
 
 
-def _read(path: Path, read: Callable[[], Content]) -> Content:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Make one `DigitsError` of all that a missing or damaged file leads to."""
     try:
-        return read()
+        yield
     except FileNotFoundError:
         raise DigitsError(f"there is no {path.name}") from None
     except Exception:  # each format's reader raises whatever the bytes make it stumble over
@@ -459,21 +410,15 @@ def _read(path: Path, read: Callable[[], Content]) -> Content:
 
 
 def is_first_process() -> bool:
-    """Return whether this process prints and writes, of all that train together.
-
-    Lightning, torchrun and SLURM each number the processes that they start in these variables.
-    """
+    """Return whether this process prints and writes, of all that train together."""
+    # Lightning, torchrun and SLURM each number the processes that they start.
     numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in numbers)
 
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Keep a run directory for this process; the others of one training share it.
-
-    Raises:
-        DigitsError: another process trains in it.
-    """
+    """Keep a run directory for this process and those that it trains with, or raise."""
     from filelock import FileLock, Timeout
 
     if not is_first_process():

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MCNEMAR, CLUSTERED = "exact McNemar", "two-way clustered t"
-Z_95 = 1.959963984540054
-"""The 97.5 % quantile of the standard normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Difference:
         error: its standard error.
         interval: its 95 % interval, which holds 0 exactly if p is above 0.05.
         p: two-sided.
-        test: the name of the test that p is of.
+        test: what p is by.
     """
 
     difference: float
@@ -39,18 +37,11 @@ def wilson_interval(num_correct: int, num_images: int) -> tuple[float, float]:
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
     Unlike the interval p ± 1.96 s, it is right near 100 % too, and stays within [0, 1].
-
-    Args:
-        num_correct: images classified correctly, from 0 to `num_images`.
-        num_images: images in all, above 0.
     """
-    share = num_correct / num_images
-    z2 = Z_95 * Z_95 / num_images
-    centre = (share + z2 / 2) / (1 + z2)
-    half_width = (
-        Z_95 / (1 + z2) * math.sqrt(share * (1 - share) / num_images + z2 / (4 * num_images))
-    )
-    return max(0.0, centre - half_width), min(1.0, centre + half_width)
+    from scipy.stats import binomtest  # takes a second, unless torchmetrics has imported it
+
+    interval = binomtest(num_correct, num_images).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def student_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -63,10 +54,7 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
-    """Return the mean and the sample's standard deviation.
-
-    The standard deviation of a single value is `None`, the mean of no values NaN.
-    """
+    """Return the mean (NaN of no values) and the sample's standard deviation (`None` of one)."""
     if not values:
         return math.nan, None
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None

@@ -1,6 +1,8 @@
 """How values, accuracies, p-values, durations and tables are written, everywhere alike."""
 
+import csv
 import difflib
+import io
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -8,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-FILE_WIDTH = 160
-"""Characters in a line of a wide table that is not written to a terminal."""
 
 
 def typed(value: Any) -> str:
@@ -28,12 +27,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def accuracy(mean: float | None, std: float | None = None) -> str:
-    """Return an accuracy in percent with its standard deviation, e.g. "97.63% ± 0.11".
-
-    Args:
-        mean: a fraction; `None` or NaN if nothing was measured, which is written "-".
-        std: a fraction, or `None` for a single run.
-    """
+    """Return fractions in percent, e.g. "97.63% ± 0.11"; "-" if nothing was measured."""
     if mean is None or math.isnan(mean):
         return "-"
     return f"{mean:.2%}" + (f" ± {100 * std:.2f}" if std is not None else "")
@@ -79,13 +73,7 @@ def escape_markdown(text: str) -> str:
 def markdown_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[bool] = ()
 ) -> str:
-    """Return a table in Markdown, its cells escaped and each on one line.
-
-    Args:
-        columns: headings.
-        rows: cells, as many in each row as there are columns.
-        numeric: whether each column is aligned at the right; none is if left out.
-    """
+    """Return a table in Markdown, its cells escaped, the `numeric` columns right-aligned."""
 
     def row(cells: Iterable[str]) -> str:
         return f"| {' | '.join(escape_markdown(' '.join(cell.split())) for cell in cells)} |"
@@ -94,19 +82,22 @@ def markdown_table(
     return "\n".join([row(columns), f"| {' | '.join(marks)} |", *map(row, rows)])
 
 
+def csv_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Return a table as CSV; `None` becomes an empty cell."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([columns, *rows])
+    return table.getvalue()
+
+
 def screen(*, quiet: bool = False, stderr: bool = False, wide: bool = False) -> "Console":
     """Make the console that everything is printed on: text as it is, no markup, no wrapping.
 
-    Style is an argument: `screen().print("...", style="bold")`.
-
-    Args:
-        quiet: print nothing.
-        stderr: print to stderr.
-        wide: whether a table that goes to a file may be as wide as `FILE_WIDTH`.
+    Style is an argument: `screen().print("...", style="bold")`. A `wide` console that writes to a
+    file has lines of at least 160 characters for tables.
     """
     from rich.console import Console  # takes a tenth of a second
 
     console = Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet, stderr=stderr)
     if wide and not console.is_terminal:
-        console.width = max(console.width, FILE_WIDTH)
+        console.width = max(console.width, 160)
     return console

@@ -1,7 +1,5 @@
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -67,10 +65,3 @@ def test_the_sample_is_shown_when_asked_for(
     screen = capsys.readouterr().out
     assert "5,000 images" in screen and "not MNIST" in screen
     assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.parametrize("verb", ["explore", "data"])
-def test_the_verbs_help_needs_no_torch(verb: str) -> None:
-    heavy = "torch", "pytorch_lightning", "matplotlib", "PIL", "torchmetrics"
-    code = f"import sys, digits.commands.{verb}; sys.exit(any(m in sys.modules for m in {heavy}))"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

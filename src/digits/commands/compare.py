@@ -1,9 +1,8 @@
 """Compare finished runs, or groups of runs over seeds, on the same test images.
 
-Finds the runs in run directories, sweep directories or folders of such, puts those together that
-differ in their seed only, ranks the groups by validation accuracy, and compares each with a
-baseline: mean and standard deviation, 95 % interval, a test and a verdict. Runs that are not
-finished or were tested on other images are left out and listed. Writes comparison.md,
+Finds the runs in run directories, sweep directories or folders of such, groups those that differ in
+their seed only, ranks the groups by validation accuracy, and compares each with a baseline. Runs
+that are not finished or were tested on other images are left out and listed. Writes comparison.md,
 comparison.csv, comparison.html and loss_curves.png.
 
 Examples:

@@ -12,6 +12,7 @@ Examples:
 import argparse
 from pathlib import Path
 
+from digits.commands import add_data_dir
 from digits.data.datasets import DATASETS, MNIST, SOURCES, default_folder, find, prepare
 from digits.errors import DigitsError
 from digits.page import Table, show_table
@@ -20,13 +21,7 @@ from digits.text import screen
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments, which `digits explore` takes as well."""
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        default=default_folder(),
-        help="where the files are, or are downloaded to (default: DIGITS_DATA, else data)",
-    )
+    add_data_dir(parser)
     parser.add_argument(
         "--source",
         choices=SOURCES,

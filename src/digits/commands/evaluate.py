@@ -16,6 +16,8 @@ model.pt, are written into outputs/ensembles/NAME; every verb takes that file as
 import argparse
 from pathlib import Path
 
+from digits.commands import add_data_dir
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
@@ -28,41 +30,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     part = "images to measure on (default: test)"
     parser.add_argument("--part", choices=("test", "val"), default="test", help=part)
-    data_dir = "data folder, downloads included (default: $DIGITS_DATA, else data)"
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=data_dir)
+    add_data_dir(parser)
     out = "where to write (default: evaluation/ in the run directory, or outputs/ensembles/NAME)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write and print."""
-    from digits.data.datasets import default_folder
     from digits.ensemble import check_folder, combine, ensemble_folder
     from digits.evaluate import compare_with_metrics, evaluate, show, write_report
     from digits.files import relative
     from digits.model_file import from_content, load, model_path, results_folder, write_model
+    from digits.runs import MODEL
     from digits.text import screen
 
-    console, data_dir = screen(), arguments.data_dir or default_folder()
+    console, paths, part = screen(), arguments.runs, arguments.part
     with console.status("evaluating"):
-        if len(arguments.runs) == 1:
-            file = model_path(arguments.runs[0])
-            evaluation = evaluate(load(file), file, data_dir, arguments.part)
-            name = "evaluation" if arguments.part == "test" else "evaluation-val"
+        if len(paths) == 1:
+            file = model_path(paths[0])
+            evaluation = evaluate(load(file), file, arguments.data_dir, part)
+            name = "evaluation" if part == "test" else "evaluation-val"
             folder = arguments.out or results_folder(file, name)
         else:
-            content = combine(arguments.runs)
-            folder = arguments.out or ensemble_folder(arguments.runs)
-            check_folder(folder, arguments.runs)
-            file = folder / "model.pt"
-            evaluation = evaluate(from_content(file, content), file, data_dir, arguments.part)
+            content = combine(paths)
+            folder = arguments.out or ensemble_folder(paths)
+            check_folder(folder, paths)
+            file = folder / MODEL
+            evaluation = evaluate(from_content(file, content), file, arguments.data_dir, part)
             folder.mkdir(parents=True, exist_ok=True)
             write_model(file, content)
-            if arguments.part == "val":  # the report on test images stays as it is
+            if part == "val":  # the report on test images stays as it is
                 folder /= "evaluation-val"
         page = write_report(evaluation, folder)
     show(console, evaluation)
-    if len(arguments.runs) > 1:
+    if len(paths) > 1:
         console.print(f"the ensemble: {relative(file)}")
     elif not evaluation.members:
         console.print(compare_with_metrics(evaluation))

@@ -18,12 +18,6 @@ Each file is loaded by its own runtime and compared with the original on the tes
 dataset that the run was trained on; the largest difference of a logit is printed. If any image gets
 another class, that is an error and the file is not kept.
 
-Python, with images as a NumPy array or a tensor:
-
-  onnxruntime.InferenceSession("model.onnx").run(["logits"], {"images": images})[0]
-  torch.export.load("model.pt2").module()(images)
-  safetensors.torch.load_file("model.safetensors")        weights by name
-
 Examples:
   digits export outputs/runs/first
   digits export outputs/runs/first --to onnx,torch-export,safetensors
@@ -32,6 +26,8 @@ Examples:
 
 import argparse
 from pathlib import Path
+
+from digits.commands import add_data_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,15 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", choices=("floats", "bytes"), default="floats", help=pixels)
     out = "where to write (default: the run directory)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)
-    data_dir = "data folder, downloads included (default: $DIGITS_DATA, else data)"
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=data_dir)
+    add_data_dir(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, compare and print."""
-    from digits.data.datasets import default_folder
+    from digits.data.datasets import SAMPLE, prepare, read
     from digits.errors import DigitsError
-    from digits.export import FORMATS, INPUTS, export, images_to_compare
+    from digits.export import FORMATS, INPUTS, export
     from digits.files import relative
     from digits.model_file import load, model_path, results_folder, run_directory
     from digits.text import screen
@@ -74,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         of_checkpoint = file.suffix == ".ckpt"  # its exports go beside those of model.pt
         folder = results_folder(file, "export") if of_checkpoint else run_directory(file)
         dataset = model.record["dataset"]
-        images = images_to_compare(dataset, arguments.data_dir or default_folder())
+        source = "sample" if dataset == SAMPLE else "download"
+        prepare(arguments.data_dir, source, dir_option="--data-dir")
+        images = read(arguments.data_dir, "test", dataset).images
     for name in names:
         form = FORMATS[name]
         with console.status(f"writing {form.file}, and comparing it with the original"):
