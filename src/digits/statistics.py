@@ -38,10 +38,12 @@ def wilson_interval(num_correct: int, num_images: int) -> tuple[float, float]:
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
     Unlike the interval p ± 1.96 s, it is right near 100 % too, and stays within [0, 1].
     """
-    from scipy.stats import binomtest  # takes a second, unless torchmetrics has imported it
-
-    interval = binomtest(num_correct, num_images).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    # scipy.stats has this, and takes a second to import.
+    z, share = statistics.NormalDist().inv_cdf(0.975), num_correct / num_images
+    z2 = z * z / num_images
+    centre = (share + z2 / 2) / (1 + z2)
+    half_width = z / (1 + z2) * (share * (1 - share) / num_images + z2 / (4 * num_images)) ** 0.5
+    return max(0.0, centre - half_width), min(1.0, centre + half_width)
 
 
 def student_interval(values: Sequence[float]) -> tuple[float, float]:
