@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from small_mnist import SmallMnist, idx_bytes
+from small_mnist import SmallMnist
 
 from digits.data import datasets
 from digits.data.datasets import (
@@ -24,7 +24,6 @@ from digits.data.datasets import (
     Part,
     default_folder,
     load_sample,
-    parse_idx,
     prepare,
     read,
 )
@@ -66,16 +65,6 @@ def test_files_that_are_there_are_read_and_nothing_is_written(
     assert state(tmp_path) == before
 
 
-def test_a_folder_without_write_permission_is_read(small: SmallMnist, tmp_path: Path) -> None:
-    small.write(tmp_path, gzipped=True)
-    tmp_path.chmod(0o555)
-    try:
-        assert prepare(tmp_path, "local") == MNIST
-        assert_is_small(tmp_path, small)
-    finally:
-        tmp_path.chmod(0o755)
-
-
 def test_a_damaged_raw_file_gives_way_to_its_gz(small: SmallMnist, tmp_path: Path) -> None:
     small.write(tmp_path, gzipped=True)
     small.write(tmp_path, gzipped=False)
@@ -86,18 +75,16 @@ def test_a_damaged_raw_file_gives_way_to_its_gz(small: SmallMnist, tmp_path: Pat
     assert state(tmp_path) == before
 
 
-@pytest.mark.parametrize("how", ["a flipped bit", "empty", "too long"])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_a_damaged_file_is_an_error_that_names_it(
-    how: str, suffix: str, small: SmallMnist, tmp_path: Path
+    suffix: str, small: SmallMnist, tmp_path: Path
 ) -> None:
     small.write(tmp_path, gzipped=bool(suffix))
     path = tmp_path / f"{small.train_images.name}{suffix}"
     content = bytearray(path.read_bytes())
-    if how == "a flipped bit":
-        content[len(content) // 2] ^= 1
-    path.write_bytes(b"" if how == "empty" else content + bytes(9 * (how == "too long")))
-    with pytest.raises(DigitsError, match=rf"{path} is damaged.* data\.source="):
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DigitsError, match=rf"{path} is damaged.*; move it away, or try data\.dir="):
         prepare(tmp_path, "local")
     with pytest.raises(DigitsError, match=rf"{path} is damaged"):
         read(tmp_path, "train", MNIST)
@@ -110,6 +97,8 @@ def test_local_names_the_folder_and_the_remedies_as_they_are_typed(tmp_path: Pat
     remedies = ("--data-dir=", "DIGITS_DATA", "--source=sample", "--source=download")
     for word in (str(missing), "train-images-idx3-ubyte", *remedies):
         assert word in str(caught.value)
+    with pytest.raises(DigitsError, match=r"^((?!sample|None).)*$"):  # a verb without a source
+        prepare(missing, "local", dir_option="--data-dir")
     assert not missing.exists()
 
 
@@ -200,12 +189,6 @@ def test_the_sample_has_not_changed_since_it_was_published() -> None:
         assert hashlib.sha256(content).hexdigest() == expected
 
 
-def test_prepare_and_read_know_the_sample(tmp_path: Path) -> None:
-    assert prepare(tmp_path / "none", "sample") == SAMPLE
-    assert read(tmp_path / "none", "test", SAMPLE).images.equal(load_sample("test").images)
-    assert not list(tmp_path.iterdir())
-
-
 def test_auto_falls_back_to_the_sample_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,10 +218,3 @@ def test_the_sample_is_packaged() -> None:
     package = Path(datasets.__file__).parents[1]
     packaged = {path.name for pattern in patterns for path in package.glob(pattern)}
     assert {"images-idx3-ubyte.gz", "labels-idx1-ubyte.gz", "page.html"} <= packaged
-
-
-def test_the_values_of_an_idx_file_are_read() -> None:
-    for shape in ((60,), (3, 4, 5)):
-        values = np.arange(60, dtype=np.uint8).reshape(shape)
-        found = parse_idx(np.frombuffer(idx_bytes(values), np.uint8))
-        np.testing.assert_array_equal(found, values)

@@ -28,14 +28,6 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("images", [BYTES, FLOATS])
-def test_no_options_leave_images_as_they_are_and_draw_nothing(images: Tensor) -> None:
-    generator = seeded()
-    state = generator.get_state()
-    assert Augmentation()(images, generator).equal(images)
-    assert generator.get_state().equal(state)
-
-
 @pytest.mark.parametrize("augmentation", [AFFINE, ELASTIC])
 @pytest.mark.parametrize("images", [BYTES, FLOATS, BYTES[:1]])
 def test_images_keep_shape_type_and_range_and_the_originals_stay(

@@ -193,29 +193,6 @@ def test_activations_lie_pixel_by_pixel_and_no_image_is_copied() -> None:
     assert values.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("widths", [[], [0], [2.5], ["128"]])
-@pytest.mark.parametrize("kind", [MLP, NoisyMLP, ConvNet])
-def test_widths_must_be_positive_integers(kind: Any, widths: list[Any]) -> None:
-    with pytest.raises(DigitsError, match=r"must be a list of positive integers, got .*; try \["):
-        kind(widths)
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_dropout_rates_must_be_below_1(rate: float) -> None:
-    for make in (
-        lambda: MLP([3], dropout_rate=rate),
-        lambda: MLP([3], input_dropout_rate=rate),
-        lambda: ConvNet([3], dropout_rate=rate),
-    ):
-        with pytest.raises(DigitsError, match=rf"dropout_rate must be in \[0, 1\), got {rate}"):
-            make()
-
-
-def test_an_image_is_not_halved_more_often_than_it_can_be() -> None:
-    with pytest.raises(DigitsError, match=r"4 numbers at most, .* got \[8, 8, 8, 8, 8\]; try"):
-        ConvNet(5 * [8])
-
-
 class Constant(nn.Module):
     """Gives every image the same logits."""
 
