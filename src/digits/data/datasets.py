@@ -322,8 +322,10 @@ def _download(target: Path, sha256: str, mirrors: list[str]) -> None:
             target.chmod(0o644)  # pooch lets only the owner read, but data folders are shared
             return
         except (RequestException, ValueError) as error:
-            is_other = not isinstance(error, RequestException)  # the SHA-256 is wrong
-            reason = "it sends something else" if is_other else type(error).__name__
+            if isinstance(error, RequestException):
+                reason = type(error).__name__
+            else:
+                reason = "it sends something else (SHA-256)"
             reasons.append(f"{urlsplit(mirror).hostname}: {reason}")
             mirrors.append(mirrors.pop(mirrors.index(mirror)))
     raise DigitsError(

@@ -16,7 +16,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import CatMetric, MeanMetric, SumMetric
+from torchmetrics import CatMetric, MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from digits.data.batches import Batch
@@ -95,7 +95,7 @@ class Classifier(LightningModule):
         self.test_loss, self.test_accuracy = MeanMetric(), _accuracy()
         self.num_images = {"val": 0, "test": 0}
         self.test_logits = torch.empty(0, NUM_CLASSES)
-        self._num_evaluated, self._logits = SumMetric(), CatMetric(nan_strategy="disable")
+        self._logits = CatMetric(nan_strategy="disable")
         self._on_stacks, self._epoch_logged = False, -1
         self._num_accumulated = 0  # minibatches since the last optimizer step
 
@@ -222,7 +222,7 @@ class Classifier(LightningModule):
         logits = self.forward(images)
         loss.update(F.cross_entropy(logits, labels, reduction="none"))
         accuracy.update(logits, labels)
-        self._num_evaluated.update(len(labels))
+        self.num_images[part] += len(labels)
         self.log_dict({f"{part}/loss": loss, f"{part}/accuracy": accuracy}, batch_size=1)
         # Lightning takes a metric of this name for the loggers' x axis; it would count stacks. A
         # test's point lies behind all others, where a resumed run's logger forgets it.
@@ -231,17 +231,17 @@ class Classifier(LightningModule):
         return logits
 
     def on_validation_epoch_start(self) -> None:
-        self._num_evaluated.reset()
+        self.num_images["val"] = 0
 
     def on_test_epoch_start(self) -> None:
-        self._num_evaluated.reset()
+        self.num_images["test"] = 0
         self._logits.reset()
 
     def on_validation_epoch_end(self) -> None:
-        self.num_images["val"] = int(self._num_evaluated.compute())
+        self._count_images("val")
 
     def on_test_epoch_end(self) -> None:
-        self.num_images["test"] = int(self._num_evaluated.compute())
+        self._count_images("test")
         collected = torch.as_tensor(self._logits.compute()).cpu()
         world_size = self.trainer.world_size
         # The first process had images 0, n, 2n, ..., the second one 1, n + 1, ..., and so on.
@@ -249,6 +249,11 @@ class Classifier(LightningModule):
             [torch.arange(rank, len(collected), world_size) for rank in range(world_size)]
         )
         self.test_logits = torch.empty_like(collected).index_copy_(0, places, collected)
+
+    def _count_images(self, part: str) -> None:
+        # Not by a metric: trainer.precision=bf16-true would round its sum.
+        count = torch.tensor(self.num_images[part], device=self.device)
+        self.num_images[part] = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
 
     def configure_optimizers(self) -> Any:
         assert self.optimizer_factory is not None, "this model was made without an optimizer"
