@@ -40,12 +40,10 @@ def as_checkpoint(path: Path, bomb: Bomb) -> None:
     torch.save(content, path)
 
 
-WRITERS = [as_pickle, as_torch_file, as_checkpoint]
-Writer = Callable[[Path, Bomb], None]
-
-
-@pytest.mark.parametrize("write", WRITERS)
-def test_loading_runs_no_code_in_a_file(write: Writer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [as_pickle, as_torch_file, as_checkpoint])
+def test_loading_runs_no_code_in_a_file(
+    write: Callable[[Path, Bomb], None], tmp_path: Path
+) -> None:
     path = tmp_path / "model.pt"
     write(path, Bomb(tmp_path / "exploded"))
     for load in (digits.load, read_model, read_checkpoint):
@@ -54,16 +52,6 @@ def test_loading_runs_no_code_in_a_file(write: Writer, tmp_path: Path) -> None:
         assert str(caught.value).startswith(f"{path} is not a model.pt or checkpoint, is damaged, ")
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "exploded").exists()
-
-
-@pytest.mark.parametrize("write", WRITERS)
-def test_the_bombs_are_some(write: Writer, tmp_path: Path) -> None:
-    write(tmp_path / "a", Bomb(tmp_path / "exploded"))
-    if write is as_pickle:
-        pickle.loads((tmp_path / "a").read_bytes())
-    else:
-        torch.load(tmp_path / "a", weights_only=False)
-    assert (tmp_path / "exploded").exists()
 
 
 @pytest.mark.parametrize(

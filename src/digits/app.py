@@ -261,4 +261,4 @@ def _check_with_torch(values: Mapping[str, Any]) -> None:
     if values["data"].get("source") == "local":
         from digits.data.datasets import prepare
 
-        prepare(Path(values["data"]["dir"]), "local")
+        prepare(Path(values["data"]["dir"]), "local", source_option="data.source")

@@ -48,10 +48,7 @@ SPLIT = ("val_size", "train_size", "split_seed", "val_sha256")
 
 
 class TrainedClassifier(nn.Module):
-    """A trained network together with its normalization: what `digits.load` returns.
-
-    `record` is all that model.pt says besides the weights.
-    """
+    """A trained network with its normalization, and a `record` of all else that model.pt says."""
 
     def __init__(self, network: nn.Module, mean: float, std: float, record: dict[str, Any]) -> None:
         super().__init__()
@@ -77,8 +74,8 @@ def load(path: str | Path) -> TrainedClassifier:
         floats in [0, 1], to logits (batch, 10).
 
     Raises:
-        DigitsError: there is no such file, it is damaged or not a model of digits, or the file that
-            defines its network cannot be imported.
+        DigitsError: the file is missing, damaged or not a model of digits, or the file that defines
+            its network cannot be imported.
     """
     return from_content(Path(path), read_model(Path(path)))
 
@@ -116,11 +113,7 @@ def _content(
 
 
 def model_path(path: Path) -> Path:
-    """Return the file of a run directory that holds its model; a file stands for itself.
-
-    Raises:
-        DigitsError: the run is not finished, or the directory is not a run's.
-    """
+    """Return the file of a run directory that holds its model; a file stands for itself."""
     if not path.is_dir():
         return path
     if (path / MODEL).exists():
@@ -138,21 +131,14 @@ def run_directory(path: Path) -> Path:
 
 
 def results_folder(path: Path, name: str) -> Path:
-    """Return where results of a model are written: `name` in its run directory.
-
-    Those of a checkpoint go beside it, e.g. into `name-last`: the run's own are of model.pt.
-    """
+    """Return where results are written: `name` of a run directory, `name-last` of its last.ckpt."""
     file = model_path(path)
-    suffix = f"-{file.stem}" if file.absolute().parent.name == LAST.parent.name else ""
-    return run_directory(path) / f"{name}{suffix}"
+    suffix = "" if run_directory(file) == file.absolute().parent else f"-{file.stem}"
+    return run_directory(file) / f"{name}{suffix}"
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a dictionary that `torch.save` wrote, if it holds plain values and tensors only.
-
-    Raises:
-        DigitsError: there is no such file, it is damaged, or loading it could run code.
-    """
+    """Read a dictionary that `torch.save` wrote, if it holds plain values and tensors only."""
     try:
         with zipfile.ZipFile(path) as archive:
             is_whole = archive.testzip() is None  # torch.load ignores the checksums
@@ -170,11 +156,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def read_model(path: Path) -> dict[str, Any]:
-    """Read what `save_model` wrote, from a run directory, a model.pt or a checkpoint.
-
-    Raises:
-        DigitsError: there is no such file, it is damaged, or not a model of digits.
-    """
+    """Read what `save_model` wrote, from a run directory, a model.pt or a checkpoint."""
     path = model_path(path)
     content = read_checkpoint(path)
     if "pytorch-lightning_version" in content:
@@ -218,13 +200,7 @@ def _in_this_format(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_content(path: Path, content: Mapping[str, Any]) -> TrainedClassifier:
-    """Make the module that `load` returns, of what `read_model` returned.
-
-    The file need not exist: `path` is for messages.
-
-    Raises:
-        DigitsError: the network's class cannot be imported, or the content does not fit it.
-    """
+    """Make the module that `load` returns of what `read_model` did; `path` is for messages."""
     record = {key: value for key, value in content.items() if key != "weights"}
     try:
         network = _network(record)

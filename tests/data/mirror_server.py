@@ -50,10 +50,6 @@ def serve(
                     self.answer(content[: len(content) // 2], length=len(content))
                 case "hang":
                     mirrors.closing.wait(30)
-                case "drip":
-                    self.answer(b"", length=1_000_000)
-                    while not mirrors.closing.wait(0.01):
-                        self.wfile.write(bytes(100))
                 case "to-http":
                     self.answer(b"", status=302, Location=f"http://localhost:{mirrors.port}/good/")
 

@@ -38,10 +38,6 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
     assert before.sort().values.equal(torch.arange(NUM_IMAGES))
     orders = [epochs_order(epoch, seed) for epoch in range(5) for seed in range(5)]
     assert len({tuple(order.tolist()) for order in orders}) == 25
-
-
-def test_without_a_seed_images_come_as_they_are_in_each_epoch() -> None:
-    assert epochs_order(0, seed=None).equal(torch.arange(NUM_IMAGES))
     assert epochs_order(1, seed=None).equal(torch.arange(NUM_IMAGES))
 
 
@@ -88,11 +84,9 @@ def test_another_sampler_can_take_the_orders_place() -> None:
     data_loader = DataLoader(
         data, batch_sampler=Batches(SequentialSampler(data), 20), collate_fn=lambda batch: batch
     )
-    assert [places(batch).tolist() for batch in data_loader] == [
-        list(range(20)),
-        list(range(20, 40)),
-        list(range(40, 50)),
-    ]
+    found = [places(batch) for batch in data_loader]
+    assert [len(batch) for batch in found] == [20, 20, 10]
+    assert torch.cat(found).equal(torch.arange(50))
 
 
 def test_epochs_follow_each_other_and_lightning_chooses_them() -> None:

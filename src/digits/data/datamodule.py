@@ -77,7 +77,7 @@ class MNISTDataModule(LightningDataModule):
         self._normalized = torch.empty(0)
 
     def prepare_data(self) -> None:
-        self.dataset = self.dataset or prepare(self.dir, self.source)
+        self.dataset = self.dataset or prepare(self.dir, self.source, source_option="data.source")
 
     def setup(self, stage: str | None = None) -> None:
         """Read what a stage needs, or everything: a fit never touches the test images."""
@@ -104,9 +104,10 @@ class MNISTDataModule(LightningDataModule):
             mean, std = pixel_mean_std(self.train.images, self.train_indices)
             self.mean = mean if self.mean is None else self.mean
             self.std = std if self.std is None else self.std
-        sizes = len(self.train_indices), len(self.val_indices)
-        _log.info("%s: %d training, %d validation images", self.dataset, *sizes)
-        _log.info("mean %s, standard deviation %s", self.mean, self.std)
+        _log.info(
+            f"{self.dataset}: {len(self.train_indices)} training, {len(self.val_indices)} "
+            f"validation images; mean {self.mean}, standard deviation {self.std}"
+        )
 
     @property
     def split_sha256(self) -> str:
@@ -120,12 +121,10 @@ class MNISTDataModule(LightningDataModule):
         return self._loader(self.train, self.train_indices, size, self.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Make the loader of the validation images, in the files' order."""
         self.setup("validate")
         return self._loader(self.train, self.val_indices, self.eval_batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Make the loader of the test images, in the files' order."""
         self.setup("test")
         assert self.test is not None
         indices = torch.arange(len(self.test.labels))
@@ -187,12 +186,8 @@ class MNISTDataModule(LightningDataModule):
         """Yield the normalized minibatches of a stack; the last one may be smaller.
 
         Images are prepared in the same memory again and again, on the stack's device: they are
-        valid until the next minibatch is asked for.
-
-        Args:
-            stack: images, uint8, and labels.
-            draws: called for each minibatch; returns the generator, on the images' device, of their
-                augmentation. `None`: no augmentation.
+        valid until the next minibatch is asked for. `draws` is called for each minibatch and
+        returns the generator, on that device, of its augmentation; without it there is none.
         """
         images, labels = stack
         size = self.batch_size  # of what is prepared by one operation
@@ -227,11 +222,7 @@ class MNISTDataModule(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the statistics from a checkpoint.
-
-        Raises:
-            DigitsError: the checkpoint is of a training on other images.
-        """
+        """Take the statistics from a checkpoint of a training on the same images."""
         own = self.state_dict()
         if self.train is not None and state_dict["train_sha256"] != own["train_sha256"]:
             raise DigitsError(

@@ -10,11 +10,11 @@ import gzip
 import hashlib
 import logging
 import os
-import time
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -39,21 +39,15 @@ SIDE = 28
 NUM_CLASSES = 10
 CLASSES = tuple(map(str, range(NUM_CLASSES)))
 
-CONNECT_S, READ_S, TRY_S = 5.0, 10.0, 300.0
-"""Seconds to wait for a connection, for the next bytes, and for one try to end."""
+CONNECT_S, READ_S = 5.0, 10.0
+"""Seconds to wait for a connection, and for the next bytes."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """An IDX file, published gzipped.
-
-    Attributes:
-        name: Name of the unpacked file; the published one has `.gz` behind it.
-        sha256: SHA-256 of the unpacked file, in hexadecimal.
-        gz_sha256: SHA-256 of the published file, in hexadecimal.
-    """
+    """An IDX file `name` and its SHA-256; it is published gzipped, as `name.gz`."""
 
     name: str
     sha256: str
@@ -67,7 +61,7 @@ class Dataset:
     Attributes:
         catalogue: Name of torchvision's class, which knows mirrors; also that of the folder.
         files: The images and the labels of each part.
-        mirrors: https addresses to ask after those that torchvision knows.
+        mirrors: More of them, asked after torchvision's.
     """
 
     catalogue: str
@@ -75,7 +69,6 @@ class Dataset:
     mirrors: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[DataFile]:
-        """Iterate over all files."""
         for files in self.files.values():
             yield from files
 
@@ -142,7 +135,7 @@ def prepare(
     source: str = "auto",
     *,
     dir_option: str = "data.dir",
-    source_option: str = "data.source",
+    source_option: str | None = None,
 ) -> str:
     """Make sure that all images and labels are there and good, before training starts.
 
@@ -152,7 +145,7 @@ def prepare(
             `"local"`: only files that are there. `"download"`: files that are there, else download.
             `"sample"`: only the sample.
         dir_option: What `folder` is called where the user types it.
-        source_option: What `source` is called there.
+        source_option: What `source` is called there; None if it cannot be typed.
 
     Returns:
         The name of the data set that `read` is to read: `"mnist"` or `"mnist-sample-5k"`.
@@ -162,15 +155,13 @@ def prepare(
             to the sample where a file is there but damaged: its owner means MNIST.
     """
     if source not in SOURCES:
-        known = ", ".join(SOURCES)
-        raise DigitsError(f"{source_option} must be one of {known}, got {source!r}; try auto")
+        raise DigitsError(f"the source must be one of {', '.join(SOURCES)}, got {source!r}")
     if source == "sample":
         return SAMPLE
     folder, dataset = Path(folder).expanduser(), DATASETS[MNIST]
-    remedies = (
-        f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are, "
-        f"or {source_option}=sample, which needs no network"
-    )
+    remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are"
+    if source_option:
+        remedies += f", or {source_option}=sample, which needs no network"
     try:
         missing = [file for file in dataset if find(folder, dataset, file) is None]
     except DigitsError as error:
@@ -179,7 +170,8 @@ def prepare(
         return MNIST
     problem = f"{folder} lacks {', '.join(file.name for file in missing)} (.gz or unpacked)"
     if source == "local":
-        raise DigitsError(f"{problem}; {remedies}, or {source_option}=download")
+        download = f", or {source_option}=download" if source_option else ""
+        raise DigitsError(f"{problem}; {remedies}{download}")
     try:
         _fetch(folder, dataset, missing)
     except DigitsError as error:
@@ -187,25 +179,16 @@ def prepare(
             raise DigitsError(f"{problem}; {error}; {remedies}") from error
         _log.warning(
             "THIS IS NOT FULL MNIST: training and testing on a sample of 5,000 images "
-            "(dataset: %s), because %s; %s",
-            SAMPLE,
-            problem,
-            error,
+            f"(dataset: {SAMPLE}), because {problem}; {error}"
         )
         return SAMPLE
     return MNIST
 
 
 def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
-    """Read one part into memory, verified by SHA-256.
+    """Read one part into memory, verified by SHA-256; the caller may write to it.
 
-    Args:
-        folder: The data folder, as given to `prepare`; it is never written to.
-        part: `"train"` or `"test"`.
-        dataset: What `prepare` returned.
-
-    Returns:
-        Images and labels; the caller may write to them.
+    `dataset` is what `prepare` returned for the same folder.
 
     Raises:
         DigitsError: If a file is missing or damaged, or the data set is unknown.
@@ -252,13 +235,7 @@ def parse_idx(content: np.ndarray) -> np.ndarray:
 
     Two zero bytes, the type (0x08: unsigned byte), the number of dimensions, each dimension as a
     big-endian uint32, then the values in row-major order. Source: "The IDX file format",
-    http://yann.lecun.com/exdb/mnist/.
-
-    Args:
-        content: All bytes of the file: uint8 `(n,)`.
-
-    Returns:
-        uint8 array of shape `(n,)` or `(n, rows, columns)`, which shares the memory of `content`.
+    http://yann.lecun.com/exdb/mnist/. The result shares the memory of `content`, uint8 `(n,)`.
     """
     assert content[:3].tolist() == [0, 0, 8]
     values_start = 4 + 4 * int(content[3])
@@ -267,11 +244,6 @@ def parse_idx(content: np.ndarray) -> np.ndarray:
 
 def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarray] | None:
     """Find the first good copy of a file, the quickest to read first.
-
-    Args:
-        folder: The data folder; it need not exist and is never written to.
-        dataset: The data set of the file.
-        file: The file to find.
 
     Returns:
         The copy and all its bytes as they are stored, uint8 `(n,)`; None if there is no copy.
@@ -306,11 +278,7 @@ def _gunzip(content: bytes) -> np.ndarray:
 
 
 def _fetch(folder: Path, dataset: Dataset, files: Sequence[DataFile]) -> None:
-    """Download files to the folder, and unpack them.
-
-    Raises:
-        DigitsError: If every mirror fails, or the folder cannot be written to.
-    """
+    """Download files to the folder, and unpack them."""
     import filelock
     import torchvision.datasets  # takes as long as torch
 
@@ -339,60 +307,28 @@ def _download(target: Path, sha256: str, mirrors: list[str]) -> None:
     reasons = []
     for mirror in tuple(mirrors):
         try:
-            with _progress(target.name) as bar:
-                pooch.retrieve(
-                    f"{mirror}{target.name}",
-                    known_hash=f"sha256:{sha256}",
-                    fname=target.name,
-                    path=target.parent,
-                    downloader=pooch.HTTPDownloader(
-                        progressbar=bar,
-                        timeout=(CONNECT_S, READ_S),
-                        allow_redirects=False,  # they may lead to http
-                        headers={"Accept-Encoding": "identity"},
-                    ),
-                )
+            pooch.retrieve(
+                f"{mirror}{target.name}",
+                known_hash=f"sha256:{sha256}",
+                fname=target.name,
+                path=target.parent,
+                downloader=pooch.HTTPDownloader(
+                    progressbar=sys.stderr.isatty(),
+                    timeout=(CONNECT_S, READ_S),
+                    allow_redirects=False,  # they may lead to http
+                    headers={"Accept-Encoding": "identity"},
+                ),
+            )
             target.chmod(0o644)  # pooch lets only the owner read, but data folders are shared
             return
         except (RequestException, ValueError) as error:
-            reasons.append(f"{urlsplit(mirror).hostname}: {_reason(error)}")
+            if isinstance(error, RequestException):
+                reason = type(error).__name__
+            else:
+                reason = "it sends something else (SHA-256)"
+            reasons.append(f"{urlsplit(mirror).hostname}: {reason}")
             mirrors.append(mirrors.pop(mirrors.index(mirror)))
     raise DigitsError(
         f"cannot download {target.name} ({'; '.join(reasons)}); "
         "set HTTPS_PROXY if you are behind a proxy"
     )
-
-
-def _progress(name: str) -> Any:
-    """Make a bar for pooch, shown on a terminal only, that ends a try after `TRY_S`."""
-    from requests import Timeout
-    from tqdm import tqdm  # type: ignore[import-untyped]
-
-    deadline = time.monotonic() + TRY_S
-
-    class Bar(tqdm):  # type: ignore[misc]
-        def __bool__(self) -> bool:
-            return True  # pooch asks before it knows the size
-
-        def update(self, n: float = 1) -> None:
-            if time.monotonic() > deadline:
-                raise Timeout
-            super().update(n)
-
-    return Bar(desc=name, unit="B", unit_scale=True, disable=None, leave=False)
-
-
-def _reason(error: Exception) -> str:
-    """Find the few words that matter in the nested errors of requests, urllib3 and the sockets."""
-    from requests import HTTPError, RequestException, Timeout
-
-    if isinstance(error, HTTPError) and error.response is not None:
-        return f"{error.response.status_code} {error.response.reason}"
-    if not isinstance(error, RequestException):
-        return "it sends something else (SHA-256)"
-    if isinstance(error, Timeout):
-        return "it is too slow"
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__ or cause
-    return getattr(cause, "strerror", None) or type(cause).__name__

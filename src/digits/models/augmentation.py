@@ -21,7 +21,7 @@ REACH = 3.0
 class Augmentation:
     """Random movement and elastic distortion, drawn for each image separately; never a flip.
 
-    The digits stay on a black ground: what comes from outside the image is 0.
+    What comes from outside an image is 0, the black ground.
 
     Args:
         shift: largest shift along each axis, in pixels.
@@ -41,18 +41,10 @@ class Augmentation:
 
     @property
     def changes_nothing(self) -> bool:
-        """Say whether every image stays as it is."""
         return not (self.shift or self.rotation or self.scale or self.shear or self.elastic_alpha)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the images changed at random, in new memory unless nothing changes at all.
-
-        Args:
-            images: (n, 1, 28, 28), floats in [0, 1] or uint8 from 0 to 255, before normalization.
-            generator: what every draw comes from, on the images' device.
-        """
-        if self.changes_nothing:
-            return images
+        """Return images (n, 1, 28, 28), floats or uint8, changed by draws of `generator` alone."""
         # bf16, which autocast would compute positions in, knows them to a tenth of a pixel only.
         with torch.autocast(images.device.type, enabled=False):
             return sample(images, self._positions(len(images), generator))
@@ -77,12 +69,7 @@ class Augmentation:
 
 
 def sample(images: Tensor, positions: Tensor) -> Tensor:
-    """Take pixels from between the pixels of images, bilinearly; 0 outside of them.
-
-    Args:
-        images: (n, 1, 28, 28), floats or uint8.
-        positions: (n, 28, 28, 2), in pixels from the centre, x before y; they are overwritten.
-    """
+    """Take pixels from between those of images, bilinearly; `positions` are overwritten."""
     positions *= 2 / SIDE  # grid_sample's unit is half an image
     found = F.grid_sample(images.float(), positions, padding_mode="zeros", align_corners=False)
     return found.to(images.dtype) if images.is_floating_point() else found.round_().byte()
@@ -94,14 +81,8 @@ def origins(
     """Return where each pixel of moved images is taken from: positions (n, 28, 28, 2).
 
     An image is scaled, then sheared, rotated and shifted; this is the inverse. It is composed as by
-    torchvision's `affine`, but for the direction of the rotation.
-
-    Args:
-        rotation: (n,), as all of them; in degrees, counterclockwise.
-        scale: factor on the digit's size, above 0.
-        shear: how far an upright stroke leans to the right, in degrees.
-        shift_x: in pixels, to the right.
-        shift_y: in pixels, downwards.
+    torchvision's `affine`, but for the direction of the rotation: counterclockwise, in degrees. All
+    arguments are (n,); shear is how many degrees an upright stroke leans to the right.
     """
     turn, tan = rotation.deg2rad(), shear.deg2rad().tan()
     cos, sin = turn.cos(), turn.sin()
@@ -125,11 +106,9 @@ def _for_x_and_y(matrix: Tensor) -> Tensor:
 
 
 def displacement_std(alpha: float, sigma: float) -> float:
-    """Return the standard deviation of the displacement along each axis, in pixels.
-
-    Noise uniform in [-1, 1] has the variance 1/3; smoothing by a Gaussian of standard deviation
-    sigma leaves 1 / (4 pi sigma^2) of it.
-    """
+    """Return the standard deviation of the displacement along each axis, in pixels."""
+    # Noise uniform in [-1, 1] has the variance 1/3; smoothing by a Gaussian of standard deviation
+    # sigma leaves 1 / (4 pi sigma^2) of it.
     return alpha / (2 * sigma * math.sqrt(3 * math.pi))
 
 
@@ -149,10 +128,7 @@ def displacements(noise: Tensor, alpha: float, sigma: float) -> Tensor:
     d, exp(-d^2 / (4 sigma^2)), to a thousandth: Gaussians one standard deviation apart add up to
     a constant but for a ripple of 2 exp(-pi^2) (Poisson's summation formula).
 
-    Args:
-        noise: standard normal numbers, (n, points, 2 * points) with the points of `num_points`.
-        alpha: as `elastic_alpha` of `Augmentation`.
-        sigma: as `elastic_sigma`.
+    `noise` is standard normal, (n, points, 2 * points) with the points of `num_points`.
     """
     points = num_points(sigma)
     lattice = (torch.arange(points, device=noise.device) - (points - 1) / 2) * sigma

@@ -47,8 +47,7 @@ class Classifier(LightningModule):
     **Why training is fast.** What Lightning does for each batch (hooks, progress, logging,
     closures) costs as much as a step of a small network. So after `train_on_stacks` one batch of
     Lightning's is a *stack* of many minibatches, and `training_step` takes one optimizer step for
-    each of them. The training itself is unchanged: the losses are those of Lightning's automatic
-    optimization to the last bit, and `global_step` counts optimizer steps.
+    each of them. The losses are those of Lightning's automatic optimization to the last bit.
 
     Args:
         optimizer: makes the optimizer from the parameters; not needed to evaluate.
@@ -58,14 +57,11 @@ class Classifier(LightningModule):
         gradient_clip_algorithm: "norm" or "value".
         label_smoothing: share of each label, in [0, 1), that is spread evenly over all classes
             (Szegedy et al., "Rethinking the Inception architecture", CVPR 2016); in training only.
-        decay_biases: whether weight decay is for biases and normalization layers, too; see
-            `decay_groups`.
-        compile: use torch.compile: worth its minute for large networks and long runs. Checkpoints
-            are the same either way.
+        decay_biases: whether weight decay is for biases and normalization layers, too.
+        compile: use torch.compile: worth its minute for large networks and long runs.
         seed: what, with the step, the random draws of the training depend on.
 
     Attributes:
-        network: normalized images (batch, 1, 28, 28) to logits (batch, 10); subclasses set it.
         num_images: images of "val" and "test" that were evaluated last, in all processes.
         test_logits: of the latest test, float32 (n, 10) in the order of the images, on the CPU.
     """
@@ -106,11 +102,7 @@ class Classifier(LightningModule):
     def train_on_stacks(
         self, datamodule: MNISTDataModule, minibatches_per_stack: int | None = None
     ) -> None:
-        """Have a data module give many minibatches at once, as bytes, when it trains this model.
-
-        By default, a stack has about 8,192 images; but it is a single minibatch with several
-        processes, and with options of the Trainer by which Lightning counts batches.
-        """
+        """Have a data module give many minibatches at once, as bytes, when it trains this model."""
         datamodule.give_stacks(minibatches_per_stack)
         self._on_stacks = True
 
@@ -123,11 +115,7 @@ class Classifier(LightningModule):
     def minibatches(
         self, batch: Batch, draws: Callable[[], torch.Generator] | None = None
     ) -> Iterator[Batch]:
-        """Yield what one of Lightning's training batches consists of, ready for the network.
-
-        That is normalized images (n, 1, 28, 28), valid until the next minibatch is asked for, and
-        labels (n,). For `draws`, see `MNISTDataModule.minibatches`.
-        """
+        """Yield the minibatches of a batch of Lightning's; see `MNISTDataModule.minibatches`."""
         if stacks := self._stacks:
             yield from stacks.minibatches(batch, draws)
         else:
@@ -144,11 +132,7 @@ class Classifier(LightningModule):
             self.network.compile()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take one optimizer step for each minibatch (or group of them) of a batch.
-
-        Raises:
-            DigitsError: a loss is not finite; the step is named.
-        """
+        """Take one optimizer step for each minibatch (or group of them) of a batch."""
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer) and not isinstance(scheduler, list)
         backward: Callable[[Tensor], None] = Tensor.backward
@@ -267,6 +251,7 @@ class Classifier(LightningModule):
         self.test_logits = torch.empty_like(collected).index_copy_(0, places, collected)
 
     def _count_images(self, part: str) -> None:
+        # Not by a metric: trainer.precision=bf16-true would round its sum.
         count = torch.tensor(self.num_images[part], device=self.device)
         self.num_images[part] = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
 
@@ -298,15 +283,11 @@ class Classifier(LightningModule):
 
     @property
     def class_path(self) -> str:
-        """What this class is imported by."""
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
     def recipe(self) -> dict[str, Any]:
-        """Return what a saved model says of its network: the class and its arguments.
-
-        For a classifier of digits that is the plain network, which loads without Lightning; for
-        any other the classifier itself.
-        """
+        """Return what a saved model says of its network: the class and its arguments."""
+        # Those of digits' own are the plain network's, which loads without Lightning.
         if type(self).__module__ == "digits.models.classifiers":
             kind = type(self.network)
             name = f"{kind.__module__}.{kind.__qualname__}"
@@ -337,17 +318,14 @@ def decay_groups(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
     """Return groups of parameters for an optimizer: those that weight decay shrinks, the others.
 
     Matrices and convolution kernels are shrunk; vectors, that is biases and the scales and shifts
-    of normalization layers, are not, as in Goyal et al., "Accurate, large minibatch SGD: training
-    ImageNet in 1 hour", 2017, section 3 (the scales), and He et al., "Bag of tricks for image
-    classification with convolutional neural networks", CVPR 2019, section 3.1 (biases as well).
-    Empty groups are left out.
+    of normalization layers, are not, as in He et al., "Bag of tricks for image classification with
+    convolutional neural networks", CVPR 2019, section 3.1.
     """
     every = list(parameters)
-    groups: list[dict[str, Any]] = [
+    return [
         {"params": [each for each in every if each.ndim > 1]},
         {"params": [each for each in every if each.ndim <= 1], "weight_decay": 0.0},
     ]
-    return [group for group in groups if group["params"]]
 
 
 def _accuracy() -> MulticlassAccuracy:
@@ -357,9 +335,7 @@ def _accuracy() -> MulticlassAccuracy:
 def _lightning_takes_part(model: LightningModule) -> bool:
     """Say whether Lightning has anything to do in each backward pass and optimizer step.
 
-    It has, if gradients are scaled (fp16) or exchanged between processes, if a callback or the
-    model itself wants to be called, or if a profiler listens. Otherwise its calls, 5 % of the time
-    of a small network's step, can be left out.
+    Otherwise its calls, 5 % of the time of a small network's step, are left out.
     """
     trainer: Any = model.trainer  # whose types declare neither callbacks nor profiler
     precision = trainer.precision_plugin
@@ -378,7 +354,6 @@ def _lightning_takes_part(model: LightningModule) -> bool:
 
 
 def _count_steps(trainer: Trainer, num_steps: int) -> None:
-    """Add optimizer steps that were taken without Lightning to `global_step`."""
     # Lightning has no public way to count them, and each step through it would cost 5 % (above).
     progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
     for tracker in (progress.total, progress.current):

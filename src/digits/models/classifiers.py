@@ -1,7 +1,7 @@
 """The classifiers that `model=...` chooses from: each trains a network of `digits.models.networks`.
 
-A network of your own is a class like these, in a file of yours:
-`python train.py model._target_=my_networks.MyClassifier`.
+Arguments are the network's, and `**training` those of `Classifier`. A network of your own is a
+class like these, in a file of yours: `python train.py model._target_=my_networks.MyClassifier`.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,7 @@ from digits.models.networks import MLP, ConvNet, NoisyMLP
 
 
 class BaselineClassifier(Classifier):
-    """A simple feed-forward network: the exercise's first.
-
-    Args:
-        hidden: widths of the hidden layers.
-        **training: how to train; see `Classifier`.
-    """
+    """A simple feed-forward network: the exercise's first."""
 
     def __init__(self, hidden: Sequence[int] = (128, 64), **training: Any) -> None:
         super().__init__(**training)
@@ -35,14 +30,8 @@ class DropoutClassifier(Classifier):
     2014. Their networks for MNIST drop 0.2 of the pixels and 0.5 of the hidden units, and have
     max-norm constraints.
 
-    Args:
-        hidden: widths of the hidden layers.
-        dropout_rate: share of hidden units that each training step leaves out, in [0, 1).
-        input_dropout_rate: share of pixels that each training step sets to 0, which is the mean or
-            middle grey, depending on the normalization; in [0, 1).
-        max_norm: the largest norm of each hidden unit's incoming weights, above 0; `None` for no
-            limit. As in the paper, the output layer has none.
-        **training: how to train; see `Classifier`.
+    `max_norm` is the largest norm of each hidden unit's incoming weights, above 0, or `None`. As in
+    the paper, the output layer has no limit.
     """
 
     def __init__(
@@ -69,13 +58,7 @@ class DropoutClassifier(Classifier):
 
 
 class NoiseClassifier(Classifier):
-    """The baseline network of Rasmus et al. 2015: batch normalization and Gaussian noise.
-
-    Args:
-        hidden: widths of the hidden layers.
-        noise_std: standard deviation of the noise at the input and in each layer, at least 0.
-        **training: how to train; see `Classifier`.
-    """
+    """The baseline network of Rasmus et al. 2015: batch normalization and Gaussian noise."""
 
     def __init__(
         self,
@@ -88,14 +71,7 @@ class NoiseClassifier(Classifier):
 
 
 class CnnClassifier(Classifier):
-    """A small convolutional network with batch normalization.
-
-    Args:
-        channels: of each stage of two convolutions.
-        dropout_rate: share of the last stage's values that each training step leaves out, in [0,
-            1).
-        **training: how to train; see `Classifier`.
-    """
+    """A small convolutional network with batch normalization."""
 
     def __init__(
         self, channels: Sequence[int] = (24, 48, 96), dropout_rate: float = 0.2, **training: Any
@@ -110,12 +86,8 @@ def limit_norms_after_each_step(
     """Make an optimizer scale each row whose L2 norm is above a limit back to it, after each step.
 
     Srivastava et al. 2014, section 5.1: ||w|| <= c for the weight vector w incident on each hidden
-    unit, which is projected onto the surface of the ball of radius c whenever it has left it.
-
-    Args:
-        optimizer: the optimizer of the weights.
-        weights: (units, inputs) each, as `nn.Linear` has them.
-        max_norm: the limit c, above 0.
+    unit, which is projected onto the surface of the ball of radius c whenever it has left it. The
+    weights are (units, inputs) each, as `nn.Linear` has them.
     """
 
     @torch.no_grad()

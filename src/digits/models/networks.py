@@ -17,8 +17,6 @@ from digits.data.split import normalize
 from digits.errors import DigitsError
 
 NUM_PIXELS = SIDE * SIDE
-MAX_STAGES = 4
-"""Of a `ConvNet`: they leave 2 x 2 pixels, enough for batch normalization of a single image."""
 
 
 class _Network(nn.Sequential):
@@ -35,10 +33,8 @@ class MLP(_Network):
     Args:
         hidden: widths of the hidden layers, each followed by a ReLU.
         dropout_rate: share of hidden units that each training step leaves out, in [0, 1).
-        input_dropout_rate: share of pixels that each training step sets to 0, in [0, 1).
-
-    Raises:
-        DigitsError: a width is not a positive integer, or a rate is outside [0, 1).
+        input_dropout_rate: share of pixels that each training step sets to 0, which is the mean or
+            middle grey, depending on the normalization; in [0, 1).
     """
 
     def __init__(
@@ -47,9 +43,6 @@ class MLP(_Network):
         dropout_rate: float = 0.0,
         input_dropout_rate: float = 0.0,
     ) -> None:
-        _check_widths("hidden", hidden)
-        _check_rate("dropout_rate", dropout_rate)
-        _check_rate("input_dropout_rate", input_dropout_rate)
         layers: list[nn.Module] = [nn.Flatten()]
         if input_dropout_rate:
             layers.append(nn.Dropout(input_dropout_rate))
@@ -78,15 +71,11 @@ class NoisyMLP(_Network):
         hidden: widths of the hidden layers, each followed by a ReLU.
         noise_std: standard deviation of all the noise, at least 0; at the input in units of the
             normalized pixels.
-
-    Raises:
-        DigitsError: a width is not a positive integer.
     """
 
     def __init__(
         self, hidden: Sequence[int] = (1000, 500, 250, 250, 250), noise_std: float = 0.3
     ) -> None:
-        _check_widths("hidden", hidden)
         layers: list[nn.Module] = [nn.Flatten(), GaussianNoise(noise_std)]
         width_in = NUM_PIXELS
         for width in (*hidden, NUM_CLASSES):
@@ -105,7 +94,6 @@ class GaussianNoise(nn.Module):
         self.std = std
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return values of any shape with noise."""
         return values + self.std * torch.randn_like(values) if self.training else values
 
 
@@ -122,11 +110,6 @@ class NoisyBatchNorm(nn.BatchNorm1d):
         self.noise_std = noise_std
 
     def forward(self, values: Tensor) -> Tensor:
-        """Map values (batch, width) to the same shape.
-
-        Raises:
-            DigitsError: a training batch is a single row, which has no variance.
-        """
         if not self.training:
             return super().forward(values)
         if len(values) == 1:
@@ -151,24 +134,12 @@ class ConvNet(_Network):
     normalization (Ioffe & Szegedy 2015); and a single layer after the convolutions.
 
     Args:
-        channels: of each stage, of which there are four at most; three stages make 4 x 4 pixels of
-            the image.
+        channels: of each stage; three stages make 4 x 4 pixels of the image.
         dropout_rate: share of the last stage's values that each training step leaves out, in [0,
             1).
-
-    Raises:
-        DigitsError: a number of channels is not a positive integer, there are too many stages, or
-            the rate is outside [0, 1).
     """
 
     def __init__(self, channels: Sequence[int] = (24, 48, 96), dropout_rate: float = 0.0) -> None:
-        _check_widths("channels", channels)
-        _check_rate("dropout_rate", dropout_rate)
-        if len(channels) > MAX_STAGES:
-            raise DigitsError(
-                f"channels must be {MAX_STAGES} numbers at most, since each stage halves the "
-                f"image, got {list(channels)}; try [24, 48, 96]"
-            )
         layers: list[nn.Module] = [ChannelsLast()]
         channels_in, side = 1, SIDE
         for width in channels:
@@ -194,26 +165,18 @@ class ChannelsLast(nn.Module):
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return images (batch, 1, 28, 28) with the same values."""
         # With one channel both layouts are the same bytes, so that torch has to be told by strides.
         return images.reshape(-1, SIDE, SIDE, 1).permute(0, 3, 1, 2)
 
 
 class Normalized(nn.Module):
-    """A network that normalizes its images itself.
-
-    Args:
-        network: normalized images (batch, 1, 28, 28) to logits (batch, 10).
-        mean: subtracted from pixels in [0, 1].
-        std: what pixels are then divided by.
-    """
+    """A network that normalizes its images itself: from pixels in [0, 1], by `mean` and `std`."""
 
     def __init__(self, network: nn.Module, mean: float, std: float) -> None:
         super().__init__()
         self.network, self.mean, self.std = network, mean, std
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (batch, 1, 28, 28), floats in [0, 1], to logits (batch, 10)."""
         # What is normalized is float32; a network in another precision gets images in its own.
         logits: Tensor = self.network(normalize(images, self.mean, self.std).to(images.dtype))
         return logits
@@ -225,10 +188,6 @@ class Ensemble(nn.Module):
     The ensemble is a mixture of its members with equal weights: Lakshminarayanan, Pritzel &
     Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles", NeurIPS
     2017, section 2.4. The result is the mean's logarithm, so that a softmax gives the mean itself.
-
-    Args:
-        members: one or more networks, images (batch, 1, 28, 28) to logits (batch, 10) each, as
-            `Normalized` ones.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -240,16 +199,3 @@ class Ensemble(nn.Module):
         # By logarithms throughout, no probability is rounded to 0, whose logarithm is infinite.
         logs = [F.log_softmax(member(images).float(), dim=1) for member in self.members]
         return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
-
-
-def _check_widths(name: str, widths: Sequence[int]) -> None:
-    # True is an integer for Python.
-    if not widths or any(type(width) is not int or width < 1 for width in widths):
-        raise DigitsError(
-            f"{name} must be a list of positive integers, got {list(widths)}; try [128, 64]"
-        )
-
-
-def _check_rate(name: str, rate: float) -> None:
-    if not 0 <= rate < 1:
-        raise DigitsError(f"{name} must be in [0, 1), got {rate}; try 0.2")
