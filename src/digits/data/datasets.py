@@ -322,10 +322,12 @@ def _download(target: Path, sha256: str, mirrors: list[str]) -> None:
             target.chmod(0o644)  # pooch lets only the owner read, but data folders are shared
             return
         except (RequestException, ValueError) as error:
-            if isinstance(error, RequestException):
-                reason = type(error).__name__
-            else:
+            if not isinstance(error, RequestException):
                 reason = "it sends something else (SHA-256)"
+            elif error.response is not None:
+                reason = f"{error.response.status_code} {error.response.reason}"
+            else:
+                reason = type(error).__name__  # e.g. ConnectTimeout
             reasons.append(f"{urlsplit(mirror).hostname}: {reason}")
             mirrors.append(mirrors.pop(mirrors.index(mirror)))
     raise DigitsError(
