@@ -71,7 +71,7 @@ def test_files_that_are_there_are_not_downloaded(
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        ("403", "HTTPError"),
+        ("403", "403 Forbidden"),
         ("html", "it sends something else"),
         ("cut", "ChunkedEncodingError"),
         ("to-http", "it sends something else"),
@@ -97,7 +97,7 @@ def test_a_failing_mirror_is_explained_and_leaves_nothing_half_written(
 
 def test_total_failure_names_every_mirror(mirrors: Mirrors, tmp_path: Path) -> None:
     mirrors("403", "html")
-    assert "(localhost: HTTPError; localhost: it sends something else" in refuse(tmp_path)
+    assert "(localhost: 403 Forbidden; localhost: it sends something else" in refuse(tmp_path)
 
 
 def test_http_is_never_asked(
