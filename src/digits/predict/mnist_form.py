@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from digits.predict.reading import Plane
+from digits.predict.reading import Plane, resized
 
 SIDE, BOX = 28, 20
 DETAIL = 100
@@ -70,10 +70,7 @@ def _in_box(ink: Plane, side: int) -> Plane | None:
     cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     factor = side / max(cut.shape)
     resampling = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.BOX
-    height, width = (max(1, round(length * factor)) for length in cut.shape)
-    image = Image.fromarray(np.ascontiguousarray(cut, np.float32))
-    boxed: Plane = np.clip(np.asarray(image.resize((width, height), resampling)), 0, 1)
-    return boxed
+    return resized(cut, factor, resampling).clip(0, 1)
 
 
 def _disk(radius: float) -> NDArray[np.bool_]:
