@@ -181,12 +181,12 @@ def class_mean_std_images(images: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
     The pixels are those in [0, 1], the standard deviation is the population's, at most 0.5. Both
     are NaN for a digit without images.
     """
-    of_digits = [images[labels == digit, 0].float() / 255 for digit in range(NUM_CLASSES)]
-    means = torch.stack([each.mean(dim=0) for each in of_digits])
-    variances = [
-        (each - mean).square().mean(dim=0) for each, mean in zip(of_digits, means, strict=True)
-    ]
-    return means, torch.stack(variances).sqrt()
+    means, stds = [], []
+    for digit in range(NUM_CLASSES):
+        of_digit = images[labels == digit, 0].float() / 255
+        means.append(of_digit.mean(dim=0))
+        stds.append((of_digit - means[-1]).square().mean(dim=0).sqrt())
+    return torch.stack(means), torch.stack(stds)
 
 
 def draw_digits(training: Split, folder: Path) -> Section:

@@ -70,12 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     width = min(48, max(len(pictures.printable(file)) for file in files))
     num_failed = 0
     seen = pictures.paths_of_seen(files, folder)
-    if arguments.show and folder != DEFAULT_FOLDER:
-        for path in seen:
-            if path.exists():
-                raise DigitsError(
-                    f"--show would overwrite {path}; try --show=DIR with a new folder"
-                )
+    existing = [path for path in seen if path.exists()]
+    if arguments.show and folder != DEFAULT_FOLDER and existing:
+        raise DigitsError(f"--show would overwrite {existing[0]}; try a new folder")
     for prediction, path in zip(pictures.predict(model, files), seen, strict=True):
         num_failed += prediction.error is not None
         if arguments.show and prediction.image is not None:
