@@ -264,8 +264,9 @@ def _contour_contrasts(plane: Plane, mask: Mask, dark: bool) -> Plane:
     edge = mask & ~ndimage.binary_erosion(mask, TOUCHING_AT_CORNERS)
     contour = edge & (share_outside > 0.15)
     ink = around(plane * inside)[contour] / share_inside[contour]
-    ground: Plane = around(plane * (1 - inside))[contour] / share_outside[contour]
-    return ground - ink if dark else ink - ground
+    ground = around(plane * (1 - inside))[contour] / share_outside[contour]
+    contrasts: Plane = ground - ink if dark else ink - ground
+    return contrasts
 
 
 # Choosing among candidates.
