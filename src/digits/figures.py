@@ -212,9 +212,6 @@ def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
 
     The band of a group spans the validation losses of its runs, from minimum to maximum. If runs
     ended after different numbers of epochs, an epoch is drawn if all of them reached it.
-
-    Args:
-        groups: The histories of each group's runs, by the group's name.
     """
     figure, axes = _axes(8.5, 5, grid="both")
     # The ten colours that are told apart best, while they suffice.
@@ -223,7 +220,7 @@ def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
     for place, (name, histories) in enumerate(groups.items()):
         colour = colours(place)
         epochs, train = _by_epoch(histories, "train/loss")
-        axes.plot(epochs, train.mean(axis=0), color=colour, linestyle="--", linewidth=1)
+        axes.plot(epochs, train.mean(axis=0), "o--", color=colour, markersize=1.5, linewidth=1)
         epochs, val = _by_epoch(histories, "val/loss")
         lines += axes.plot(epochs, val.mean(axis=0), "o-", color=colour, markersize=3, label=name)
         if len(val) > 1:
@@ -265,10 +262,7 @@ def draw_loss_curves(run_dir: Path) -> None:
 def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Figure:
     """Draw the validation accuracies of a sweep: a dot for each job, a bar at each group's mean.
 
-    Args:
-        title: The sweep's name.
-        groups: Those that are shown, the best first.
-        num_groups: How many there are in all.
+    The `groups` are those of all `num_groups` that are shown, the best first.
     """
     figure, axes = _axes(7, 1.4 + 0.32 * len(groups), grid="x")
     for row, group in enumerate(groups):
