@@ -15,7 +15,6 @@ from digits.data.datasets import CLASSES, NUM_CLASSES, SAMPLE, prepare, read
 from digits.data.split import pixel_mean_std, stratified_split
 from digits.figures import digit_grid, draw_class_balance, draw_pixel_histogram, save_figure
 from digits.page import Picture, Section, Table
-from digits.text import markdown_table
 
 FIXED_NORMS = {"unit": (0.0, 1.0), "half": (0.5, 0.5)}
 """What norm=unit and norm=half subtract from pixels in [0, 1], and divide by; as in conf/norm."""
@@ -33,29 +32,20 @@ MAX_DUPLICATES = 36
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images of one use.
+    """Images of one use."""
 
-    Attributes:
-        name: "training", "validation" or "test".
-        images: uint8 (n, 1, 28, 28).
-        labels: int64 (n,), 0 to 9.
-        indices: int64 (n,), each image's index in the training or test part.
-    """
-
-    name: str
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
+    name: str  # "training", "validation" or "test"
+    images: Tensor  # uint8 (n, 1, 28, 28)
+    labels: Tensor  # int64 (n,), 0 to 9
+    indices: Tensor  # int64 (n,), each image's index in the training or test part
 
 
 def read_splits(
     folder: Path, source: str, val_size: int | None, split_seed: int
 ) -> tuple[str, list[Split]]:
-    """Read the images that a run with these options trains on, validates and tests with.
+    """Return the data set's name, and a run's training, validation and test images.
 
-    Returns:
-        The data set's name; the training, validation and test images. Without a `val_size`, 5,000
-        are for validation, or 500 of the sample.
+    Without a `val_size`, 5,000 are for validation, or 500 of the sample.
 
     Raises:
         DigitsError: If there is no such data, or no such split.
@@ -91,12 +81,7 @@ def lead(dataset: str, splits: Sequence[Split]) -> str:
 
 
 def explore(splits: Sequence[Split], folder: Path) -> list[Section]:
-    """Measure and draw everything.
-
-    Args:
-        splits: Training, validation and test images.
-        folder: An existing folder, which the pictures are written to.
-    """
+    """Measure training, validation and test images; draw the pictures into an existing folder."""
     return [
         describe_shapes(splits),
         describe_classes(splits, folder),
@@ -132,11 +117,12 @@ def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
     """Count the digits of each split, and draw class_balance.png into the folder."""
     counts = {split.name: torch.bincount(split.labels, minlength=NUM_CLASSES) for split in splits}
     rows = [[name] for name in (*CLASSES, "all")]
-    for numbers in counts.values():
+    columns = ["digit"]
+    for name, numbers in counts.items():
+        columns += [name, "share"]
         total = int(numbers.sum())
         for row, number in zip(rows, [*numbers.tolist(), total], strict=True):
             row += [f"{number:,}", f"{number / total:.2%}"]
-    columns = ["digit", *itertools.chain(*((name, "share") for name in counts))]
     numbers = counts["training"]
     caption = "Share of each digit among the training, validation and test images."
     mode = int(numbers.argmax())
@@ -190,18 +176,17 @@ def describe_pixels(splits: Sequence[Split], folder: Path) -> Section:
 
 
 def class_mean_std_images(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute each digit's mean image and standard-deviation image.
+    """Compute each digit's mean image and standard-deviation image: float (10, 28, 28).
 
-    Returns:
-        Two float tensors (10, 28, 28), of pixels in [0, 1]; NaN for a digit without images. The
-        standard deviation is the population's, at most 0.5.
+    The pixels are those in [0, 1], the standard deviation is the population's, at most 0.5. Both
+    are NaN for a digit without images.
     """
-    means = torch.full((NUM_CLASSES, *images.shape[2:]), torch.nan)
-    stds = means.clone()
-    for digit in set(labels.tolist()):
+    means, stds = [], []
+    for digit in range(NUM_CLASSES):
         of_digit = images[labels == digit, 0].float() / 255
-        stds[digit], means[digit] = torch.std_mean(of_digit, dim=0, correction=0)
-    return means, stds
+        means.append(of_digit.mean(dim=0))
+        stds.append((of_digit - means[-1]).square().mean(dim=0).sqrt())
+    return torch.stack(means), torch.stack(stds)
 
 
 def draw_digits(training: Split, folder: Path) -> Section:
@@ -308,18 +293,14 @@ def describe_duplicates(splits: Sequence[Split], folder: Path) -> Section:
 def log_to_tensorboard(folder: Path, sections: Sequence[Section]) -> None:
     """Write pictures, and tables as text, to an event file.
 
-    Args:
-        folder: Where it is written; TensorBoard forgets what earlier ones in it say.
-        sections: What `explore` returned.
+    TensorBoard forgets what earlier ones in the folder say.
     """
     from PIL import Image
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder), purge_step=0) as writer:
         for section in sections:
-            tables = [
-                markdown_table(each.columns, each.rows, each.numeric) for each in section.tables
-            ]
+            tables = [table.as_markdown() for table in section.tables]
             writer.add_text(section.title, "\n\n".join([section.text, *tables]), global_step=0)
             for picture in section.pictures:
                 with Image.open(picture.path) as image:

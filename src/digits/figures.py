@@ -1,12 +1,12 @@
 """Every picture, drawn by matplotlib without its global state."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -25,7 +25,7 @@ SIDE, GAP = 28, 2
 """Pixels of a digit along each side, and pixels between two digits."""
 INCHES_PER_PIXEL = 3 / DPI
 """So that each pixel of a digit becomes a square of three by three, all of the same size."""
-TITLE_LINE, HEADING_LINE = 4.5, 7.0
+TITLE_LINE, HEADING_LINE = 4.5, 9
 """Height of a line of text, in a digit's pixels."""
 MIN_COLUMNS = 5
 """A picture is at least as wide as so many digits, to hold its heading."""
@@ -44,9 +44,9 @@ def digit_grid(
 
     Args:
         images: (n, 28, 28) or (n, 1, 28, 28), uint8 or float; n above 0.
-        titles: n short texts, one over each image; each may have several lines.
+        titles: One over each image, each of one or more short lines.
         columns: Images in a row.
-        title: Heading over everything.
+        title: Heading over everything, one line.
         limits: The values shown as black and white; by default 0 and 255 for bytes, minimum and
             maximum for floats.
     """
@@ -63,8 +63,7 @@ def digit_grid(
     canvas = np.block([list(canvas[row * columns :][:columns]) for row in range(num_rows)])
 
     width = max(columns, MIN_COLUMNS) * (GAP + SIDE) + GAP
-    heading = textwrap.wrap(title, width=width * 3 // 10)
-    top = round(HEADING_LINE * len(heading)) + (GAP if heading else 0)
+    top = HEADING_LINE if title else 0
     bottom = top + len(canvas)
     figure = Figure((width * INCHES_PER_PIXEL, (bottom + GAP) * INCHES_PER_PIXEL), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))  # one unit of its axes is a digit's pixel
@@ -78,7 +77,7 @@ def digit_grid(
         aspect="auto",
     )
     axes.set(xlim=(0, width), ylim=(bottom + GAP, 0))
-    axes.text(GAP, GAP, "\n".join(heading), va="top", fontsize=9, fontweight="bold")
+    axes.text(GAP, GAP, title, va="top", fontsize=9, fontweight="bold")
     for place, text in enumerate(titles or ()):
         row, column = divmod(place, columns)
         x = column * (GAP + SIDE) + GAP + SIDE / 2
@@ -93,14 +92,20 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=DPI)
 
 
-def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
-    """Draw the share of each digit in each split as bars.
-
-    Args:
-        counts: For each split, by its name, int64 (10,): the number of images of each digit.
-    """
-    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+def _axes(
+    width: float, height: float, grid: Literal["x", "y", "both"] | None = None
+) -> tuple[Figure, Axes]:
+    figure = Figure((width, height), layout="constrained")
     axes = figure.subplots()
+    if grid:
+        axes.grid(axis=grid, alpha=0.3)
+        axes.set_axisbelow(True)
+    return figure, axes
+
+
+def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
+    """Draw the share of each digit as bars, from each split's number of images of each: (10,)."""
+    figure, axes = _axes(7.5, 3.6, grid="y")
     width = 0.8 / len(counts)
     for place, (name, numbers) in enumerate(counts.items()):
         axes.bar(
@@ -114,20 +119,13 @@ def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
     axes.set(xlabel="digit", ylabel="share of the images (%)", title="Class balance")
     axes.set_xticks(range(10))
     axes.margins(x=0.02, y=0.05)
-    axes.grid(axis="y", alpha=0.3)
-    axes.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
 def draw_pixel_histogram(counts: "Mapping[str, Tensor]") -> Figure:
-    """Draw the share of each pixel value in each split, on a logarithmic scale.
-
-    Args:
-        counts: For each split, by its name, int64 (256,): the number of pixels of each value.
-    """
-    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
-    axes = figure.subplots()
+    """Draw the share of each pixel value, from each split's number of pixels of each: (256,)."""
+    figure, axes = _axes(7.5, 3.8, grid="both")
     edges = np.arange(257) - 0.5
     for place, (name, numbers) in enumerate(counts.items()):
         # Lines that nearly coincide can be told apart if one of them is an area.
@@ -137,7 +135,6 @@ def draw_pixel_histogram(counts: "Mapping[str, Tensor]") -> Figure:
             edges.tolist(),
             fill=area,
             alpha=0.4 if area else 1,
-            linewidth=0 if area else 0.9,
             color=COLOURS[place],
             label=name,
         )
@@ -150,7 +147,6 @@ def draw_pixel_histogram(counts: "Mapping[str, Tensor]") -> Figure:
     )
     axes.set_xticks([0, 32, 64, 96, 128, 160, 192, 224, 255])
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.grid(alpha=0.3)
     axes.legend(loc="upper center", ncols=3)
     return figure
 
@@ -166,8 +162,7 @@ def confusion_matrix(counts: "Tensor") -> Figure:
     table = counts.numpy()
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(shares, 0)
-    figure = Figure(figsize=(6, 5.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _axes(6, 5.6)
     # Light enough for black numbers on the darkest cell.
     axes.imshow(shares, cmap="Oranges", vmin=0, vmax=max(float(shares.max()), 1e-3) * 1.6)
     for row, column in np.ndindex(*table.shape):
@@ -176,9 +171,8 @@ def confusion_matrix(counts: "Tensor") -> Figure:
             if row == column:
                 text.set(fontweight="bold", color="#1a5e1a")
     digits = range(len(table))
-    axes.set_xticks(digits)
-    axes.set_yticks(digits)
     axes.set(xlabel="predicted digit", ylabel="true digit", title="Confusion matrix")
+    axes.set(xticks=digits, yticks=digits)
     return figure
 
 
@@ -211,7 +205,6 @@ def reliability_diagram(bins: "Tensor", calibration_error: float) -> Figure:
 
 History = Sequence[Mapping[str, float]]
 """What metrics.csv holds: one row per epoch."""
-NUM_DISTINCT = 10
 
 
 def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
@@ -219,18 +212,17 @@ def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
 
     The band of a group spans the validation losses of its runs, from minimum to maximum. If runs
     ended after different numbers of epochs, an epoch is drawn if all of them reached it.
-
-    Args:
-        groups: The histories of each group's runs, by the group's name.
     """
-    figure = Figure(figsize=(8.5, 5), layout="constrained")
-    axes = figure.subplots()
-    colours = _colours(len(groups))
-    for colour, (name, histories) in zip(colours, groups.items(), strict=True):
+    figure, axes = _axes(8.5, 5, grid="both")
+    # The ten colours that are told apart best, while they suffice.
+    colours = colormaps["tab10" if len(groups) <= 10 else "turbo"].resampled(max(10, len(groups)))
+    lines = []
+    for place, (name, histories) in enumerate(groups.items()):
+        colour = colours(place)
         epochs, train = _by_epoch(histories, "train/loss")
-        axes.plot(epochs, train.mean(axis=0), color=colour, linestyle="--", linewidth=1)
+        axes.plot(epochs, train.mean(axis=0), "o--", color=colour, markersize=1.5, linewidth=1)
         epochs, val = _by_epoch(histories, "val/loss")
-        axes.plot(epochs, val.mean(axis=0), "o-", color=colour, markersize=3, label=name)
+        lines += axes.plot(epochs, val.mean(axis=0), "o-", color=colour, markersize=3, label=name)
         if len(val) > 1:
             axes.fill_between(
                 epochs, val.min(axis=0), val.max(axis=0), color=colour, alpha=0.18, linewidth=0
@@ -240,24 +232,16 @@ def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3, which="both")
     styles = [
         Line2D([], [], color="black", marker="o", markersize=3, label="validation"),
         Line2D([], [], color="black", linestyle="--", linewidth=1, label="training"),
     ]
     axes.legend(handles=styles, loc="upper right", fontsize="small")
     columns = max(1, 100 // max(25, *map(len, groups)))  # as many names as fit
-    lines, _ = axes.get_legend_handles_labels()  # of the groups
     figure.legend(
         handles=lines, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
     )
     return figure
-
-
-def _colours(number: int) -> Sequence[str | tuple[float, ...]]:
-    if number <= NUM_DISTINCT:
-        return [f"C{place}" for place in range(number)]
-    return [tuple(colormaps["turbo"](place)) for place in np.linspace(0.05, 0.95, number)]
 
 
 def _by_epoch(histories: Sequence[History], column: str) -> tuple[list[float], np.ndarray]:
@@ -271,37 +255,16 @@ def _by_epoch(histories: Sequence[History], column: str) -> tuple[list[float], n
 
 def draw_loss_curves(run_dir: Path) -> None:
     """Draw training and validation loss by epoch into the run's loss_curves.png."""
-    rows = read_history(run_dir)
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for colour, part, label in zip(
-        COLOURS, ("train", "val"), ("training", "validation"), strict=False
-    ):
-        points = [(row["epoch"], row[f"{part}/loss"]) for row in rows if f"{part}/loss" in row]
-        if points:
-            axes.plot(*zip(*points, strict=True), "o-", markersize=3, color=colour, label=label)
-    axes.set(xlabel="epoch", ylabel="cross-entropy loss (nats)", title=f"Loss: {run_dir.name}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    for row in rows[-1:]:
-        steps = axes.twiny()
-        steps.set(xlim=[epoch * row["step"] / row["epoch"] for epoch in axes.get_xlim()])
-        steps.set_xlabel("optimizer steps", fontsize="small")
+    figure = draw_overlaid_curves({run_dir.name: [read_history(run_dir)]})
     save_figure(figure, run_dir / CURVES)
 
 
 def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Figure:
     """Draw the validation accuracies of a sweep: a dot for each job, a bar at each group's mean.
 
-    Args:
-        title: The sweep's name.
-        groups: Those that are shown, the best first.
-        num_groups: How many there are in all.
+    The `groups` are those of all `num_groups` that are shown, the best first.
     """
-    figure = Figure(figsize=(7, 1.4 + 0.32 * len(groups)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _axes(7, 1.4 + 0.32 * len(groups), grid="x")
     for row, group in enumerate(groups):
         accuracies = [100 * value for value in group.values("val/accuracy")]
         mean = sum(accuracies) / len(accuracies)
@@ -311,5 +274,4 @@ def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Fi
     axes.set_ylim(len(groups) - 0.4, -0.6)  # the best at the top
     axes.set_xlabel("validation accuracy (%): each job, and the mean")
     axes.set_title(title + (f": the best {len(groups)}" if len(groups) < num_groups else ""))
-    axes.grid(axis="x", alpha=0.3)
     return figure

@@ -21,16 +21,10 @@ _NUMERIC = re.compile(rf"{_NUMBER}(( to | \u00b1 | / ){_NUMBER})*|[-\u2013]?")
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text under headings.
-
-    Attributes:
-        columns: Headings.
-        rows: Cells, as many in each row as there are columns.
-        title: What the table is of.
-    """
+    """Cells of text under headings; `title` says what they are."""
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str]]  # as many cells in each as there are columns
     title: str = ""
 
     @property
@@ -45,6 +39,10 @@ class Table:
             any(cells) and all(_NUMERIC.fullmatch(cell) for cell in cells) for cells in columns
         )
 
+    def as_markdown(self) -> str:
+        """Return the table, without its title, in Markdown."""
+        return markdown_table(self.columns, self.rows, self.numeric)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -56,17 +54,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """One heading of a page and what is below it.
-
-    Attributes:
-        title: The heading.
-        text: Paragraphs, with an empty line between two of them.
-        tables: Shown after the text.
-        pictures: Shown after the tables.
-    """
+    """One heading of a page and what is below it, in this order."""
 
     title: str
-    text: str = ""
+    text: str = ""  # paragraphs, with an empty line between two of them
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
 
@@ -74,11 +65,7 @@ class Section:
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
     """Write one HTML file that holds its pictures and its style, runs nothing and loads nothing.
 
-    Args:
-        path: The file, in an existing folder.
-        title: Of the whole page.
-        lead: A sentence or two below the title.
-        sections: The page's content, listed at its top.
+    The `lead`, a sentence or two, stands below the title, and a list of the sections at the top.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -101,7 +88,7 @@ def as_markdown(title: str, lead: str, sections: Sequence[Section]) -> str:
         blocks.append(f"## {section.title}")
         if section.text:
             blocks.append(escape_markdown(section.text))
-        blocks += [markdown_table(each.columns, each.rows, each.numeric) for each in section.tables]
+        blocks += [table.as_markdown() for table in section.tables]
         for picture in section.pictures:
             caption = escape_markdown(picture.caption)
             blocks += [f"![{caption}]({picture.path.name})", caption]

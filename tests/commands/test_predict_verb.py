@@ -83,21 +83,20 @@ def test_many_pictures_are_a_line_each_and_errors_are_on_stderr(
     assert captured.err == f"error: {photos / '2.png'}: is empty\n"
 
 
-def test_one_picture_gets_all_ten_probabilities(
-    run_dir: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+def test_one_picture_gets_all_ten_probabilities_and_may_be_shown_again(
+    run_dir: Path,
+    photos: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert main(["predict", str(run_dir), str(photos / "0.png")]) == 0
+    monkeypatch.chdir(photos)
+    for _ in range(2):
+        capsys.readouterr()
+        assert main(["predict", str(run_dir), str(photos / "0.png"), "--show"]) == 0
+        assert [path.name for path in Path("outputs/predict").iterdir()] == ["0-28x28.png"]
     first, *bars = capsys.readouterr().out.splitlines()
     assert first.startswith(str(photos / "0.png"))
     assert [bar.split()[0] for bar in bars] == list("0123456789")
-
-
-def test_show_without_a_folder_writes_into_outputs(
-    run_dir: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["predict", str(run_dir), str(photos / "0.png"), "--show"]) == 0
-    assert [path.name for path in Path("outputs/predict").iterdir()] == ["0-28x28.png"]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +104,7 @@ def test_show_without_a_folder_writes_into_outputs(
     [
         (["nowhere", "{photos}"], "nowhere"),
         (["{run}", "{photos}/1.png", "--show", "{photos}/0.png"], "--show takes a folder"),
+        (["{run}", "{photos}/1.png", "--show", "{photos}"], "would overwrite"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -114,11 +114,13 @@ def test_a_mistake_is_told_in_one_line(
     photos: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (photos / "1-28x28.png").write_text("mine")
     filled = [each.format(run=run_dir, photos=photos) for each in arguments]
     assert main(["predict", *filled]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert expected in line
+    assert (photos / "1-28x28.png").read_text() == "mine"
 
 
 def test_help_is_shown_without_importing_torch() -> None:

@@ -23,39 +23,27 @@ from digits.predict.predict import (
 IMAGES = load_sample("test").images[:7]
 
 
-class Spy:
-    """A model whose logits are an image's first ten column sums; remembers its batches."""
+def sums(images: torch.Tensor) -> torch.Tensor:
+    """Stand for a model, whose logits are an image's first ten column sums."""
+    assert images.dtype == torch.uint8
+    return images[:, 0, :, 9:19].float().sum(1) / 255
 
-    def __init__(self) -> None:
-        self.batches: list[torch.Tensor] = []
 
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        self.batches.append(images)
-        return images[:, 0, :, 9:19].float().sum(1) / 255
+def predicted(files: list[str]) -> list[Prediction]:
+    model: Any = sums
+    return list(predict(model, files))
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr("digits.predict.predict.BATCH_SIZE", 3)
+def files(tmp_path: Path) -> list[str]:
     paths = [tmp_path / f"{number}.png" for number in range(len(IMAGES))]
     for path, image in zip(paths, IMAGES, strict=True):
         Image.fromarray(image[0].numpy()).save(path)
     return [str(path) for path in paths]
 
 
-def predicted(spy: Any, files: list[str]) -> list[Prediction]:
-    return list(predict(spy, files))
-
-
-def test_the_model_gets_bytes_in_batches(files: list[str]) -> None:
-    spy = Spy()
-    predicted(spy, files)
-    assert [tuple(batch.shape) for batch in spy.batches] == [(3, 1, 28, 28)] * 2 + [(1, 1, 28, 28)]
-    assert all(batch.dtype == torch.uint8 for batch in spy.batches)
-
-
 def test_probabilities_are_the_softmax_of_each_pictures_own_logits(files: list[str]) -> None:
-    for prediction in predicted(Spy(), files):
+    for prediction in predicted(files):
         assert prediction.image is not None
         logits = prediction.image[:, 9:19].astype(float).sum(0) / 255
         expected = np.exp(logits - logits.max())
@@ -66,17 +54,11 @@ def test_probabilities_are_the_softmax_of_each_pictures_own_logits(files: list[s
 def test_what_fails_keeps_its_place_and_stops_nothing(files: list[str], tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     mixed = [*files[:2], str(tmp_path / "empty.png"), str(tmp_path / "none.png"), *files[2:]]
-    found = predicted(Spy(), mixed)
+    found = predicted(mixed)
     assert [each.file for each in found] == mixed
     missing = "cannot be read: No such file or directory"
     assert [each.error for each in found] == [None, None, "is empty", missing] + [None] * 5
     assert all(bool(each.probabilities) == (each.error is None) for each in found)
-
-
-def test_the_model_is_not_asked_where_every_file_fails() -> None:
-    spy = Spy()
-    assert predicted(spy, ["none.png"])[0].error
-    assert not spy.batches
 
 
 def test_dark_on_light_and_light_on_dark_are_the_same_digit(tmp_path: Path) -> None:
@@ -91,20 +73,16 @@ def found(*arguments: Path | str) -> list[str]:
     return find_pictures([str(each) for each in arguments])
 
 
-def touch(folder: Path, *names: str) -> list[str]:
+def touch(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).touch()
-    return [str(folder / name) for name in names]
-
-
-def test_files_stay_in_the_order_in_which_they_are_given(tmp_path: Path) -> None:
-    given = touch(tmp_path, "b.png", "a.txt", "c.jpg")
-    assert found(*given) == given
 
 
 def test_a_folder_means_its_pictures_in_sorted_order(tmp_path: Path) -> None:
     touch(tmp_path, "b.PNG", "a.jpeg", "notes.txt", ".hidden.png", "c.tif")
-    assert found(tmp_path) == [str(tmp_path / name) for name in ("a.jpeg", "b.PNG", "c.tif")]
+    pictures = [str(tmp_path / name) for name in ("a.jpeg", "b.PNG", "c.tif")]
+    assert found(tmp_path) == pictures
+    assert found(*reversed(pictures)) == pictures[::-1]  # files stay as they are given
 
 
 def test_a_pattern_that_the_shell_left_is_expanded_unless_a_file_has_that_name(

@@ -47,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=DEFAULT_FOLDER,
         metavar="DIR",
-        help="write the 28 x 28 pictures that the network saw, as PNG, into this folder "
-        f"(default: {DEFAULT_FOLDER}); put it last, or write --show=DIR",
+        help="write the 28 x 28 pictures that the network saw, as PNG, into this folder, where "
+        f"none is overwritten (default: {DEFAULT_FOLDER}, where older ones are replaced); put it "
+        "last, or write --show=DIR",
     )
 
 
@@ -69,6 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     width = min(48, max(len(pictures.printable(file)) for file in files))
     num_failed = 0
     seen = pictures.paths_of_seen(files, folder)
+    existing = [path for path in seen if path.exists()]
+    if arguments.show and folder != DEFAULT_FOLDER and existing:
+        raise DigitsError(f"--show would overwrite {existing[0]}; try a new folder")
     for prediction, path in zip(pictures.predict(model, files), seen, strict=True):
         num_failed += prediction.error is not None
         if arguments.show and prediction.image is not None:

@@ -8,6 +8,7 @@ most like a written digit is taken: long, thin strokes with a sharp edge all aro
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,14 +82,12 @@ def locate(picture: Picture) -> tuple[Plane, Candidate] | None:
     It is looked for in luminance, in the colours where that has little contrast, and in alpha.
     """
     plane, best = picture.grey, locate_in(picture.grey)
-    others: list[tuple[Plane, float]] = []
+    others = [] if picture.alpha is None else [picture.alpha]
     if best is None or best.contrast < GOOD_CONTRAST:
-        others += [(colour, 1.3) for colour in picture.colours]
-    if picture.alpha is not None:
-        others.append((picture.alpha, 1.0))
-    for other, least_gain in others:
+        others += picture.colours
+    for other in others:
         found = locate_in(other)
-        if found and (best is None or found.score > least_gain * best.score):
+        if found and (best is None or found.score > best.score):
             plane, best = other, found
     return (plane, best) if best and best.score >= MIN_SCORE else None
 
@@ -101,12 +100,9 @@ def locate_in(plane: Plane) -> Candidate | None:
     enlargement = max(1, -(-SMALLEST // max(plane.shape)))
     if enlargement > 1:
         plane = resized(plane, enlargement, Image.Resampling.BILINEAR)
-    blur = min(2.0, noise_of(plane) / 8)
-    if max(plane.shape) > SMALLEST:
-        blur += 0.8 * max(plane.shape) / LARGEST
-    if blur > 0.2:
-        plane = ndimage.gaussian_filter(plane, blur)
-        noise /= max(1.0, 2 * math.sqrt(math.pi) * blur / enlargement)
+    blur = 0.8 * max(plane.shape) / LARGEST
+    plane = ndimage.gaussian_filter(plane, blur)
+    noise /= max(1.0, 2 * math.sqrt(math.pi) * blur / enlargement)
     of_each = (_best(list(_candidates(plane, dark))) for dark in (True, False))
     found = [each for each in of_each if each and each.contrast > MIN_SIGNAL * noise]
     found.sort(key=lambda each: -each.score)
@@ -177,10 +173,7 @@ def _candidates(plane: Plane, dark: bool) -> Iterator[Candidate]:
 
 
 def _groups(ink: Plane, threshold: float) -> Iterator[tuple[Mask, Box, bool, float]]:
-    """Yield the main group of strokes away from the border, and the main one at the border.
-
-    As the first four fields of a `Candidate`.
-    """
+    """Yield a `Candidate`'s first four fields: away from the border, and at the border."""
     labels, count = ndimage.label(ink > threshold, TOUCHING_AT_CORNERS)
     if not 0 < count < MAX_COMPONENTS:
         return
@@ -188,15 +181,13 @@ def _groups(ink: Plane, threshold: float) -> Iterator[tuple[Mask, Box, bool, flo
     sums = np.bincount(labels.ravel(), ink.ravel(), count + 1)[1:]
     strengths = sums / np.bincount(labels.ravel(), minlength=count + 1)[1:]
     touching = (boxes[:, [0, 2]] == 0).any(1) | (boxes[:, [1, 3]] == ink.shape).any(1)
-    heights, widths = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
-    lines = (widths > 5 * heights) | ((heights > 12 * widths) & (heights > 0.6 * max(ink.shape)))
+    sides = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
     for at_border in (False, True):
         strokes = touching == at_border
-        if not (strokes & ~lines).any():
+        if not strokes.any():
             continue
         # The main stroke has much ink, and is spread out.
-        weights = sums * np.maximum(heights, widths)
-        main = int(np.argmax(np.where(strokes & ~lines, weights, -1)))
+        main = int(np.argmax(np.where(strokes, sums * sides, -1)))
         # Less ink in all is a speck, less of it per pixel a line of the paper.
         strokes &= (sums > 0.02 * sums[main]) & (strengths > 0.5 * strengths[main])
         chosen, box = _near(boxes, strokes, main)
@@ -266,18 +257,16 @@ def _judged(plane: Plane, group: Candidate) -> Candidate | None:
 
 def _contour_contrasts(plane: Plane, mask: Mask, dark: bool) -> Plane:
     """Return the contrast at each pixel of the contour, negative where `dark` is wrong."""
-
-    def around(values: Plane, size: int = 5) -> Plane:
-        mean: Plane = ndimage.uniform_filter(values, size, mode="constant")
-        return mean
-
+    around = partial(ndimage.uniform_filter, size=5, mode="constant")
     inside = mask.astype(np.float32)
     share_inside = around(inside)
     share_outside = around(np.ones_like(inside)) - share_inside
-    contour = mask & (around(inside, 3) < 0.99) & (share_outside > 0.15)
+    edge = mask & ~ndimage.binary_erosion(mask, TOUCHING_AT_CORNERS)
+    contour = edge & (share_outside > 0.15)
     ink = around(plane * inside)[contour] / share_inside[contour]
     ground = around(plane * (1 - inside))[contour] / share_outside[contour]
-    return ground - ink if dark else ink - ground
+    contrasts: Plane = ground - ink if dark else ink - ground
+    return contrasts
 
 
 # Choosing among candidates.
@@ -355,9 +344,6 @@ def cut_out(plane: Plane, digit: Candidate) -> Plane:
     )
     shrinking = min(1.0, DETAIL / side)
     cut = resized(plane[top:bottom, left:right], shrinking, Image.Resampling.BOX)
-    blur = min(2.0, noise_of(cut) / 4) * min(1.0, side / DETAIL)
-    if blur > 0.25:
-        cut = ndimage.gaussian_filter(cut, blur)
     limit = max(3, int((2.5 * stroke_width + 2) * shrinking)) | 1
     ink = ink_of(cut, digit.dark, limit, white_of(plane))
     height, width = digit.mask.shape

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from digits.predict.reading import Plane
+from digits.predict.reading import Plane, resized
 
 SIDE, BOX = 28, 20
 DETAIL = 100
@@ -37,20 +37,18 @@ def mnist_form(ink: Plane) -> NDArray[np.uint8] | None:
             return None
         width = stroke_width(boxed)
         wanted = min(max(width, THINNEST), THICKEST)
-        if abs(wanted - width) < 0.05:
-            break
-        detailed = _in_box(ink, DETAIL)
-        assert detailed is not None
         # Of each side of a stroke; thinner strokes make the digit smaller, so that scaling it to
         # the box makes them thicker again.
         excess = (width - wanted) / 2 / (1 - wanted / BOX) * DETAIL / BOX
         if abs(excess) < 0.4:
             break
-        if excess > 0:
-            ink = ndimage.grey_erosion(np.pad(detailed, 2), footprint=_disk(excess))
-        else:
-            margin = math.ceil(-excess) + 1
-            ink = ndimage.grey_dilation(np.pad(detailed, margin), footprint=_disk(-excess))
+        detailed = _in_box(ink, DETAIL)
+        assert detailed is not None
+        change = ndimage.grey_erosion if excess > 0 else ndimage.grey_dilation
+        reach = math.ceil(abs(excess))
+        y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+        disk = y * y + x * x <= excess * excess + 0.5
+        ink = change(np.pad(detailed, reach + 1), footprint=disk)
         boxed = _in_box(ink, BOX)
     return None if boxed is None else _centred(boxed)
 
@@ -70,24 +68,13 @@ def _in_box(ink: Plane, side: int) -> Plane | None:
     cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     factor = side / max(cut.shape)
     resampling = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.BOX
-    height, width = (max(1, round(length * factor)) for length in cut.shape)
-    image = Image.fromarray(np.ascontiguousarray(cut, np.float32))
-    boxed: Plane = np.clip(np.asarray(image.resize((width, height), resampling)), 0, 1)
-    return boxed
-
-
-def _disk(radius: float) -> NDArray[np.bool_]:
-    reach = math.ceil(radius)
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disk: NDArray[np.bool_] = y * y + x * x <= radius * radius + 0.5
-    return disk
+    return resized(cut, factor, resampling).clip(0, 1)
 
 
 def _centred(boxed: Plane) -> NDArray[np.uint8]:
     image = np.zeros((SIDE, SIDE), np.float32)
     place = []
-    for axis, length in enumerate(boxed.shape):
-        centre = boxed.sum(1 - axis) @ np.arange(length) / boxed.sum()
+    for centre, length in zip(ndimage.center_of_mass(boxed), boxed.shape, strict=True):
         # In MNIST the centre of mass is in [13.5, 14.5), counted from the first pixel's centre.
         start = min(max(math.ceil(13.5 - centre), 0), SIDE - length)
         place.append(slice(start, start + length))

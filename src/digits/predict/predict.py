@@ -4,7 +4,7 @@ import glob
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from digits.predict.reading import read
 if TYPE_CHECKING:
     from digits.model_file import TrainedClassifier
 
-BATCH_SIZE = 256
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
@@ -32,19 +31,12 @@ SUFFIXES = (
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What one picture shows, or why that is not known.
+    """What one picture shows, or why that is not known."""
 
-    Attributes:
-        file: the picture, as it was given.
-        image: bytes (28, 28), what the network saw; `None` after an error.
-        probabilities: of the digits 0 to 9; empty after an error.
-        error: what is wrong, in one line; `None` if nothing is.
-    """
-
-    file: str
-    image: NDArray[np.uint8] | None = None
-    probabilities: tuple[float, ...] = ()
-    error: str | None = None
+    file: str  # as it was given
+    image: NDArray[np.uint8] | None = None  # bytes (28, 28), what the network saw
+    probabilities: tuple[float, ...] = ()  # of the digits 0 to 9; empty after an error
+    error: str | None = None  # what is wrong, in one line
 
     def ranked(self) -> list[int]:
         """Return the digits, the most probable one first."""
@@ -56,21 +48,18 @@ def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Predic
 
     Args:
         model: what `digits.load` returns, with the classes "0" to "9".
-        files: read as they are needed, `BATCH_SIZE` at a time.
+        files: read as they are needed.
     """
-    remaining = iter(files)
-    while batch := [_prepared(each) for each in itertools.islice(remaining, BATCH_SIZE)]:
-        images = [each.image for each in batch if each.image is not None]
-        rows = iter(_probabilities(model, images) if images else ())
-        for each in batch:
-            yield each if each.image is None else replace(each, probabilities=tuple(next(rows)))
-
-
-def _prepared(file: str) -> Prediction:
-    try:
-        return Prediction(file, image=prepare(Path(file)))
-    except DigitsError as error:
-        return Prediction(file, error=str(error))
+    for file in files:
+        try:
+            image = prepare(Path(file))
+        except DigitsError as error:
+            yield Prediction(file, error=str(error))
+            continue
+        with torch.inference_mode():
+            logits = model(torch.from_numpy(image)[None, None])
+        probabilities = torch.softmax(logits[0].double(), dim=0)
+        yield Prediction(file, image, tuple(probabilities.tolist()))
 
 
 def prepare(path: Path) -> NDArray[np.uint8]:
@@ -84,15 +73,6 @@ def prepare(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise DigitsError("no digit found: nothing stands out from the ground as pen strokes do")
     return image
-
-
-def _probabilities(
-    model: "TrainedClassifier", images: list[NDArray[np.uint8]]
-) -> list[list[float]]:
-    with torch.inference_mode():
-        logits = model(torch.from_numpy(np.stack(images)).unsqueeze(1))
-    probabilities: list[list[float]] = torch.softmax(logits.double(), dim=1).tolist()
-    return probabilities
 
 
 def find_pictures(arguments: Sequence[str]) -> list[str]:
@@ -129,16 +109,15 @@ def find_pictures(arguments: Sequence[str]) -> list[str]:
 
 def as_json(prediction: Prediction) -> str:
     """Return one JSON object on one line: the digit and its probabilities, or the error."""
-    content: dict[str, object] = {"file": prediction.file}
     if prediction.error is not None:
-        return json.dumps(content | {"error": prediction.error})
-    digit = prediction.ranked()[0]
+        return json.dumps({"file": prediction.file, "error": prediction.error})
+    digit, probabilities = prediction.ranked()[0], [round(p, 6) for p in prediction.probabilities]
     return json.dumps(
-        content
-        | {
+        {
+            "file": prediction.file,
             "digit": digit,
-            "probability": round(prediction.probabilities[digit], 6),
-            "probabilities": [round(each, 6) for each in prediction.probabilities],
+            "probability": probabilities[digit],
+            "probabilities": probabilities,
         }
     )
 
@@ -177,10 +156,8 @@ def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:
     """
     paths: list[Path] = []
     for file in files:
-        stem = name = Path(file).stem
-        for number in itertools.count(2):
-            if (path := folder / f"{name}-28x28.png") not in paths:
-                paths.append(path)
-                break
-            name = f"{stem}-{number}"
+        stem = Path(file).stem
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        free = (path for name in names if (path := folder / f"{name}-28x28.png") not in paths)
+        paths.append(next(free))
     return paths

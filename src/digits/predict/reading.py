@@ -29,17 +29,11 @@ COLOURFUL = 20
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as grey levels.
+    """A picture as grey levels."""
 
-    Attributes:
-        grey: its luminance.
-        colours: red, green and blue; empty if it has no colours to speak of.
-        alpha: how opaque it is; `None` if it is opaque everywhere.
-    """
-
-    grey: Plane
-    colours: tuple[Plane, ...] = ()
-    alpha: Plane | None = None
+    grey: Plane  # its luminance
+    colours: tuple[Plane, ...] = ()  # red, green and blue, if there are colours to speak of
+    alpha: Plane | None = None  # how opaque it is, unless it is opaque everywhere
 
 
 def read(path: Path) -> Picture:
@@ -127,9 +121,7 @@ def _to_range_of_bytes(values: Plane) -> Plane:
     low, high = np.percentile(values, (0.1, 99.9))
     if high <= low:
         low, high = values.min(), values.max()
-    if high <= low:
-        return np.zeros_like(values)
-    spread: Plane = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.float32)
+    spread: Plane = ((values - low) / max(high - low, 1e-6) * 255).clip(0, 255).astype(np.float32)
     return spread
 
 
