@@ -62,15 +62,6 @@ def test_the_gradient_norm_is_logged_and_the_epochs_number_is_not(run_dir: Path)
     assert "epoch" not in found.Tags()["scalars"]
 
 
-def test_without_the_logger_the_training_is_the_same_to_the_last_bit(
-    run_dir: Path, tmp_path: Path
-) -> None:
-    train(tmp_path / "plain", *SMALL, "norm=exact", "trainer.max_epochs=5", "logger=none")
-    assert not list((tmp_path / "plain").glob("events*"))
-    for ours, theirs in zip(read_history(run_dir), read_history(tmp_path / "plain"), strict=True):
-        assert ours["train/loss"] == theirs["train/loss"]
-
-
 def test_curves_show_what_the_table_says_at_the_steps_of_the_epochs_ends(run_dir: Path) -> None:
     found = events(run_dir)
     for tag in ("train/loss", "val/loss", "train/accuracy", "val/accuracy"):

@@ -22,7 +22,8 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from digits.randomness import draw_seed
-from digits.search.space import STUDY, Search
+from digits.search.space import Search
+from digits.sweeps.leaderboard import STUDY
 
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "tpe": TPESampler,
