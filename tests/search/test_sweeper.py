@@ -1,11 +1,6 @@
 """Whole searches: what they leave behind, and that they are resumed."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +14,8 @@ from matplotlib.image import imread
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
-from searches import REPO, SEARCH, TINY, train_here, trials_of
+from searches import SEARCH, TINY, trials_of
+from support import REPO, kill_train_py, train_here
 
 import digits.training.run
 from digits.config.resolvers import register_resolvers
@@ -293,17 +289,8 @@ def test_a_killed_search_ends_with_the_trials_asked_for_in_one_study(tmp_path: P
     sweep = tmp_path / "outputs" / "sweeps" / "killed"
     # Killed in the middle of the second trial.
     asked = (*SEARCH, *TINY, "hydra.sweeper.n_trials=2", LR, "trainer.max_epochs=40")
-    process = subprocess.Popen(
-        [sys.executable, str(REPO / "train.py"), *asked, "name=killed"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not any(sweep.glob("1_*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    until = "outputs/sweeps/killed/1_*/checkpoints/last.ckpt"
+    kill_train_py(until, *asked, "name=killed", cwd=tmp_path)
     assert [trial.state for trial in trials_of(sweep)] == [TrialState.COMPLETE, TrialState.RUNNING]
     (rows,) = (path.read_text().splitlines() for path in sweep.glob("1_*/metrics.csv"))
 
