@@ -2,8 +2,12 @@
 
 import json
 import math
+import os
+import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -174,4 +178,19 @@ def _loader() -> ConfigLoader:
 
 def _in_another_process() -> FollowSweep:
     register_resolvers()  # a launcher's process unpickles this before it composes
+    if "joblib" in sys.modules:
+        _end_with_parent()
     return FollowSweep()
+
+
+@cache
+def _end_with_parent() -> None:
+    """End joblib's process if the one that started it is killed; it would wait forever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(5)
+        os._exit(1)  # like a kill, after which a run can be resumed
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -89,10 +89,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Refuse to resume what was begun with other options, and name the first ones that differ.
 
-    Args:
-        place: what is resumed, e.g. "outputs/runs/a holds a run".
-        recorded: the options at its beginning, by dotted keys.
-        given: those of now.
+    `place` says what is resumed, e.g. "outputs/runs/a holds a run"; options are by dotted keys.
     """
     keys = sorted(recorded.keys() | given.keys())
     differing = [key for key in keys if recorded.get(key) != given.get(key)]
