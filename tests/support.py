@@ -1,14 +1,21 @@
 """Whole runs in this process or one of their own, as `train.py` composes them."""
 
+import contextlib
+import io
+import logging
 import os
+import runpy
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
@@ -46,16 +53,68 @@ def train(run_dir: Path, *overrides: str, quiet: bool = False) -> dict[str, Any]
     return run(own, run_dir, quiet=quiet)
 
 
-def train_py(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `python train.py` in a process of its own, in the folder `cwd`."""
+class Ended(NamedTuple):
+    """How a command ended: its exit code, and what it wrote."""
+
+    code: object
+    stdout: str
+    stderr: str
+
+
+def train_here(folder: Path, *arguments: str) -> Ended:
+    """Run `python train.py ARGUMENTS` in a folder, in this process, and put Hydra back."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    loggers = (logging.root, logging.getLogger("hydra"))
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    with (
+        contextlib.chdir(folder),
+        patch.dict(os.environ),
+        patch.object(sys, "argv", [str(REPO / "train.py"), *arguments]),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            code: object = 0
+        except SystemExit as stopped:
+            code = stopped.code or 0
+        finally:
+            GlobalHydra.instance().clear()
+            HydraConfig.instance().cfg = None
+            for logger, level, handlers in before:
+                for handler in set(logger.handlers) - set(handlers):
+                    handler.close()
+                logger.setLevel(level)
+                logger.handlers[:] = handlers
+    return Ended(code, stdout.getvalue(), stderr.getvalue())
+
+
+def start_train_py(*arguments: str, cwd: Path, **variables: str) -> subprocess.Popen[str]:
+    """Start `python train.py` in a process of its own, in the folder `cwd`."""
     environment = os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, str(REPO / "train.py"), *arguments],
         cwd=cwd,
         env=environment | variables,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def train_py(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `python train.py` in a process of its own, in the folder `cwd`."""
+    with start_train_py(*arguments, cwd=cwd, **variables) as process:
+        stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def kill_train_py(until: str, *arguments: str, cwd: Path) -> None:
+    """Start `python train.py`, and kill it as soon as a file is there."""
+    with start_train_py(*arguments, cwd=cwd) as process:
+        while not any(cwd.glob(until)) and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
 
 
 class PowerCutError(RuntimeError):

@@ -11,7 +11,8 @@ import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
-from searches import SEARCH, TINY, train_here, trials_of
+from searches import SEARCH, TINY, trials_of
+from support import train_here
 
 from digits.errors import Pruned
 from digits.search import study

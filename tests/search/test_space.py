@@ -15,7 +15,8 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from searches import REPO, SEARCH, train_here
+from searches import SEARCH
+from support import REPO, train_here
 
 from digits.errors import DigitsError
 from digits.search.space import distribution, num_values

@@ -1,28 +1,22 @@
 """Whole searches: what they leave behind, and that they are resumed."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from matplotlib import pyplot
 from matplotlib.image import imread
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
-from searches import REPO, SEARCH, TINY, train_here, trials_of
+from searches import SEARCH, TINY, trials_of
+from support import kill_train_py, train_here
 
 import digits.training.run
-from digits.config.resolvers import register_resolvers
 from digits.errors import DigitsError
 from digits.search.sweeper import draw
 
@@ -62,14 +56,6 @@ def measured_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Measure], None]:
         monkeypatch.setattr(digits.training.run, "run", run)
 
     return replace
-
-
-def plain(config: Any) -> Any:
-    """Return a configuration without Hydra's part and what a search adds to it."""
-    values: Any = OmegaConf.to_container(config, resolve=True)
-    values.pop("hydra", None)
-    values["callbacks"].pop("pruning", None)
-    return values
 
 
 class Found:
@@ -129,19 +115,13 @@ def test_the_best_configuration_is_a_ready_experiment(found: Found, tmp_path: Pa
     (tmp_path / "experiment").mkdir()
     text = (found.sweep / "best_experiment.yaml").read_text()
     (tmp_path / "experiment" / "mine.yaml").write_text(text)
-    register_resolvers()
-    overrides = ["experiment=mine", f"hydra.searchpath=[file://{tmp_path}]"]
-    places = ["name=found", "trainer=cpu", "logger=none"]  # which an experiment leaves open
-    try:
-        with initialize_config_dir(str(REPO / "conf"), version_base="1.3"):
-            config = compose("config", [*overrides, *places], return_hydra_config=True)
-            HydraConfig.instance().set_config(config)
-            composed = plain(OmegaConf.masked_copy(config, [*map(str, config.keys() - {"hydra"})]))
-    finally:
-        HydraConfig.instance().cfg = None
+    places = ("name=found", "trainer=cpu", "logger=none")  # which an experiment leaves open
+    command = ("--config-dir", str(tmp_path), "experiment=mine", *places)
+    shown = train_here(tmp_path, *command, "--cfg", "job", "--resolve")
     record: Any = OmegaConf.load(found.run_dir(found.best.number) / ".hydra" / "config.yaml")
     del record.callbacks.pruning
-    assert composed == plain(record)
+    OmegaConf.resolve(record)
+    assert OmegaConf.create(shown.stdout) == record
     first, second, *rest = text.splitlines()
     assert first == "# @package _global_"
     assert f"{found.best.values[0]:.2%}" in second and "mnist-sample-5k" in second
@@ -293,17 +273,8 @@ def test_a_killed_search_ends_with_the_trials_asked_for_in_one_study(tmp_path: P
     sweep = tmp_path / "outputs" / "sweeps" / "killed"
     # Killed in the middle of the second trial.
     asked = (*SEARCH, *TINY, "hydra.sweeper.n_trials=2", LR, "trainer.max_epochs=40")
-    process = subprocess.Popen(
-        [sys.executable, str(REPO / "train.py"), *asked, "name=killed"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not any(sweep.glob("1_*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    until = "outputs/sweeps/killed/1_*/checkpoints/last.ckpt"
+    kill_train_py(until, *asked, "name=killed", cwd=tmp_path)
     assert [trial.state for trial in trials_of(sweep)] == [TrialState.COMPLETE, TrialState.RUNNING]
     (rows,) = (path.read_text().splitlines() for path in sweep.glob("1_*/metrics.csv"))
 

@@ -3,10 +3,6 @@
 import csv
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from made_runs import make_run, set_status
 from omegaconf import DictConfig, open_dict
-from support import REPO, train_py
+from support import REPO, kill_train_py, train_py
 
 from digits.errors import DigitsError
 from digits.sweeps.follow import FollowSweep, check_same_sweep, failed_jobs, interrupted_sweep
@@ -158,24 +154,13 @@ def test_all_other_jobs_are_done_and_ranked_though_some_fail(tmp_path: Path) -> 
     assert "train/loss" not in finished.stdout  # the jobs themselves are silent
 
 
-def start_and_kill(cwd: Path, until: str, *arguments: str) -> None:
-    """Start a sweep and kill it as soon as a file is there."""
-    environment = os.environ | {"PYTHONPATH": str(REPO / "src"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(REPO / "train.py"), *arguments]
-    with subprocess.Popen(command, cwd=cwd, env=environment) as process:
-        deadline = time.monotonic() + 120
-        while not list(cwd.glob(until)) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-
-
 @pytest.mark.slow
 def test_a_killed_sweep_started_again_ends_as_one_never_stopped(tmp_path: Path) -> None:
     options = ("-m", "seed=0,1,2", "model=baseline,dropout", "trainer.max_epochs=3", *TINY)
     train_py(*options, "name=whole", cwd=tmp_path)
     sweep = tmp_path / "outputs" / "sweeps" / "killed"
     until = "outputs/sweeps/killed/2_*/checkpoints/last.ckpt"
-    start_and_kill(tmp_path, until, *options, "name=killed")
+    kill_train_py(until, *options, "name=killed", cwd=tmp_path)
     assert len(list(sweep.glob("*/metrics.json"))) < 6
     before = {path: path.stat().st_mtime_ns for path in sweep.glob("*/model.pt")}
     again = train_py(*options, "name=killed", cwd=tmp_path)

@@ -12,52 +12,39 @@ from digits.config.errors import explain
 from digits.errors import DigitsError
 from digits.models import Classifier
 
-OWN = ("data=sample", "trainer=cpu", "logger=none", "~model.hidden", "trainer.max_epochs=1")
+OWN = (
+    *("data=sample", "trainer=cpu", "logger=none", "trainer.max_epochs=1"),
+    *("~model.hidden", f"model._target_={__name__}.OwnClassifier"),
+)
 
 
 class OwnClassifier(Classifier):
-    """A linear network; subclasses have mistakes in them."""
+    """A linear network, in which mistakes can be made."""
 
-    def __init__(self, **training: object) -> None:
+    def __init__(self, flatten: bool = True, digits: int = 10, **training: object) -> None:
         super().__init__(**training)  # type: ignore[arg-type]
-        self.network = self.make()
-
-    def make(self) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-
-
-class FlatlessClassifier(OwnClassifier):
-    """Takes vectors."""
-
-    def make(self) -> nn.Module:
-        return nn.Linear(784, 10)
-
-
-class NineClassifier(OwnClassifier):
-    """Knows nine digits."""
-
-    def make(self) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(784, 9))
+        first = nn.Flatten() if flatten else nn.Identity()
+        self.network = nn.Sequential(first, nn.Linear(784, digits))
 
 
 def test_your_own_network_trains(tmp_path: Path) -> None:
-    metrics = train(tmp_path / "a", *OWN, f"model._target_={__name__}.OwnClassifier")
+    metrics = train(tmp_path / "a", *OWN)
     assert metrics["num_parameters"] == 7850
     assert metrics["test/accuracy"] > 0.5  # one in ten is chance
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("option", "told"),
     [
-        ("FlatlessClassifier", r"fails on images of shape \(2, 1, 28, 28\): .*try nn.Flatten"),
-        ("NineClassifier", r"maps two images to \(2, 9\), not \(2, 10\); try nn.Linear"),
+        ("+model.flatten=false", r"fails on images of shape \(2, 1, 28, 28\): .*try nn.Flatten"),
+        ("+model.digits=9", r"maps two images to \(2, 9\), not \(2, 10\); try nn.Linear"),
     ],
 )
 def test_a_network_with_a_mistake_is_told_before_it_trains(
-    name: str, told: str, tmp_path: Path
+    option: str, told: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DigitsError, match=f"{name}.*{told}") as caught:
-        train(tmp_path / "a", *OWN, f"model._target_={__name__}.{name}")
+    with pytest.raises(DigitsError, match=f"OwnClassifier.*{told}") as caught:
+        train(tmp_path / "a", *OWN, option)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "a" / "metrics.csv").exists()
 

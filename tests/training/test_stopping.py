@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from kills import SETTINGS, differences, kill_and_resume
-from support import REPO, WAITING, train, train_py
+from support import REPO, WAITING, start_train_py, train, train_py
 
 from digits.runs import read_run
 
@@ -39,21 +38,13 @@ def start_and_signal(
 ) -> subprocess.CompletedProcess[str]:
     """Send a signal to the process that trains, within its third epoch."""
     (folder / WAITING).touch()
-    command = [sys.executable, str(REPO / "train.py"), *arguments]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with start_train_py(*arguments, cwd=folder, PYTHONPATH=PATHS) as process:
         while (folder / WAITING).exists() and process.poll() is None:
             time.sleep(0.05)
         if process.poll() is None:
             os.kill(find(process.pid), number)
         stdout, stderr = process.communicate()
-        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 class Pruning(Callback):
     """Tells the study how a trial is doing after each epoch, and ends the trial if it is hopeless.
 
-    Args:
-        trial: its number in the study; `None` outside a search, where this does nothing.
-        sweep_dir: the search's directory, with the study.
-        objectives: keys of metrics.json.
-        pruner: "median", "hyperband" or `None`.
+    Does nothing outside a search, where `trial`, its number in the study, is `None`.
     """
 
     def __init__(

@@ -16,7 +16,6 @@ from digits.config.overrides import parsed
 from digits.config.resolvers import num_cores
 from digits.config.schema import SearchOptions, read_search_options
 from digits.errors import DigitsError
-from digits.sweeps.leaderboard import STUDY as STUDY
 from digits.text import accuracy, first_line
 
 if TYPE_CHECKING:
@@ -31,30 +30,24 @@ MEASURED_EACH_EPOCH = ("val/accuracy", "val/loss")
 
 @dataclass(frozen=True)
 class Search:
-    """A search as it was asked for.
-
-    Attributes:
-        options: how to search.
-        space: by key, what Optuna draws from.
-        typed: by key, the same as it was typed, e.g. "interval(0,0.5)".
-        shared: the overrides that all trials have in common.
-        n_jobs: how many trials run at a time.
-    """
+    """A search as it was asked for."""
 
     options: SearchOptions
     space: "dict[str, BaseDistribution]"
     typed: dict[str, str]
+    """By key, the space as it was typed, e.g. "interval(0,0.5)"."""
     shared: list[str]
+    """The overrides that all trials have in common."""
     n_jobs: int = 1
+    """How many trials run at a time."""
 
     @property
     def size(self) -> float:
-        """How many different trials are possible; infinite if an interval is searched."""
+        """Number of different trials that are possible; infinite if an interval is searched."""
         return math.prod(num_values(each) for each in self.space.values())
 
     @property
     def n_trials(self) -> int:
-        """How many trials there shall be in all."""
         if self.options.sampler == "grid":
             return int(min(self.size, self.options.n_trials or self.size))
         return self.options.n_trials or NUM_TRIALS
@@ -77,15 +70,7 @@ def why_not_pruned(objectives: Sequence[str]) -> str | None:
 
 
 def check_search(config: DictConfig, loader: ConfigLoader) -> None:
-    """Check a search before it begins, and that only a search has intervals.
-
-    Args:
-        config: the sweep's own configuration.
-        loader: knows the config groups.
-
-    Raises:
-        DigitsError: an option or a search space is wrong.
-    """
+    """Check a search before it begins, and that only a search has intervals."""
     if OmegaConf.select(config, "hydra.sweeper._target_") == SWEEPER:
         read_search(config, loader)
     elif config.hydra.runtime.choices["hydra/sweeper"] == "basic":
@@ -98,11 +83,7 @@ def check_search(config: DictConfig, loader: ConfigLoader) -> None:
 
 
 def read_search(config: DictConfig, loader: ConfigLoader) -> Search:
-    """Read what is to be searched, from `hydra.sweeper.params` and the command line.
-
-    Raises:
-        DigitsError: an option or a search space is wrong, or the sampler cannot search it.
-    """
+    """Read what is to be searched, from `hydra.sweeper.params` and the command line."""
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     options = read_search_options(sweeper)
     overrides = {override.get_key_element(): override for override in parsed(config, loader)}
@@ -120,11 +101,7 @@ def read_search(config: DictConfig, loader: ConfigLoader) -> Search:
 
 
 def distribution(override: Override) -> "BaseDistribution":
-    """Return what Optuna draws from for an override that names several values.
-
-    Raises:
-        DigitsError: it is not a search space, e.g. because an interval is empty.
-    """
+    """Return what Optuna draws from for an override that names several values."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value: Any = override.value()
@@ -165,12 +142,11 @@ def _check_sampler(search: Search) -> None:
     if not search.space:
         example = "'optim.lr=tag(log,interval(1e-4,1e-1))'"
         raise DigitsError(f"hydra/sweeper=optuna has nothing to search; try {example}")
-    for key, each in search.space.items():
-        if sampler == "grid" and math.isinf(num_values(each)):
-            raise DigitsError(
-                f"hydra.sweeper.sampler=grid tries all values, and {key}={search.typed[key]} has "
-                "infinitely many; try hydra.sweeper.sampler=tpe"
-            )
+    if sampler == "grid" and math.isinf(search.size):
+        raise DigitsError(
+            "hydra.sweeper.sampler=grid tries all values, and an interval has infinitely many; "
+            "try hydra.sweeper.sampler=tpe"
+        )
     if search.size < search.n_trials:
         raise DigitsError(
             f"hydra.sweeper.n_trials={search.n_trials}, but only {search.size} different trials "

@@ -8,33 +8,25 @@ from pathlib import Path
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
-from optuna.samplers import (
-    BaseSampler,
-    BruteForceSampler,
-    CmaEsSampler,
-    GPSampler,
-    RandomSampler,
-    TPESampler,
-)
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from digits.randomness import draw_seed
-from digits.search.space import STUDY, Search
+from digits.search.space import Search
+from digits.sweeps.leaderboard import STUDY
 
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
-    "tpe": TPESampler,
-    "cmaes": CmaEsSampler,
-    "gp": GPSampler,
-    "random": RandomSampler,
-    "grid": BruteForceSampler,
+    "tpe": optuna.samplers.TPESampler,
+    "cmaes": optuna.samplers.CmaEsSampler,
+    "gp": optuna.samplers.GPSampler,
+    "random": optuna.samplers.RandomSampler,
+    "grid": optuna.samplers.BruteForceSampler,
 }
 NUM_STARTUP_TRIALS = 5
 """Trials that have to be complete before their median prunes."""
-FIRST_EPOCH = 2
-"""The first epoch after which the median prunes: after one, networks have just begun to differ."""
 
 
 @contextmanager
@@ -79,10 +71,11 @@ def make_pruner(name: str | None, max_epochs: int) -> BasePruner:
         max_epochs: of a whole trial.
     """
     if name == "median":
-        return MedianPruner(n_startup_trials=NUM_STARTUP_TRIALS, n_warmup_steps=FIRST_EPOCH)
+        # After one epoch, networks have just begun to differ.
+        return optuna.pruners.MedianPruner(NUM_STARTUP_TRIALS, n_warmup_steps=2)
     if name == "hyperband":
-        return HyperbandPruner(min_resource=1, max_resource=max_epochs, reduction_factor=3)
-    return NopPruner()
+        return optuna.pruners.HyperbandPruner(1, max_epochs, reduction_factor=3)
+    return optuna.pruners.NopPruner()
 
 
 def num_done(study: Study) -> int:
@@ -135,6 +128,6 @@ def batches(study: Study, storage: RDBStorage, search: Search) -> Iterator[list[
             batch.append(study.ask(search.space))
         # Told that the last combination has ended, brute force would stop a Study.optimize() that
         # is not running.
-        study.sampler = RandomSampler()
+        study.sampler = optuna.samplers.RandomSampler()
         missing -= len(batch)
         yield batch

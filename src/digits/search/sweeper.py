@@ -19,17 +19,19 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
 from optuna.trial import Trial, TrialState
 
 from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError
 from digits.files import flat, relative, whole_file, write_atomically
-from digits.runs import PRUNED, changes_result, finished_metrics, locked
-from digits.search.space import NUM_TRIALS, STUDY, Search, in_words, read_search, why_not_pruned
+from digits.runs import PRUNED, changes_result, finished_metrics, locked, read_choices
+from digits.search.space import NUM_TRIALS, Search, in_words, read_search, why_not_pruned
 from digits.search.study import batches, make_pruner, num_done, open_storage, pareto_front
-from digits.sweeps.leaderboard import write_leaderboard
+from digits.sweeps.leaderboard import STUDY, write_leaderboard
 from digits.text import duration, screen, typed
+from digits.training.console import NOT_MNIST
 from digits.training.resume import check_same, ending
 
 BEST = "best_experiment.yaml"
@@ -44,11 +46,6 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
 
     A search of the same name is resumed: its trials stay, and one that was running when the process
     was stopped is run again under its number, into its directory, from its last checkpoint.
-
-    Args:
-        config: the sweep's own configuration.
-        loader: composes.
-        launcher: runs jobs, given their overrides.
 
     Raises:
         DigitsError: the options are wrong, or others than when the search began; or trials failed.
@@ -82,10 +79,8 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
         try:
             for batch in batches(study, storage, asked):
                 overrides = [
-                    [
-                        *(f"{key}={value}" for key, value in trial.params.items()),
-                        *(*shared, f"callbacks.pruning.trial={trial.number}"),
-                    ]
+                    [f"{key}={value}" for key, value in trial.params.items()]
+                    + [*shared, f"callbacks.pruning.trial={trial.number}"]
                     for trial in batch
                 ]
                 jobs = launcher.launch(overrides, initial_job_idx=batch[0].number)
@@ -101,7 +96,11 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
                     if state is TrialState.FAIL:
                         failed.append(f"{run}: {reason}")
         finally:
-            files = _write_results(study, objectives, sweep_dir, config, loader)
+            files = []
+            if pareto_front(study):
+                _write_experiment(study, objectives, sweep_dir, config, loader)
+                files = [BEST, *draw(study, objectives, sweep_dir), "leaderboard.md"]
+                write_leaderboard(sweep_dir)
         report.result(failed, files)
     if failed:
         raise DigitsError(
@@ -121,7 +120,6 @@ def _common(asked: Search, groups: Collection[str]) -> list[str]:
 
 
 def _options(config: DictConfig) -> dict[str, object]:
-    """Return the options of a configuration that can change a result, by dotted keys."""
     values = flat(OmegaConf.to_container(config))
     return {key: value for key, value in values if changes_result(key)}
 
@@ -183,7 +181,6 @@ class Report:
             self.console.print(f"resumed after {self.num_done} trials")
 
     def trial(self, trial: Trial, state: TrialState, values: Sequence[float], reason: str) -> None:
-        """Say what has come of a trial."""
         self.num_done += 1
         total, objectives = self.asked.n_trials, self.asked.options.objectives
         parts = [f"{self.num_done:>{len(str(total))}}/{total}  trial {trial.number}"]
@@ -207,7 +204,6 @@ class Report:
         self.console.print("  ".join(parts))
 
     def result(self, failed: Sequence[str], files: Sequence[str]) -> None:
-        """Say which trials are best and which failed, and what to type next."""
         objectives, sweep_dir = self.asked.options.objectives, self.sweep_dir
         word = "best" if len(objectives) == 1 else "Pareto front"
         for trial in pareto_front(self.study):
@@ -217,8 +213,7 @@ class Report:
             run_dir = sweep_dir / trial.user_attrs["run"]
             self.console.print(f"  its run: {run_dir}")
             if (finished_metrics(run_dir) or {}).get("dataset") == SAMPLE:
-                warning = "This was the embedded sample of 5,000 images, not MNIST."
-                self.console.print(f"  {warning}", style="bold red")
+                self.console.print(f"  {NOT_MNIST}", style="bold red")
         if files:
             self.console.print(f"{', '.join(files)}: {sweep_dir}")
             self.console.print(
@@ -230,44 +225,22 @@ class Report:
             self.console.print(f"failed: {line}")
 
 
-def _write_results(
+def _write_experiment(
     study: Study,
     objectives: Sequence[str],
     sweep_dir: Path,
     config: DictConfig,
     loader: ConfigLoader,
-) -> list[str]:
-    """Write the best configuration, the pictures and the leaderboard; return the files' names.
-
-    Of several objectives the first decides what is best.
-    """
-    best = next(iter(pareto_front(study)), None)
-    if best is None:
-        return []
+) -> None:
+    """Write a file for conf/experiment that gives the best trial's results again."""
+    best = pareto_front(study)[0]
     run_dir = sweep_dir / best.user_attrs["run"]
     dataset = (finished_metrics(run_dir) or {}).get("dataset")
     reached = ", ".join(map(in_words, objectives, best.values))
-    num_trials = len(study.get_trials(deepcopy=False))
-    comments = [
-        f"The best of {num_trials} trials: {reached} on {dataset}; {date.today()}.",
-        f"Found by: {shlex.join(['python', *sys.argv])}",
-        f"It is trial {best.number} of {relative(sweep_dir / STUDY)}.",
-    ]
-    _write_experiment(sweep_dir / BEST, run_dir, config, loader, comments)
-    pictures = draw(study, objectives, sweep_dir)
-    write_leaderboard(sweep_dir)
-    return [BEST, *pictures, "leaderboard.md"]
-
-
-def _write_experiment(
-    path: Path, run_dir: Path, config: DictConfig, loader: ConfigLoader, comments: Sequence[str]
-) -> None:
-    """Write a file for conf/experiment that gives a finished run's results again."""
-    hydra = OmegaConf.load(run_dir / ".hydra" / "hydra.yaml")
     choices = {
         group: option
-        for group, option in sorted(OmegaConf.select(hydra, "hydra.runtime.choices").items())
-        if option and "/" not in group and group not in NOT_IN_AN_EXPERIMENT
+        for group, option in sorted(read_choices(run_dir).items())
+        if group not in NOT_IN_AN_EXPERIMENT
     }
     chosen = [f"{group}={option}" for group, option in choices.items()]
     base = loader.load_configuration(config.hydra.job.config_name, chosen, RunMode.RUN)
@@ -277,10 +250,16 @@ def _write_experiment(
     for key, value in sorted(_options(trained).items()):
         if key not in usual or usual[key] != value:
             OmegaConf.update(values, key, value)
-    lines = ["# @package _global_", *(f"# {comment}" for comment in comments), "defaults:"]
-    lines += [f"  - override /{group}: {option}" for group, option in choices.items()]
-    text = "\n".join(lines) + "\n"
-    write_atomically(path, text + OmegaConf.to_yaml(values) if values else text)
+    lines = [
+        "# @package _global_",
+        f"# The best of {len(study.trials)} trials: {reached} on {dataset}; {date.today()}.",
+        f"# Found by: {shlex.join(['python', *sys.argv])}",
+        f"# It is trial {best.number} of {relative(sweep_dir / STUDY)}.",
+        "defaults:",
+        *(f"  - override /{group}: {option}" for group, option in choices.items()),
+        OmegaConf.to_yaml(values) if values else "",
+    ]
+    write_atomically(sweep_dir / BEST, "\n".join(lines))
 
 
 def draw(study: Study, objectives: Sequence[str], sweep_dir: Path) -> list[str]:
@@ -291,7 +270,6 @@ def draw(study: Study, objectives: Sequence[str], sweep_dir: Path) -> list[str]:
     """
     import optuna.visualization.matplotlib as pictures
     from matplotlib import pyplot
-    from optuna.exceptions import ExperimentalWarning
     from optuna.importance import PedAnovaImportanceEvaluator
 
     sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1

@@ -3,11 +3,11 @@
 import json
 import math
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +31,6 @@ from digits.text import duration, plural, screen
 PLAN = ".sweep.json"
 """Written when a sweep begins: its overrides, how many jobs it has, and which were finished."""
 SHOWN_GROUPS = 5
-_WATCHER = "end with parent"
 
 
 class FollowSweep(Callback):
@@ -44,11 +43,9 @@ class FollowSweep(Callback):
     """Of the sweep that this process has begun and not ended."""
 
     def __reduce__(self) -> Any:
-        """Prepare a launcher's process, which unpickles this."""
         return _in_another_process, ()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Say what is about to run."""
         if not _is_followed(config):
             return
         overrides = parsed(config, _loader())
@@ -62,7 +59,6 @@ class FollowSweep(Callback):
         screen().print(f"{plural(number, 'job')}{resumed}: {relative(sweep_dir)}", style="bold")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Bring the leaderboard up to date and say how the job went."""
         hydra = HydraConfig.get()
         if hydra.mode is not RunMode.MULTIRUN or not _is_followed(config):
             return
@@ -76,7 +72,7 @@ class FollowSweep(Callback):
                 screen().print(_line(job, jobs, plan), style=style)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Print the best groups; Hydra does not come here if a job failed."""
+        # Hydra does not come here if a job failed.
         if FollowSweep.sweep_dir is not None:
             _show_result(FollowSweep.sweep_dir)
             FollowSweep.sweep_dir = None
@@ -86,9 +82,6 @@ def check_same_sweep(config: DictConfig) -> None:
     """Refuse to put other jobs into the directory of a sweep or search than it was made for.
 
     Jobs are numbered: those of another sweep would stand beside the old ones, and some twice.
-
-    Raises:
-        DigitsError: the directory is of another sweep, or of a search.
     """
     sweep_dir = Path(config.hydra.sweep.dir)
     if not _is_followed(config):
@@ -169,7 +162,6 @@ def _asked(overrides: Sequence[Override]) -> list[str]:
 
 
 def _read_plan(sweep_dir: Path) -> dict[str, Any]:
-    """Return what was written when the sweep began; nothing if it has not."""
     try:
         return read_json(sweep_dir / PLAN)
     except DigitsError:
@@ -185,15 +177,20 @@ def _loader() -> ConfigLoader:
 
 
 def _in_another_process() -> FollowSweep:
-    register_resolvers()
-    if "joblib" in sys.modules and not any(each.name == _WATCHER for each in threading.enumerate()):
-        threading.Thread(target=_end_with, args=(os.getppid(),), name=_WATCHER, daemon=True).start()
+    register_resolvers()  # a launcher's process unpickles this before it composes
+    if "joblib" in sys.modules:
+        _end_with_parent()
     return FollowSweep()
 
 
-def _end_with(parent: int) -> None:
-    """End joblib's process when the one that started it was killed; it would wait forever."""
-    while True:
-        time.sleep(5)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)  # again after a training that it ended
+@cache
+def _end_with_parent() -> None:
+    """End joblib's process if the one that started it is killed; it would wait forever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(5)
+        os._exit(1)  # like a kill, after which a run can be resumed
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -9,8 +9,9 @@ from typing import Any
 from filelock import FileLock
 
 from digits.files import write_atomically
+from digits.page import Section, Table, as_markdown
 from digits.runs import Group, Run, by_number, group_runs, is_run_dir, read_run
-from digits.text import accuracy, markdown_table, typed
+from digits.text import accuracy, typed
 
 METRICS = ("val/accuracy", "test/accuracy", "train_time_s")
 STUDY = "study.db"
@@ -23,8 +24,8 @@ def write_leaderboard(sweep_dir: Path) -> list[Run]:
     """Write the three files from what the run directories say; return the jobs by their numbers."""
     with FileLock(sweep_dir / ".leaderboard.lock"):  # jobs may end at the same time
         jobs = read_jobs(sweep_dir)
-        write_atomically(sweep_dir / "leaderboard.csv", as_csv(jobs))
-        write_atomically(sweep_dir / "leaderboard.md", as_markdown(sweep_dir.name, jobs))
+        write_atomically(sweep_dir / "leaderboard.csv", _as_csv(jobs))
+        write_atomically(sweep_dir / "leaderboard.md", _as_markdown(sweep_dir.name, jobs))
         if groups := ranked_groups(jobs):
             from digits.figures import draw_leaderboard, save_figure  # matplotlib: half a second
 
@@ -76,8 +77,7 @@ def _with_ranks(jobs: Sequence[Run]) -> list[tuple[str, Run]]:
     return [("" if job.val_accuracy is None else str(rank), job) for rank, job in ranked]
 
 
-def as_csv(jobs: Sequence[Run]) -> str:
-    """Return one row a job: rank, what was varied, metrics, status, run directory, reason."""
+def _as_csv(jobs: Sequence[Run]) -> str:
     keys, table = varied(jobs), io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["rank", *keys, *METRICS, "status", "run", "reason"])
@@ -88,27 +88,27 @@ def as_csv(jobs: Sequence[Run]) -> str:
     return table.getvalue()
 
 
-def as_markdown(name: str, jobs: Sequence[Run]) -> str:
-    """Return the groups with mean and standard deviation over seeds, and the jobs."""
+def _as_markdown(name: str, jobs: Sequence[Run]) -> str:
     keys, groups = varied(jobs), ranked_groups(jobs)
     num_finished = sum(job.val_accuracy is not None for job in jobs)
     begun = f"{num_finished} of {len(jobs)} jobs that began are finished."
-    blocks = [f"# {name}", f"{begun} Ranked by validation accuracy."]
+    sections = []
     if len(groups) < num_finished:
         columns = ["rank", "group", "seeds", "validation", "test", "time"]
         rows = [
             [str(rank), group.name, str(len(group.runs)), *cells(group)]
             for rank, group in enumerate(groups, start=1)
         ]
-        blocks += ["## Mean ± standard deviation over seeds", markdown_table(columns, rows)]
+        table = Table(columns, rows)
+        sections.append(Section("Mean ± standard deviation over seeds", tables=[table]))
     columns = ["rank", *keys, "validation", "test", "time", "run", "status", "reason"]
     rows = []
     for rank, job in _with_ranks(jobs):
         measured = cells(Group(job.dir.name, [job])) if job.is_finished else ["-"] * 3
         values = [_value(job, key) for key in keys]
         rows.append([rank, *values, *measured, job.dir.name, job.status, job.reason])
-    blocks += ["## Jobs", markdown_table(columns, rows)]
-    return "\n\n".join(blocks) + "\n"
+    sections.append(Section("Jobs", tables=[Table(columns, rows)]))
+    return as_markdown(name, f"{begun} Ranked by validation accuracy.", sections)
 
 
 def cells(group: Group) -> list[str]:

@@ -29,12 +29,7 @@ PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": 
 
 
 def make_model(config: DictConfig, seed: int) -> Classifier:
-    """Make the network with freshly drawn weights, its optimizer and its schedule.
-
-    Raises:
-        DigitsError: it is not a Classifier, cannot be compiled here, or does not map images to
-            logits.
-    """
+    """Make the network with freshly drawn weights, its optimizer and its schedule."""
     compiler = os.environ.get("CXX", "g++")
     if config.model.get("compile") and not torch.cuda.is_available() and not shutil.which(compiler):
         raise DigitsError(
@@ -91,11 +86,7 @@ def make_trainer(
 ) -> Trainer:
     """Make Lightning's Trainer, with all that writes into the run directory.
 
-    Args:
-        config: the run's configuration.
-        run_dir: the run directory.
-        callbacks: called before those of the configuration.
-        resumed_at_step: the optimizer step from which the run is resumed.
+    `callbacks` are called before those of the configuration.
     """
     if not torch.cuda.is_available():
         # Lightning makes torch ask the GPU's driver library whether there is a GPU. Adam asks at

@@ -8,16 +8,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from digits.files import whole_file
 from digits.model_file import read_checkpoint
@@ -74,8 +66,8 @@ class TrainingProgress(ProgressBar):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.console = console
-        self._progress: Progress | None = None
-        self._task = TaskID(0)
+        self._progress: progress.Progress | None = None
+        self._task = progress.TaskID(0)
 
     def disable(self) -> None:
         # Lightning calls this in all processes but the first.
@@ -85,13 +77,13 @@ class TrainingProgress(ProgressBar):
         pass
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("steps"),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
             console=self.console,
             refresh_per_second=2,  # drawing takes milliseconds, in which the training waits
             transient=True,

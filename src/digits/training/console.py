@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from digits.data.datasets import SAMPLE
 from digits.files import relative
+from digits.page import Table, show_table
 from digits.runs import CURVES
 from digits.statistics import wilson_interval
 from digits.text import duration, plural
 
 SHOWN_CHOICES = ("model", "optim", "norm", "schedule")
 """Config groups that the start line and TensorBoard's HPARAMS tab name."""
+NOT_MNIST = (
+    "This was the embedded sample of 5,000 images, not MNIST: "
+    "do not compare these results with those on MNIST."
+)
 
 
 def quieten_lightning() -> None:
@@ -45,17 +49,16 @@ def show_start(console: Console, choices: Mapping[str, str], seed: int, run_dir:
 
 def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) -> None:
     """Print the results as a table, and what to type next."""
-    table = Table(title=run_dir.name, title_justify="left", title_style="bold")
-    for column in ("split", "images", "accuracy", "95 % interval", "loss"):
-        table.add_column(column, justify="left" if column == "split" else "right")
+    rows = []
     for part, title in (("val", "validation"), ("test", "test")):
         accuracy, number = metrics[f"{part}/accuracy"], metrics[f"num_{part}"]
         if accuracy is None:
             continue
         low, high = wilson_interval(round(accuracy * number), number)
         interval, loss = f"{low:.2%} to {high:.2%}", f"{metrics[f'{part}/loss']:.4f}"
-        table.add_row(title, f"{number:,}", f"{accuracy:.2%}", interval, loss)
-    console.print(table)
+        rows.append((title, f"{number:,}", f"{accuracy:.2%}", interval, loss))
+    columns = ("split", "images", "accuracy", "95 % interval", "loss")
+    show_table(console, Table(columns, rows, run_dir.name))
     if metrics["test/accuracy"] is None:
         console.print("not tested; run the same command without test=false to test this model")
     trained = f"{plural(metrics['epochs'], 'epoch')} in {duration(metrics['train_time_s'])}"
@@ -67,8 +70,4 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
         console.print(f"profile: {relative(profile)}")
     console.print(f"to see the curves: tensorboard --logdir {relative(run_dir.parent)}")
     if metrics["dataset"] == SAMPLE:
-        console.print(
-            "This was the embedded sample of 5,000 images, not MNIST: "
-            "do not compare these results with those on MNIST.",
-            style="bold red",
-        )
+        console.print(NOT_MNIST, style="bold red")

@@ -1,6 +1,6 @@
 """Resuming a run: from which checkpoint, with which options, and status.json meanwhile.
 
-Imports neither torch nor Lightning until a checkpoint is read: the check before a run asks here.
+Imports neither torch nor Lightning: the check before a run asks here.
 """
 
 import logging
@@ -36,10 +36,6 @@ _log = logging.getLogger(__name__)
 def resume_point(run_dir: Path, resume: str) -> Path | None:
     """Return the checkpoint that a run is resumed from, or `None` for a new start.
 
-    Args:
-        run_dir: the run directory.
-        resume: "auto" (the last checkpoint, if there is one), "must" or "never".
-
     Raises:
         DigitsError: "must" without a checkpoint, or "never" with one.
     """
@@ -58,16 +54,7 @@ def resume_point(run_dir: Path, resume: str) -> Path | None:
 
 
 def check_resumable(run_dir: Path, config: DictConfig) -> None:
-    """Refuse to resume a run with other options than those that it was started with.
-
-    Args:
-        run_dir: the run directory, which need not exist.
-        config: the composed configuration, with or without Hydra's part.
-
-    Raises:
-        DigitsError: `resume_point` refuses, the run has more epochs than are asked for, or an
-            option differs.
-    """
+    """Refuse to resume a run with other options than it was started with, or with fewer epochs."""
     # Not in .hydra/config.yaml, which Hydra overwrites when a run begins.
     recorded = read_status(run_dir).get("config")
     if resume_point(run_dir, config.resume) is None or not recorded:
@@ -102,13 +89,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Refuse to resume what was begun with other options, and name the first ones that differ.
 
-    Args:
-        place: what is resumed, e.g. "outputs/runs/a holds a run".
-        recorded: the options at its beginning, by dotted keys.
-        given: those of now.
-
-    Raises:
-        DigitsError: they differ.
+    `place` says what is resumed, e.g. "outputs/runs/a holds a run"; options are by dotted keys.
     """
     keys = sorted(recorded.keys() | given.keys())
     differing = [key for key in keys if recorded.get(key) != given.get(key)]
@@ -124,33 +105,11 @@ def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]
         )
 
 
-def read_last(path: Path) -> dict[str, Any]:
-    """Read the checkpoint that a run is resumed from.
-
-    Raises:
-        DigitsError: it is damaged, or was written within an epoch, as digits 0.1 did after Ctrl-C.
-    """
-    from digits.model_file import read_checkpoint
-
-    checkpoint = read_checkpoint(path)
-    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-    if epochs["processed"] != epochs["started"]:
-        raise DigitsError(
-            f"{relative(path)} was written within an epoch, as digits 0.1 did, and cannot be "
-            "resumed; try another name=RUN"
-        )
-    return checkpoint
-
-
 @contextmanager
 def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
     """Write status.json: "running", and at the end "finished", "failed", "pruned" or "stopped".
 
-    A run that is still "running" though no process holds its lock was killed.
-
-    Args:
-        run_dir: the run directory.
-        config: the run's configuration, as plain values; what `check_resumable` compares with.
+    With it goes the configuration, as plain values, with which `check_resumable` compares.
     """
     if not is_first_process():
         yield

@@ -34,12 +34,7 @@ from digits.text import screen
 from digits.training.build import make_datamodule, make_model, make_trainer
 from digits.training.callbacks import History, Resuming, TrainingProgress
 from digits.training.console import quieten_lightning, show_start, show_summary
-from digits.training.resume import (
-    check_resumable,
-    read_last,
-    recorded_status,
-    resume_point,
-)
+from digits.training.resume import check_resumable, recorded_status, resume_point
 from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
 
 
@@ -88,12 +83,7 @@ def _is_done(metrics: Mapping[str, Any], config: DictConfig) -> bool:
 
 @contextmanager
 def _signals_of_lightning() -> Iterator[None]:
-    """Give signals their own exceptions; Lightning exits with 1 on Ctrl-C, with 0 on SIGTERM.
-
-    Raises:
-        KeyboardInterrupt: after Ctrl-C.
-        Terminated: after SIGTERM.
-    """
+    """Give signals their own exceptions; Lightning exits with 1 on Ctrl-C, with 0 on SIGTERM."""
     try:
         yield
     except SIGTERMException:
@@ -107,7 +97,7 @@ def _signals_of_lightning() -> Iterator[None]:
 def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     choices = read_choices(run_dir)
     last = resume_point(run_dir, config.resume)
-    checkpoint = read_last(last) if last else {}
+    checkpoint = read_checkpoint(last) if last else {}
 
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
     seed_everything(seed, verbose=False)

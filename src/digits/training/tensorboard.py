@@ -43,10 +43,8 @@ class TensorBoard(TensorBoardLogger):
 
     Args:
         run_dir: where the event files go; TensorBoard shows the run under this folder's name.
-        resumed_at_step: TensorBoard forgets what an interrupted run had logged from this step on;
-            0 for a new start.
-        projector: whether to add the test images' embeddings for its Projector, which takes some
-            seconds.
+        resumed_at_step: TensorBoard forgets what an interrupted run had logged from this step on.
+        projector: whether to add the test images' embeddings, which takes some seconds.
     """
 
     def __init__(self, run_dir: str, resumed_at_step: int = 0, projector: bool = False) -> None:
@@ -108,9 +106,6 @@ class TensorBoardPictures(Callback):
     """Adds text, graph, images, histograms and precision-recall curves to a run's events.
 
     Does nothing with another logger. Takes about half a second of a run, without the projector.
-
-    Args:
-        configuration: the run's whole configuration, as YAML.
     """
 
     def __init__(self, configuration: str) -> None:

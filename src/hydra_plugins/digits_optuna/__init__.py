@@ -9,13 +9,9 @@ from omegaconf import DictConfig
 
 
 class OptunaSweeper(Sweeper):
-    """Asks Optuna for the jobs of a sweep.
+    """Asks Optuna for the jobs of a sweep."""
 
-    Args:
-        options: those of conf/hydra/sweeper/optuna.yaml; the search reads them itself.
-    """
-
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **_: Any) -> None:  # the search reads its options itself
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.launcher: Launcher | None = None
@@ -23,7 +19,6 @@ class OptunaSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what Hydra composed, and make the launcher."""
         from hydra.core.plugins import Plugins
 
         self.config, self.hydra_context = config, hydra_context
@@ -32,7 +27,6 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Search."""
         from digits.search.sweeper import search
 
         assert self.config is not None and self.hydra_context and self.launcher
