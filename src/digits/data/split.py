@@ -31,7 +31,7 @@ def stratified_split(
         together 0 to n - 1.
 
     Raises:
-        DigitsError: If `size` is out of its range.
+        DigitsError: If `size` or `seed` is out of its range.
     """
     num_images = len(labels)
     if not 1 <= size < num_images:
@@ -40,6 +40,8 @@ def stratified_split(
             f"{num_images} training images, got {size}; "
             f"try {option}={max(1, num_images // 12)}"
         )
+    if not 0 <= seed < 2**32:
+        raise DigitsError(f"the seed of the split must be in [0, {2**32 - 1}], got {seed}; try 0")
     _, classes, counts = np.unique(labels.cpu().numpy(), return_inverse=True, return_counts=True)
     # Integers only, so that no rounding of floats can move an image from one machine to the next.
     quotas, remainders = np.divmod(counts.astype(np.int64) * size, num_images)
