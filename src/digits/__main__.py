@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from digits.errors import DigitsError
+from digits.process import quick_end, wait_briefly
 
 VERBS = ("explore", "evaluate", "predict", "export", "compare", "data")
 """One file each in digits/commands; its first line is the verb's help."""
@@ -57,5 +58,12 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def command() -> None:
+    """Run one verb as a process."""
+    wait_briefly()
+    with quick_end():
+        sys.exit(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -5,7 +5,6 @@ What a run does is in `digits.training.run`, which knows nothing of Hydra or of 
 
 import argparse
 import copy
-import gc
 import os
 import shutil
 import signal
@@ -24,16 +23,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from digits.config.errors import explain, find_mistake, unreadable_file
 from digits.config.overrides import WrongJob, jobs, plain
 from digits.config.resolvers import share_start
-from digits.config.schema import check
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
-from digits.search.space import check_search
+from digits.process import import_lightning, wait_briefly
 from digits.sweeps.follow import check_same_sweep, failed_jobs, interrupted_sweep
 from digits.text import typed
-from digits.training.resume import check_resumable
+
+# The schema and the explanations of errors are imported where they are needed: --help is not.
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the signal's number."""
@@ -47,6 +45,8 @@ class CheckBeforeRun(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        from digits.training.resume import check_resumable
+
         try:
             values = _checked(plain(config))
             _check_place("hydra.run.dir", Path(config.hydra.run.dir))
@@ -56,6 +56,8 @@ class CheckBeforeRun(Callback):
             raise SystemExit(1) from error
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        from digits.search.space import check_search
+
         share_start()
         try:
             # `${hydra:...}` is resolved by it; a copy, since Hydra makes it read-only.
@@ -109,6 +111,8 @@ def run_job(config: DictConfig) -> float:
             raise DigitsError(f"a job ended the process with exit code {left.code}") from left
         raise
     except Exception as error:
+        from digits.config.errors import explain
+
         if not is_job and explain(error):  # before Hydra prints a line of its own
             raise SystemExit(1) from error
         raise
@@ -123,6 +127,7 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
     A fault of the program keeps its traceback. Ctrl-C ends it with 130 and SIGTERM with 143.
     `config_dir` has config.yaml and the config groups, whose names are suggested.
     """
+    wait_briefly()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts without it
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -151,23 +156,6 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def import_lightning() -> None:
-    """Import torch and Lightning in two thirds of the time: without the garbage collector.
-
-    It would look through the million objects that they make and keep, again and again.
-    """
-    if "pytorch_lightning" in sys.modules or not gc.isenabled():
-        return
-    gc.disable()
-    try:
-        import torch  # noqa: F401
-
-        gc.freeze()  # not after the rest, too: triton would complain at the end of what was left
-        import pytorch_lightning  # noqa: F401
-    finally:
-        gc.enable()
-
-
 def _terminate(*_: object) -> NoReturn:
     raise Terminated()
 
@@ -185,6 +173,8 @@ def _stop(code: int) -> NoReturn:
 
 def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     """Return in one line what is wrong with a command line or run; `None`: it is our fault."""
+    from digits.config.errors import explain, find_mistake, unreadable_file
+
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # those flags of Hydra's
     parser.add_argument("overrides", nargs="*")  # that say what it composes
     parser.add_argument("--multirun", "-m", action="store_true")
@@ -205,6 +195,8 @@ def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration with today's names of classes, checked as far as text goes."""
+    from digits.config.schema import check
+
     values = up_to_date(values)
     check_names(values)
     check(values)

@@ -1,5 +1,6 @@
 """Files written whole or not at all, names for them, and nested values under dotted keys."""
 
+import copy
 import hashlib
 import os
 import re
@@ -75,3 +76,31 @@ def flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{key}.{name}".lstrip("."))
     else:
         yield key, values
+
+
+def has(values: Any, key: str) -> bool:
+    """Say whether nested values have a dotted key."""
+    try:
+        get(values, key)
+    except (KeyError, TypeError):
+        return False
+    return True
+
+
+def get(values: Any, key: str) -> Any:
+    """Return the value of a dotted key that nested values have."""
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
+def put(values: Mapping[str, Any], assigned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of nested values with others put in by their dotted keys."""
+    copied = copy.deepcopy(dict(values))
+    for key, value in assigned.items():
+        *parents, name = key.split(".")
+        node = copied
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return copied

@@ -47,7 +47,7 @@ DAMAGED = "damaged"
 """The status of a run whose files cannot be read."""
 
 NO_EFFECT = (
-    *("name", "test", "resume", "debug", "logger", "hydra", "data.dir", "data.source"),
+    *("name", "test", "resume", "threads", "debug", "logger", "hydra", "data.dir", "data.source"),
     *("data.mirrors", "trainer.accelerator", "trainer.profiler"),
     *("callbacks.last", "callbacks.pruning", "callbacks.stop"),
 )

@@ -65,6 +65,16 @@ def similar(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(dict.fromkeys(names)), n=limit)
 
 
+def nearest(key: str, keys: Iterable[str]) -> list[str]:
+    """Return the keys that `key` probably means, e.g. optim.lr for optim.lrr or model.lr."""
+    parent, _, end = key.rpartition(".")
+    keys = list(dict.fromkeys(keys))
+    ends = {each: each.rpartition(".")[2] for each in keys}
+    near = [each for found in similar(end, ends.values()) for each in keys if ends[each] == found]
+    near.sort(key=lambda each: each.rpartition(".")[0] != parent)
+    return list(dict.fromkeys([*near, *similar(key, keys)]))
+
+
 def escape_markdown(text: str) -> str:
     """Escape what Markdown would take for marks."""
     return re.sub(r"([\\|*_<\[])", r"\\\1", text)

@@ -21,11 +21,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from digits.config.overrides import WrongJob, plain, values
-from digits.config.schema import accepts, check, has, nearest
+from digits.config.schema import accepts, check
 from digits.config.targets import up_to_date
 from digits.errors import DigitsError
-from digits.files import flat
-from digits.text import first_line, similar, typed
+from digits.files import flat, has
+from digits.text import first_line, nearest, similar, typed
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG)
 """Faults of a disk or its permissions, which are not ours."""

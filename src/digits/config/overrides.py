@@ -10,8 +10,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from digits.config.schema import put
 from digits.errors import DigitsError
+from digits.files import put
 
 
 class WrongJob(HydraException):

@@ -5,9 +5,8 @@ group that is not listed here is an argument of the class that the group names, 
 against it (`digits.config.targets`).
 """
 
-import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,9 +14,10 @@ from annotated_types import Interval, Len
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
+from digits.config.targets import SET_FROM
 from digits.errors import DigitsError
-from digits.files import MAX_NAME_LENGTH, flat, slug
-from digits.text import similar, typed
+from digits.files import MAX_NAME_LENGTH, flat, get, has, put, slug
+from digits.text import nearest, similar, typed
 
 Count = Annotated[int, Interval(ge=1)]
 Index = Annotated[int, Interval(ge=0)]
@@ -172,6 +172,7 @@ class Configuration(Group):
     seed: Seed | None = 0
     test: bool = True
     resume: Literal["auto", "must", "never"] = "auto"
+    threads: Literal["auto"] | Count = "auto"
     name: FolderName = "my-run"
     data: Data = Data()
     norm: Norm = Norm()
@@ -205,22 +206,6 @@ REQUIRED = (
     *("trainer", "trainer._target_", "trainer.accelerator", "trainer.max_epochs"),
 )
 """What every run reads."""
-
-SET_FROM = {
-    "data.mean": "norm.mean",
-    "data.std": "norm.std",
-    "data.seed": "seed",
-    "model.seed": "seed",
-    "model.optimizer": "optim",
-    "model.schedule": "schedule",
-    "model.accumulate_grad_batches": "trainer.accumulate_grad_batches",
-    "model.gradient_clip_val": "trainer.gradient_clip_val",
-    "model.gradient_clip_algorithm": "trainer.gradient_clip_algorithm",
-    "trainer.callbacks": "callbacks",
-    "trainer.logger": "logger",
-    "trainer.default_root_dir": "hydra.run.dir",
-}
-"""Arguments of a group's class that every run sets from another key."""
 
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 """What our networks log once an epoch."""
@@ -283,44 +268,6 @@ def accepts(key: str, value: Any) -> bool:
     except ValidationError:
         return False
     return has(Configuration().model_dump(), key)
-
-
-def nearest(key: str, keys: Iterable[str]) -> list[str]:
-    """Return the keys that `key` probably means, e.g. optim.lr for optim.lrr or model.lr."""
-    parent, _, end = key.rpartition(".")
-    keys = list(dict.fromkeys(keys))
-    ends = {each: each.rpartition(".")[2] for each in keys}
-    near = [each for found in similar(end, ends.values()) for each in keys if ends[each] == found]
-    near.sort(key=lambda each: each.rpartition(".")[0] != parent)
-    return list(dict.fromkeys([*near, *similar(key, keys)]))
-
-
-def has(values: Any, key: str) -> bool:
-    """Say whether nested values have a dotted key."""
-    try:
-        get(values, key)
-    except (KeyError, TypeError):
-        return False
-    return True
-
-
-def get(values: Any, key: str) -> Any:
-    """Return the value of a dotted key that nested values have."""
-    for name in key.split("."):
-        values = values[name]
-    return values
-
-
-def put(values: Mapping[str, Any], assigned: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of nested values with others put in by their dotted keys."""
-    copied = copy.deepcopy(dict(values))
-    for key, value in assigned.items():
-        *parents, name = key.split(".")
-        node = copied
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = value
-    return copied
 
 
 def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "") -> Checked:

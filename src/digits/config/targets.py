@@ -14,9 +14,8 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from digits.config.schema import SET_FROM, nearest
 from digits.errors import DigitsError
-from digits.text import similar, typed
+from digits.text import nearest, similar, typed
 
 KINDS = {
     "data": "digits.data.datamodule.MNISTDataModule",
@@ -29,6 +28,22 @@ KINDS = {
     "logger": "pytorch_lightning.loggers.Logger",
 }
 """What is made for each group: classes are these or derived from them."""
+
+SET_FROM = {
+    "data.mean": "norm.mean",
+    "data.std": "norm.std",
+    "data.seed": "seed",
+    "model.seed": "seed",
+    "model.optimizer": "optim",
+    "model.schedule": "schedule",
+    "model.accumulate_grad_batches": "trainer.accumulate_grad_batches",
+    "model.gradient_clip_val": "trainer.gradient_clip_val",
+    "model.gradient_clip_algorithm": "trainer.gradient_clip_algorithm",
+    "trainer.callbacks": "callbacks",
+    "trainer.logger": "logger",
+    "trainer.default_root_dir": "hydra.run.dir",
+}
+"""Arguments of a group's class that every run sets from another key."""
 
 RENAMED = {
     r"^lightning\.pytorch\.": "pytorch_lightning.",

@@ -12,7 +12,9 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
+from torch import Tensor, nn
 
+from digits.config.resolvers import num_cores
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.errors import DigitsError
@@ -24,6 +26,12 @@ from digits.training.callbacks import AtomicCheckpointIO
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic
 optimization only."""
+
+ONE_THREAD = 100e6
+"""Multiply-adds of a minibatch for which one thread is enough; docs/performance.md has why."""
+
+NUM_TRIED = 2
+"""Images on which a new network is tried."""
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
@@ -47,9 +55,38 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
     return model
 
 
+def num_threads(config: DictConfig, model: Classifier) -> int:
+    """Return with how many threads of the processor a training computes.
+
+    With `threads=auto` it follows from the work in a minibatch alone, whatever else runs, and is
+    capped at the machine's cores: small networks have the same rounding errors everywhere.
+    """
+    if config.get("threads", "auto") != "auto":
+        return int(config.threads)
+    work = config.data.batch_size * _multiply_adds(model)
+    return min(num_cores(), 1 + int(work / ONE_THREAD))
+
+
+def _multiply_adds(model: Classifier) -> int:
+    """Count those of an image's forward pass in the layers that have weights."""
+    counts = []
+
+    def count(layer: nn.Module, _: Any, output: Any) -> None:
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim > 1 and isinstance(output, Tensor):
+            # Each output is a sum over one row of the weights.
+            counts.append(output.numel() * weight.numel() // len(weight))
+
+    hooks = [layer.register_forward_hook(count) for layer in model.network.modules()]
+    _try_network(model)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts) // NUM_TRIED
+
+
 def _try_network(model: Classifier) -> None:
     """Refuse a network that does not map two images to ten logits each."""
-    shape, expected = (2, 1, SIDE, SIDE), (2, NUM_CLASSES)
+    shape, expected = (NUM_TRIED, 1, SIDE, SIDE), (NUM_TRIED, NUM_CLASSES)
     model.eval()
     try:
         with torch.inference_mode():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -19,6 +20,7 @@ from digits.errors import Terminated
 from digits.files import relative, remove_parts
 from digits.model_file import read_checkpoint, save_model
 from digits.models import Classifier
+from digits.process import kept_threads
 from digits.runs import (
     LAST,
     MODEL,
@@ -31,7 +33,7 @@ from digits.runs import (
     write_predictions,
 )
 from digits.text import screen
-from digits.training.build import make_datamodule, make_model, make_trainer
+from digits.training.build import make_datamodule, make_model, make_trainer, num_threads
 from digits.training.callbacks import History, Resuming, TrainingProgress
 from digits.training.console import quieten_lightning, show_start, show_summary
 from digits.training.resume import check_resumable, recorded_status, resume_point
@@ -72,7 +74,7 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
         for folder in (run_dir, (run_dir / LAST).parent):
             remove_parts(folder)
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        with recorded_status(run_dir, plain), _signals_of_lightning():
+        with recorded_status(run_dir, plain), _signals_of_lightning(), kept_threads():
             return _run(config, run_dir, console)
 
 
@@ -103,6 +105,7 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     seed_everything(seed, verbose=False)
     datamodule = make_datamodule(config, seed)
     model = make_model(config, seed)
+    torch.set_num_threads(num_threads(config, model))
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
     callbacks = [history, Resuming(), pictures, TrainingProgress(console)]
@@ -163,6 +166,7 @@ def _metrics(
         "mean": datamodule.mean,
         "std": datamodule.std,
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "threads": torch.get_num_threads(),
         "train_time_s": round(sum(row["time_s"] for row in history.rows), 3),
     }
     validated = next((row for row in history.rows if row["epoch"] == best_epoch), {})
