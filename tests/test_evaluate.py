@@ -107,7 +107,7 @@ def test_differences_from_metrics_json_are_reported(members: list[Path], tmp_pat
         assert expected in compare_with_metrics(measured(run_dir, tmp_path))
     (run_dir / "metrics.json").write_text(json.dumps(metrics))
     last = measured(run_dir / "checkpoints" / "last.ckpt", tmp_path)
-    assert compare_with_metrics(last) == "metrics.json is of best.ckpt: nothing to compare with"
+    assert compare_with_metrics(last) == "metrics.json describes best.ckpt, not this file"
 
 
 def test_other_validation_images_are_refused(members: list[Path], tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def run_job(config: DictConfig) -> float:
         # In code of the user's; Hydra would drop the sweep's other jobs. submitit leaves like this.
         by_signal = isinstance(left, Terminated) or isinstance(left.__context__, KeyboardInterrupt)
         if is_job and not by_signal and "SUBMITIT_EXECUTOR" not in os.environ:
-            raise DigitsError(f"a job ended the process with exit code {left.code}") from left
+            raise DigitsError(f"a job called sys.exit({left.code})") from left
         raise
     except Exception as error:
         from digits.config.errors import explain

@@ -1,4 +1,4 @@
-"""What ends a run other than a fault of the program."""
+"""Exceptions that are not bugs."""
 
 
 class DigitsError(Exception):

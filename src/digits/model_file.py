@@ -1,4 +1,4 @@
-"""model.pt: a trained network in one file of plain values and tensors, and its way back.
+"""model.pt: a trained network in one file of plain values and tensors, and loading it.
 
 A run's checkpoints are read in the same way. Files may be from anybody: loading one runs no code in
 it, and imports nothing but the networks of digits and modules of your own.
@@ -119,7 +119,7 @@ def model_path(path: Path) -> Path:
     if (path / MODEL).exists():
         return path / MODEL
     if (path / LAST).exists():
-        raise DigitsError(f"{path} is not finished; resume it, or try {path / LAST}")
+        raise DigitsError(f"{path} is not finished; run its command again, or try {path / LAST}")
     inside = min(path.glob(f"*/{MODEL}"), default=Path("outputs", "runs", "NAME", MODEL))
     raise DigitsError(f"{path} is not a run directory: it holds no {MODEL}; try {inside.parent}")
 

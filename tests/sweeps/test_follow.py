@@ -84,7 +84,7 @@ def test_failed_jobs_are_listed_at_the_end(
     assert failed_jobs() == [
         "2 jobs failed; see the train.log in each directory",
         "error: 1_run: failed: the loss diverged",
-        "error: 2_run: was killed, or another process trains it",
+        "error: 2_run: was killed, or another process is still training it",
         "error: 1 job did not begin; run the same command with name=grid to resume",
     ]
     assert "1. baseline: validation 90.00%" in capsys.readouterr().out

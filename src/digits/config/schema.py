@@ -222,7 +222,7 @@ def check(values: Mapping[str, Any]) -> None:
     """
     for key in REQUIRED:
         if not has(values, key):
-            raise DigitsError(f"{key} is missing, and every run needs it; try without ~{key}")
+            raise DigitsError(f"{key} is missing, and every run needs it; leave ~{key} out")
     for key, other in SET_FROM.items():
         if has(values, key):
             value = get(values, key)
@@ -288,7 +288,7 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
         works = [other for other in near if prefix or accepts(other, given)]
         listed = f"valid: {', '.join(siblings) or 'none'}"
         advice = f"try {prefix}{works[0]}={typed(given)}" if works else listed
-        raise DigitsError(f"{prefix}{key} is not a key, nothing reads it; {advice}")
+        raise DigitsError(f"{prefix}{key} is an unknown key; {advice}")
     # One message for each type that a union has.
     messages = [
         re.sub(r"^\w+ should ", "", each["msg"])

@@ -1,4 +1,4 @@
-"""What a configuration may have made: the classes and functions that `_target_` names.
+"""What `_target_` may name in a configuration: classes and functions.
 
 What a group makes is a class of the group's kind (an optimizer, a callback, a logger, ...), which
 is checked before it is called. Functions are called only if they are of this package or of the

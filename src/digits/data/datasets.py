@@ -161,7 +161,7 @@ def prepare(
     folder, dataset = Path(folder).expanduser(), DATASETS[MNIST]
     remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are"
     if source_option:
-        remedies += f", or {source_option}=sample, which needs no network"
+        remedies += f", or {source_option}=sample, which needs no download"
     try:
         missing = [file for file in dataset if find(folder, dataset, file) is None]
     except DigitsError as error:

@@ -176,7 +176,7 @@ class Report:
         self.console.print(f"search directory: {sweep_dir}")
         if self.num_done >= asked.n_trials:
             more = f"hydra.sweeper.n_trials={self.num_done + NUM_TRIALS}"
-            self.console.print(f"all {self.num_done} trials are there: nothing to do; try {more}")
+            self.console.print(f"all {self.num_done} trials are done: nothing to do; try {more}")
         elif self.num_done:
             self.console.print(f"resumed after {self.num_done} trials")
 

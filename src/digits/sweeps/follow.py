@@ -152,7 +152,7 @@ def _line(job: Run, jobs: Sequence[Run], plan: Mapping[str, Any]) -> str:
 
 def _failure(job: Run) -> str:
     if job.status == RUNNING:
-        return "was killed, or another process trains it"
+        return "was killed, or another process is still training it"
     return f"{job.status}: {job.reason}" if job.reason else job.status
 
 

@@ -100,7 +100,7 @@ def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]
         )
         more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
         raise DigitsError(
-            f"{place} with {old}{more}, which cannot be resumed with {new}; "
+            f"{place} with {old}{more}, and cannot be resumed with {new}; "
             "try the same options again, or another name"
         )
 
