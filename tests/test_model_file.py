@@ -208,7 +208,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "is not a run directory: it holds no model.pt" in message(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
-    expected = f"{tmp_path} is not finished; run its command again, or try {tmp_path}/checkpoints/last.ckpt"
+    last = f"{tmp_path}/checkpoints/last.ckpt"
+    expected = f"{tmp_path} is not finished; run its command again, or try {last}"
     assert message(tmp_path) == expected
 
 

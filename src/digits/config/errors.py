@@ -147,7 +147,8 @@ class _Mistakes:
         if "=" in line:
             lines = [each for each in str(error).splitlines() if "Error parsing" not in each]
             reason = lines[0].partition(" expecting ")[0]
-            return f"{line} cannot be read ({reason}); close brackets and quotes, and quote special characters"
+            advice = "close brackets and quotes, and quote special characters"
+            return f"{line} cannot be read ({reason}); {advice}"
         present = dict(flat(OmegaConf.to_container(self._compose())))
         remedies = [f"{group}={line}" for group, options in self.options.items() if line in options]
         remedies += [f"{key}={typed(present[key])}" for key in nearest(line, present)]
