@@ -1,12 +1,15 @@
-"""How fast is the training, next to a loop written by hand and to common ways of using Lightning?
+"""How fast is digits, next to a loop written by hand and to common ways of using Lightning?
 
-    python benchmarks/bench.py                 prints one table
-    python benchmarks/bench.py --json FILE     keeps the figures, too
+    python benchmarks/bench.py                         prints all tables
+    python benchmarks/bench.py --tables loops beside   some of them
+    python benchmarks/bench.py --json FILE             keeps the figures, too
 
-All contestants train the same network with the same optimizer on the same images, in one process,
-in turn: one epoch each, again and again. So a machine that is busy at times slows all of them, and
-the ratio of two neighbouring epochs is worth more than either time. Ratios are medians over the
-rounds; the first round warms up and is left out. The slow ways take part in four rounds only.
+Every figure that matters is a ratio, measured within one run: contestants take turns, again and
+again, so that a machine that is busy at times slows all of them. Ratios are medians over rounds.
+
+In the table of training loops all train the same network with the same optimizer on the same
+images, in one process, one epoch each in turn; the first round warms up and is left out, and the
+slow ways take part in four rounds only. The bare loop has the better of one and two threads.
 """
 
 import argparse
@@ -16,19 +19,29 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from commands import data_paths, whole_commands
+from commands import IMPORT_TORCH, beside_other_work, start_up, verbs
 from contestants import CONTESTANTS, SETTINGS, SLOW, Setting
-from evaluation import BARE, evaluations, reading_times
+from evaluation import BARE, data_paths, evaluations, reading_times
 from greenlet import greenlet
 from rich.console import Console
 from rich.table import Table
 
-BASE = "bare loop"
 SLOW_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of each contestant, round by round, and which of them is the yardstick."""
+
+    title: str
+    times: dict[str, list[float]]
+    base: str
+    warm_up: int = 0  # rounds that are left out
 
 
 def epoch_times(setting: Setting, names: list[str], num_rounds: int) -> dict[str, list[float]]:
@@ -39,16 +52,22 @@ def epoch_times(setting: Setting, names: list[str], num_rounds: int) -> dict[str
     thread that computes would bring its own pool of OpenMP threads.
     """
     referee = greenlet.getcurrent()
+    threads = {name: int(name.rpartition(" ")[2]) for name in names if "threads: " in name}
+
+    def turn(name: str) -> None:
+        mine = torch.get_num_threads()
+        referee.switch()
+        torch.set_num_threads(threads.get(name, mine))
+
     times: dict[str, list[float]] = {name: [] for name in names}
     rounds = {name: min(num_rounds, SLOW_ROUNDS) if name in SLOW else num_rounds for name in names}
     runners = {}
     for name in names:
         train: Callable[..., None] = CONTESTANTS[name]
         runners[name] = greenlet(
-            lambda train=train, epochs=rounds[name]: train(
-                setting, epochs, lambda: referee.switch()
-            )
+            lambda name=name, train=train: train(setting, rounds[name], lambda: turn(name))
         )
+        torch.set_num_threads(os.cpu_count() or 1)
         runners[name].switch()  # up to its first `turn()`: set-up is not measured here
     for number in range(num_rounds):
         for name, runner in runners.items():
@@ -60,67 +79,82 @@ def epoch_times(setting: Setting, names: list[str], num_rounds: int) -> dict[str
     return times
 
 
-def ratios(
-    times: dict[str, list[float]], base: str
-) -> Iterator[tuple[str, float, float, float, float]]:
-    """Yield name, median seconds, and the ratio to the base: median, minimum, maximum."""
-    for name, seconds in times.items():
-        paired = [own / other for own, other in zip(seconds[1:], times[base][1:], strict=False)]
-        yield (
-            name,
-            statistics.median(seconds[1:]),
-            statistics.median(paired),
-            min(paired),
-            max(paired),
-        )
+def ratios(measured: Times) -> Iterator[tuple[str, float, float, float, float]]:
+    """Yield name, median seconds, and the ratio to the yardstick: median, minimum, maximum."""
+    base = measured.times[measured.base][measured.warm_up :]
+    for name, times in measured.times.items():
+        seconds = times[measured.warm_up :]
+        paired = [own / other for own, other in zip(seconds, base, strict=False)]
+        middle = statistics.median(paired)
+        yield name, statistics.median(seconds), middle, min(paired), max(paired)
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here as well")
-    parser.add_argument("--rounds", type=int, default=11, help="epochs each, the first to warm up")
-    parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
-    parser.add_argument("--contestants", nargs="*", choices=list(CONTESTANTS), default=None)
-    parser.add_argument("--no-commands", action="store_true", help="the training loops only")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tables", nargs="*", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--rounds", type=int, help="of each table, in place of its own number")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    names = [name for name in CONTESTANTS if name in (arguments.contestants or CONTESTANTS)]
-    names = [BASE] + [name for name in names if name != BASE]
-
     console = Console()
-    results: dict[str, Any] = {"machine": machine(arguments.threads), "epoch_times_s": {}}
+    results: dict[str, Any] = {"machine": machine()}
     console.print(results["machine"])
-    for key in arguments.settings:
-        setting = SETTINGS[key]
-        times = epoch_times(setting, names, arguments.rounds)
-        print_table(console, f"{key}: {setting.description}; one epoch", times)
-        results["epoch_times_s"][key] = times
-    if not arguments.no_commands:
-        results["data_path_times_s"] = data_paths(3)
-        title = "batches only, without training, batch 64"
-        print_table(console, title, results["data_path_times_s"], "float tensors in memory")
-        results["evaluation_times_s"] = evaluations(5)
-        title = "10,000 images classified, 784-512-256-10"
-        print_table(console, title, results["evaluation_times_s"], BARE)
-        results["reading_times_s"] = reading_times(5)
-        seconds = statistics.median(results["reading_times_s"])
-        console.print(f"70,000 images read from the disk and checked: {seconds:.2f} s")
-        results["commands_s_mb"] = whole_commands(num_epochs=10, num_rounds=3)
-        print_commands(console, results["commands_s_mb"])
+    for name in arguments.tables:
+        measure, num_rounds = TABLES[name]
+        results[name] = {}
+        for table in measure(arguments.rounds or num_rounds):
+            print_table(console, table)
+            results[name][table.title] = table.times
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def print_table(
-    console: Console, title: str, times: dict[str, list[float]], base: str = BASE
-) -> None:
-    """Print medians, and ratios to one contestant."""
-    table = Table(title=title, title_justify="left")
+def training_loops(num_rounds: int) -> Iterator[Times]:
+    """Yield an epoch of each way of training, for each setting."""
+    for key, setting in SETTINGS.items():
+        times = epoch_times(setting, list(CONTESTANTS), num_rounds)
+        loops = [name for name in times if "threads: " in name]
+        better = min(loops, key=lambda name: statistics.median(times[name][1:]))
+        yield Times(f"{key}: {setting.description}; one epoch", times, better, warm_up=1)
+
+
+def around_the_loop(num_rounds: int) -> Iterator[Times]:
+    """Yield what is not a training step: batches, evaluation, reading."""
+    title = "batches only, without training, batch 64"
+    yield Times(title, data_paths(num_rounds), "float tensors in memory")
+    title = "10,000 images classified, 784-512-256-10"
+    yield Times(title, evaluations(num_rounds), BARE, warm_up=1)
+    title = "70,000 images read from the disk and checked"
+    yield Times(title, {"digits": reading_times(num_rounds)}, "digits")
+
+
+def commands(num_rounds: int) -> Iterator[Times]:
+    """Yield whole commands in multiples of importing torch."""
+    yield Times("from the shell to training, and back", start_up(num_rounds), IMPORT_TORCH)
+    yield Times("verbs, as whole processes", verbs(num_rounds), IMPORT_TORCH)
+
+
+def beside(num_rounds: int) -> Iterator[Times]:
+    """Yield an epoch alone and beside busy processes."""
+    for name, times in beside_other_work(num_rounds).items():
+        yield Times(f"{name}; one epoch", times, "alone")
+
+
+TABLES: dict[str, tuple[Callable[[int], Iterator[Times]], int]] = {
+    "loops": (training_loops, 11),
+    "around": (around_the_loop, 4),
+    "commands": (commands, 5),
+    "beside": (beside, 3),
+}
+"""What measures each table, and in how many rounds."""
+
+
+def print_table(console: Console, measured: Times) -> None:
+    """Print medians, and ratios to the yardstick."""
+    table = Table(title=measured.title, title_justify="left")
     for column in ("", "s", "ratio", "min", "max"):
         table.add_column(column, justify="right" if column else "left")
-    for name, seconds, ratio, low, high in ratios(times, base):
+    for name, seconds, ratio, low, high in ratios(measured):
         table.add_row(
             name,
             f"{seconds:.2f}" if seconds > 0.1 else f"{seconds:.3f}",
@@ -131,18 +165,7 @@ def print_table(
     console.print(table)
 
 
-def print_commands(console: Console, commands: dict[str, list[tuple[float, float]]]) -> None:
-    """Print time and memory of whole processes."""
-    table = Table(title="whole processes, 10 epochs", title_justify="left")
-    for column in ("", "s", "peak memory, MB"):
-        table.add_column(column, justify="right" if column else "left")
-    for name, figures in commands.items():
-        seconds, megabytes = (statistics.median(column) for column in zip(*figures, strict=True))
-        table.add_row(name, f"{seconds:.1f}", f"{megabytes:.0f}")
-    console.print(table)
-
-
-def machine(num_threads: int) -> str:
+def machine() -> str:
     """Say what the figures were measured on."""
     model = next(
         (
@@ -152,7 +175,7 @@ def machine(num_threads: int) -> str:
         ),
         platform.processor(),
     )
-    return f"{os.cpu_count()} cores of {model}, {num_threads} threads, torch {torch.__version__}"
+    return f"{os.cpu_count()} cores of {model}, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

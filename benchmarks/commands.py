@@ -1,61 +1,179 @@
-"""Whole commands as a user runs them, and the parts that are not training: time and memory."""
+"""Whole commands as a user types them: start-up, the verbs, and training beside other work."""
 
+import csv
+import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-from contestants import BATCHES, SETTINGS
-
 REPOSITORY = Path(__file__).parents[1]
-IMPORTS = "import torch, pytorch_lightning"
-MEASURED = """
-import re, runpy, sys
-report, sys.argv = sys.argv[1], sys.argv[2:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-finally:
-    with open("/proc/self/status") as status, open(report, "w") as file:
-        file.write(re.search(r"VmHWM:\\s+(\\d+)", status.read())[1])
-"""
-"""Runs a script and reports its peak resident memory in kB; what the operating system says of a
-finished process counts the memory of the process that started it, too."""
+TRAIN, DIGITS = str(REPOSITORY / "train.py"), ("-m", "digits")
+IMPORT_TORCH = "import torch"
+"""The yardstick: what every program that uses torch pays."""
+OPENMP_SPIN_COUNT = "300000"
+"""What GNU's OpenMP does where nobody says otherwise."""
+NUM_BUSY = 2
+"""Other processes that compute without a pause."""
+BESIDE = {
+    "baseline": ("model=baseline",),
+    "dropout": ("model=dropout", "data.batch_size=128"),
+    "cnn": ("model=cnn", "data.train_size=10000"),
+}
+"""What is trained beside other work, for two epochs, of which the second is measured."""
 
 
-def _run(folder: str, *arguments: str) -> tuple[float, float]:
-    """Return the seconds that a script takes, and its peak resident memory in MB."""
-    report = Path(folder) / "memory"
+def python(*arguments: str, **variables: str) -> float:
+    """Return the seconds that a Python process takes, from its start to its end.
+
+    Raises:
+        RuntimeError: the process ends with an exit code above 1; a refused command line has 1.
+    """
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", MEASURED, report, *arguments], check=True, stdout=subprocess.DEVNULL
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    return time.perf_counter() - start, int(report.read_text()) / 1024
+    seconds = time.perf_counter() - start
+    if done.returncode > 1 or "Traceback" in done.stderr:
+        raise RuntimeError(f"{' '.join(arguments)}: {done.stderr}")
+    return seconds
 
 
-def whole_commands(num_epochs: int, num_rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Measure the imports that nobody can do without, and the whole command, in turn."""
-    results: dict[str, list[tuple[float, float]]] = {"imports": [], "train.py": []}
+def start_up(num_rounds: int) -> dict[str, list[float]]:
+    """Measure what a default run does besides training, in turn with the yardstick.
+
+    "first step" is from the start of the process to the first step of the optimizer; "besides its
+    epochs" is the whole command without the seconds that its epochs take.
+    """
+    times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        imports = Path(folder) / "imports.py"
-        imports.write_text(IMPORTS)
         for number in range(num_rounds):
-            results["imports"].append(_run(folder, str(imports)))
-            train = [str(REPOSITORY / "train.py"), f"trainer.max_epochs={num_epochs}"]
-            results["train.py"].append(_run(folder, *train, f"hydra.run.dir={folder}/{number}"))
-    return results
-
-
-def data_paths(num_rounds: int) -> dict[str, list[float]]:
-    """Measure the seconds of an epoch of batches without any training, in turn."""
-    setting = SETTINGS["baseline"]
-    times: dict[str, list[float]] = {name: [] for name in BATCHES}
-    sources = {name: make(setting) for name, make in BATCHES.items()}
-    for _ in range(num_rounds):
-        for name, batches in sources.items():
-            start = time.perf_counter()
-            for images in batches():
-                assert images.dtype == torch.float32
-            times[name].append(time.perf_counter() - start)
+            mark, run_dir = Path(folder, "mark"), Path(folder, str(number))
+            times.setdefault(IMPORT_TORCH, []).append(python("-c", IMPORT_TORCH))
+            begun = time.time()
+            python(
+                *(TRAIN, "trainer.max_epochs=1", f"hydra.run.dir={run_dir}-marked"),
+                *(
+                    "+callbacks.first._target_=first_step.FirstStep",
+                    f"+callbacks.first.file={mark}",
+                ),
+                PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), *python_path()]),
+            )
+            times.setdefault("train.py, first step", []).append(float(mark.read_text()) - begun)
+            seconds = python(TRAIN, "trainer.max_epochs=2", f"hydra.run.dir={run_dir}")
+            trained = json.loads((run_dir / "metrics.json").read_text())["train_time_s"]
+            times.setdefault("train.py, besides its epochs", []).append(seconds - trained)
     return times
+
+
+def python_path() -> list[str]:
+    """Return the folders that the environment adds to Python's path."""
+    return [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+
+
+def verbs(num_rounds: int) -> dict[str, list[float]]:
+    """Measure whole commands other than training, in turn with the yardstick."""
+    from digits.data.datasets import MNIST, default_folder, read
+    from digits.figures import digit_grid, save_figure
+
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir, picture = f"{folder}/run", Path(folder, "picture.png")
+        python(TRAIN, "trainer.max_epochs=1", f"hydra.run.dir={run_dir}")
+        save_figure(digit_grid(read(default_folder(), "test", MNIST).images[:1]), picture)
+        out = ("--out", f"{folder}/out")
+        libraries = f"{IMPORT_TORCH}, onnx, onnxruntime, onnxscript"
+        commands: dict[str, Sequence[str]] = {
+            IMPORT_TORCH: ("-c", IMPORT_TORCH),
+            "digits predict, one picture": (*DIGITS, "predict", run_dir, str(picture)),
+            "digits evaluate": (*DIGITS, "evaluate", run_dir, *out),
+            "digits explore": (*DIGITS, "explore", *out),
+            "digits data": (*DIGITS, "data"),
+            "digits compare": (*DIGITS, "compare", run_dir, *out),
+            "train.py --help": (TRAIN, "--help"),
+            "train.py model=dropuot": (TRAIN, "model=dropuot"),
+            "digits export --to onnx": (*DIGITS, "export", run_dir, "--to", "onnx", *out),
+            "(importing torch, onnx, onnxruntime, onnxscript)": ("-c", libraries),
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(num_rounds):
+            for name, arguments in commands.items():
+                times[name].append(python(*arguments))
+    return times
+
+
+@contextmanager
+def busy(number: int) -> Iterator[None]:
+    """Have so many other processes compute without a pause."""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)
+    ]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def epoch_seconds(overrides: Sequence[str], **variables: str) -> float:
+    """Return the seconds of the second epoch of a training."""
+    with tempfile.TemporaryDirectory() as folder:
+        shortened = ("trainer.max_epochs=2", "data.val_size=1000", "test=false")
+        python(TRAIN, *overrides, *shortened, f"hydra.run.dir={folder}/run", **variables)
+        with Path(folder, "run", "metrics.csv").open(newline="") as file:
+            return float(list(csv.DictReader(file))[-1]["time_s"])
+
+
+def beside_other_work(num_rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Measure an epoch alone and beside busy processes, in turn.
+
+    With the rule of `threads=auto`, and with torch's default: as many threads as there are cores,
+    which wait for each other as long as OpenMP lets them by itself.
+    """
+    times: dict[str, dict[str, list[float]]] = {}
+    default = f"threads={os.cpu_count()}"
+    settings: dict[str, tuple[str, dict[str, str]]] = {
+        "auto": ("threads=auto", {}),
+        "torch's default": (default, {"GOMP_SPINCOUNT": OPENMP_SPIN_COUNT}),
+    }
+    for name, overrides in BESIDE.items():
+        for _ in range(num_rounds):
+            for threads, (option, variables) in settings.items():
+                for number in (0, NUM_BUSY):
+                    with busy(number):
+                        seconds = epoch_seconds([*overrides, option], **variables)
+                    where = f"beside {number} busy processes" if number else "alone"
+                    column = times.setdefault(f"{name}, threads {threads}", {})
+                    column.setdefault(where, []).append(seconds)
+    return times
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory that a default run of two epochs held, in MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "memory"
+        run_dir = f"hydra.run.dir={folder}/run"
+        # What the system says of a finished process counts the process that started it, too.
+        python("-c", MEASURED, str(report), TRAIN, "trainer.max_epochs=2", run_dir)
+        return int(report.read_text()) / 1024
+
+
+MEASURED = r"""
+import atexit, re, runpy, sys
+report, sys.argv = sys.argv[1], sys.argv[2:]
+
+@atexit.register
+def write():
+    with open("/proc/self/status") as status, open(report, "w") as file:
+        file.write(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
+
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from digits.data.datamodule import MNISTDataModule
 from digits.data.split import normalize
 from digits.models.networks import MLP
-from digits.training.build import make_datamodule, make_model, make_trainer
+from digits.training.build import make_datamodule, make_model, make_trainer, num_threads
 from digits.training.callbacks import History, TrainingProgress
 from digits.training.tensorboard import TensorBoardPictures
 
@@ -120,6 +121,7 @@ def digits(setting: Setting, num_epochs: int, turn: Turn) -> None:
         torch.manual_seed(0)
         model, datamodule = make_model(config, 0), make_datamodule(config, 0)
         model.train_on_stacks(datamodule)
+        torch.set_num_threads(num_threads(config, model))
         trainer.fit(model, datamodule)
 
 
@@ -194,7 +196,7 @@ def resident_loader(setting: Setting) -> DataLoader[Any]:
 
 
 CONTESTANTS: dict[str, Callable[..., None]] = {
-    "bare loop": bare_loop,
+    **{f"bare loop, threads: {number}": bare_loop for number in (1, os.cpu_count())},
     "bare loop, Adam not fused": partial(bare_loop, fused=False),
     "digits": digits,
     "Lightning, automatic, in memory": lightning_resident,

@@ -1,4 +1,4 @@
-"""What is not training: the files read into memory, and 10,000 images classified."""
+"""What is not training: files read into memory, batches made of them, 10,000 images classified."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from contestants import SETTINGS, composed, data_module, torchvision_loader
+from contestants import BATCHES, SETTINGS, composed, data_module, torchvision_loader
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
@@ -67,4 +67,18 @@ def reading_times(num_rounds: int) -> list[float]:
         for part in ("train", "test"):
             read(data.dir, part, data.dataset)
         times.append(time.perf_counter() - start)
+    return times
+
+
+def data_paths(num_rounds: int) -> dict[str, list[float]]:
+    """Measure the seconds of an epoch of batches without any training, in turn."""
+    setting = SETTINGS["baseline"]
+    times: dict[str, list[float]] = {name: [] for name in BATCHES}
+    sources = {name: make(setting) for name, make in BATCHES.items()}
+    for _ in range(num_rounds):
+        for name, batches in sources.items():
+            start = time.perf_counter()
+            for images in batches():
+                assert images.dtype == torch.float32
+            times[name].append(time.perf_counter() - start)
     return times

@@ -17,12 +17,11 @@ from digits.config.schema import (
     Configuration,
     Group,
     check,
-    nearest,
-    put,
     read_search_options,
 )
 from digits.errors import DigitsError
-from digits.text import typed
+from digits.files import put
+from digits.text import nearest, typed
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -164,7 +163,7 @@ SEARCH: dict[str, Any] = {
         ("sampler", "tpee", "sampler must be tpe, cmaes, gp, random or grid, got tpee; try"),
         ("objectives", [], "try hydra.sweeper.objectives=[val/accuracy]"),
         ("objectives", ["test/accuracy"], "selecting on test/accuracy leaks the test set; try"),
-        ("n_trial", 3, "n_trial is an unknown key; try hydra.sweeper.n_trials=3"),
+        ("n_trial", 3, "n_trial is not a key; try hydra.sweeper.n_trials=3"),
     ],
 )
 def test_options_of_a_search_have_limits_too(key: str, value: Any, expected: str) -> None:

@@ -288,7 +288,7 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
         works = [other for other in near if prefix or accepts(other, given)]
         listed = f"valid: {', '.join(siblings) or 'none'}"
         advice = f"try {prefix}{works[0]}={typed(given)}" if works else listed
-        raise DigitsError(f"{prefix}{key} is an unknown key; {advice}")
+        raise DigitsError(f"{prefix}{key} is not a key; {advice}")
     # One message for each type that a union has.
     messages = [
         re.sub(r"^\w+ should ", "", each["msg"])
