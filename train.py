@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from digits.app import one_line_errors, run_job
 from digits.config.resolvers import register_resolvers
-from digits.process import quick_end
+from digits.process import begin, quick_end
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -27,6 +27,7 @@ def main(config: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    begin()
     register_resolvers()
     with quick_end(), one_line_errors(Path(__file__).parent / "conf"):
         main()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from digits.errors import DigitsError
-from digits.process import quick_end, wait_briefly
+from digits.process import begin, quick_end
 
 VERBS = ("explore", "evaluate", "predict", "export", "compare", "data")
 """One file each in digits/commands; its first line is the verb's help."""
@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def command() -> None:
     """Run one verb as a process."""
-    wait_briefly()
+    begin()
     with quick_end():
         sys.exit(main())
 

@@ -27,7 +27,7 @@ from digits.config.overrides import WrongJob, jobs, plain
 from digits.config.resolvers import share_start
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
-from digits.process import import_lightning, wait_briefly
+from digits.process import import_lightning
 from digits.sweeps.follow import check_same_sweep, failed_jobs, interrupted_sweep
 from digits.text import typed
 
@@ -127,7 +127,6 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
     A fault of the program keeps its traceback. Ctrl-C ends it with 130 and SIGTERM with 143.
     `config_dir` has config.yaml and the config groups, whose names are suggested.
     """
-    wait_briefly()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on instead of printing them
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts without it
     before = signal.signal(signal.SIGTERM, _terminate)

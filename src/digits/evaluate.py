@@ -24,6 +24,7 @@ from digits.model_file import TrainedClassifier, run_directory
 from digits.models.measure import Measures, measure
 from digits.models.networks import Ensemble
 from digits.page import Picture, Section, Table, show_table, write_page
+from digits.process import torch_threads
 from digits.runs import BEST, MODEL, finished_metrics
 
 PARTS = {"test": "test", "val": "validation"}
@@ -76,9 +77,11 @@ def evaluate(
             training kept apart.
     """
     images = _read_images(file, model.record, data_dir, part)
+    metrics = finished_metrics(run_directory(file)) or {}
 
     def measured(model: TrainedClassifier, members: Sequence[Evaluation] = ()) -> Evaluation:
-        logits, loss = evaluate_network(model, images)
+        with torch_threads(metrics.get("threads")):  # so that sums are rounded alike
+            logits, loss = evaluate_network(model, images)
         measures = measure(logits, images.labels)
         return Evaluation(file, part, loss, measures, images, model.record, members)
 

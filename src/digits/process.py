@@ -8,54 +8,43 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-SPIN_COUNT = "1000"
-"""Rounds that a thread of OpenMP's waits at a barrier before it sleeps; by itself it spins for
+SPIN_COUNT = 1000
+"""Rounds that a thread of OpenMP's waits for the others before it sleeps. By itself it spins for
 milliseconds, also for a thread that the system has taken off its core for another process."""
 
+ALLOCATIONS = 100_000
+"""New objects after which Python's garbage collector looks through them. By itself it does after
+700: again and again through the million that torch makes at its import and keeps."""
 
-def wait_briefly() -> None:
-    """Set how long torch's threads wait for each other, unless the user has, before its import."""
+
+def begin() -> None:
+    """Prepare a process, before it imports torch; what the user has set stays."""
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
-
-
-def import_torch() -> None:
-    """Import torch in two thirds of the time: without the garbage collector.
-
-    It would look through the million objects that torch makes and keeps, again and again.
-    """
-    with _without_garbage_collector():
-        import torch  # noqa: F401
-
-        gc.freeze()
+        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+    gc.set_threshold(ALLOCATIONS, 20, 50)
 
 
 def import_lightning() -> None:
-    """Import torch, Lightning and torchmetrics, in two thirds of the time as well."""
-    import_torch()
-    # Not frozen, too: triton would complain at the end of what was left.
-    with _without_garbage_collector():
-        import pytorch_lightning  # noqa: F401
-
-
-@contextmanager
-def _without_garbage_collector() -> Iterator[None]:
-    if not gc.isenabled():
-        yield
+    """Import torch and Lightning, without the garbage collector."""
+    if "pytorch_lightning" in sys.modules or not gc.isenabled():
         return
     gc.disable()
     try:
-        yield
+        import torch  # noqa: F401
+
+        gc.freeze()  # not after the rest, too: triton would complain at the end of what was left
+        import pytorch_lightning  # noqa: F401
     finally:
         gc.enable()
 
 
 @contextmanager
-def kept_threads() -> Iterator[None]:
-    """Give back at the end how many threads torch computes with."""
+def torch_threads(number: int | None = None) -> Iterator[None]:
+    """Have torch compute with so many threads, and give back at the end what was set before."""
     import torch
 
     before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
     try:
         yield
     finally:

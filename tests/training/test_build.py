@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
-from support import SMALL, train
+from support import REPO, SMALL, train
 from torch import nn
 
 from digits.config.errors import explain
+from digits.config.resolvers import register_resolvers
 from digits.errors import DigitsError
 from digits.models import Classifier
+from digits.training.build import make_model, num_threads
 
 OWN = (
     *("data=sample", "trainer=cpu", "logger=none", "trainer.max_epochs=1"),
@@ -62,3 +65,42 @@ def test_what_a_trainer_refuses_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InstantiationException) as caught:
         train(tmp_path / "a", *SMALL, "trainer.precision=many")
     assert "many" in str(explain(caught.value))
+
+
+def threads_of(*overrides: str) -> int:
+    """Return with how many threads a configuration is trained."""
+    register_resolvers()
+    with initialize_config_dir(str(REPO / "conf"), version_base="1.3"):
+        config = compose("config", ["name=a", *overrides])
+    return num_threads(config, make_model(config, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "threads"),
+    [
+        (("model=baseline",), 1),
+        (("model=dropout", "data.batch_size=128"), 1),
+        (("model=cnn",), 4),
+        (("model=cnn", "threads=2"), 2),
+        (("model=baseline", "threads=3"), 3),
+    ],
+)
+def test_threads_follow_from_the_work_in_a_minibatch(
+    overrides: tuple[str, ...], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digits.training.build.num_cores", lambda: 4)
+    assert threads_of(*overrides) == threads
+
+
+def test_a_training_has_no_more_threads_than_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("digits.training.build.num_cores", lambda: 1)
+    assert threads_of("model=cnn") == 1
+
+
+def test_a_run_says_with_how_many_threads_it_computed_and_gives_them_back(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    metrics = train(tmp_path / "a", *SMALL, "trainer.max_epochs=1", f"threads={before + 1}")
+    assert metrics["threads"] == before + 1
+    assert torch.get_num_threads() == before

@@ -1,6 +1,7 @@
 """Runs from beginning to end, in this process: what they leave behind, and what they repeat."""
 
 import json
+import os
 import shutil
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -174,6 +175,21 @@ def test_the_same_command_gives_the_same_run_and_a_quiet_one_prints_nothing(
         train(tmp_path / name, "model=dropout", *SMALL, "trainer.max_epochs=1", quiet=True)
     assert differences(tmp_path / "a", tmp_path / "b") == []
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no taskset")
+def test_a_small_network_has_the_same_bits_on_any_number_of_cores(tmp_path: Path) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    for name, some in (("one", cores[:1]), ("two", cores[:2])):
+        os.sched_setaffinity(0, some)  # which the new process inherits, as from taskset
+        try:
+            done = train_py("data=sample", f"name={name}", cwd=tmp_path, OMP_NUM_THREADS="2")
+        finally:
+            os.sched_setaffinity(0, cores)
+        assert done.returncode == 0, done.stderr
+    runs = tmp_path / "outputs" / "runs"
+    assert differences(runs / "one", runs / "two") == []
 
 
 def test_a_run_that_left_the_test_out_is_tested_by_the_same_command_without_that(

@@ -20,7 +20,7 @@ from digits.errors import Terminated
 from digits.files import relative, remove_parts
 from digits.model_file import read_checkpoint, save_model
 from digits.models import Classifier
-from digits.process import kept_threads
+from digits.process import torch_threads
 from digits.runs import (
     LAST,
     MODEL,
@@ -74,7 +74,7 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
         for folder in (run_dir, (run_dir / LAST).parent):
             remove_parts(folder)
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        with recorded_status(run_dir, plain), _signals_of_lightning(), kept_threads():
+        with recorded_status(run_dir, plain), _signals_of_lightning(), torch_threads():
             return _run(config, run_dir, console)
 
 
