@@ -79,7 +79,9 @@ def threads_of(*overrides: str) -> int:
     ("overrides", "threads"),
     [
         (("model=baseline",), 1),
-        (("model=dropout", "data.batch_size=128"), 1),
+        (("experiment=original",), 1),
+        (("model=baseline", "data.batch_size=256"), 4),
+        (("model=dropout",), 4),
         (("model=cnn",), 4),
         (("model=cnn", "threads=2"), 2),
         (("model=baseline", "threads=3"), 3),
@@ -88,7 +90,7 @@ def threads_of(*overrides: str) -> int:
 def test_threads_follow_from_the_work_in_a_minibatch(
     overrides: tuple[str, ...], threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("digits.training.build.num_cores", lambda: 4)
+    monkeypatch.setattr("digits.training.build.num_cores", lambda: 64)
     assert threads_of(*overrides) == threads
 
 

@@ -27,8 +27,9 @@ STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algor
 """Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic
 optimization only."""
 
-ONE_THREAD = 100e6
-"""Multiply-adds of a minibatch for which one thread is enough; docs/performance.md has why."""
+ONE_THREAD, MOST_THREADS = 20e6, 4
+"""Multiply-adds of a minibatch for which one thread is enough, and the threads for more of them:
+measured, see docs/performance.md."""
 
 NUM_TRIED = 2
 """Images on which a new network is tried."""
@@ -64,7 +65,7 @@ def num_threads(config: DictConfig, model: Classifier) -> int:
     if config.get("threads", "auto") != "auto":
         return int(config.threads)
     work = config.data.batch_size * _multiply_adds(model)
-    return min(num_cores(), 1 + int(work / ONE_THREAD))
+    return 1 if work <= ONE_THREAD else min(num_cores(), MOST_THREADS)
 
 
 def _multiply_adds(model: Classifier) -> int:
