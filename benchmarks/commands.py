@@ -58,6 +58,7 @@ def start_up(num_rounds: int) -> dict[str, list[float]]:
         for number in range(num_rounds):
             mark, run_dir = Path(folder, "mark"), Path(folder, str(number))
             times.setdefault(IMPORT_TORCH, []).append(python("-c", IMPORT_TORCH))
+            mark.unlink(missing_ok=True)
             begun = time.time()
             python(
                 *(TRAIN, "trainer.max_epochs=1", f"hydra.run.dir={run_dir}-marked"),

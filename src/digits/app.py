@@ -48,6 +48,11 @@ class CheckBeforeRun(Callback):
         from digits.training.resume import check_resumable
 
         try:
+            sweeper = config.hydra.runtime.choices["hydra/sweeper"]
+            if sweeper != "basic":
+                raise DigitsError(
+                    f"hydra/sweeper={sweeper} is for sweeps; try -m, first on the line"
+                )
             values = _checked(plain(config))
             _check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_resumable(Path(config.hydra.run.dir), OmegaConf.create(values))
@@ -181,7 +186,9 @@ def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     parser.add_argument("--config-dir", "-cd")
     parser.add_argument("--config-name", "-cn", default="config")
     flags = parser.parse_known_args()[0]
-    line = unreadable_file(error) or explain(error)
+    if line := unreadable_file(error):
+        return line
+    line = explain(error)
     is_told = isinstance(error, DigitsError | InstantiationException)
     if line is None or is_told or flags.config_dir or flags.config_path:
         return line

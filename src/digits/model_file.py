@@ -150,7 +150,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not is_whole or not isinstance(content, dict):
         raise DigitsError(
             f"{path} is not a model.pt or checkpoint, is damaged, or holds more than plain values "
-            "and tensors, whose loading could run code; try another one"
+            "and tensors, whose loading could run code"
         )
     return content
 

@@ -33,8 +33,15 @@ def test_what_a_class_refuses_is_the_users_to_mend() -> None:
     assert "\n" not in str(explain_network(width=0))
 
 
-def test_what_fails_within_a_class_is_not() -> None:
-    assert explain_network(width=1) is None
+def test_what_fails_within_a_class_of_the_users_is_told_with_its_place() -> None:
+    told = "AttributeError: 'Network' object has no attribute 'absent' (test_errors.py, line 21)"
+    assert told in str(explain_network(width=1))
+
+
+def test_what_fails_within_digits_is_not() -> None:
+    with pytest.raises(Exception, match="stratified_split") as raised:
+        instantiate({"_target_": "digits.data.split.stratified_split"}, labels=1, size=1, seed=0)
+    assert explain(raised.value) is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ line pays for that.
 
 import errno
 import re
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from digits.config.overrides import WrongJob, plain, values
 from digits.config.schema import accepts, check
-from digits.config.targets import up_to_date
+from digits.config.targets import is_own, up_to_date
 from digits.errors import DigitsError
 from digits.files import flat, has
 from digits.text import first_line, nearest, similar, typed
@@ -44,8 +45,12 @@ def explain(error: BaseException) -> str | None:
         needed = f"hydra/launcher {missing[1]} needs packages that are not installed"
         return f'{needed}; try pip install -e ".[{EXTRAS[missing[1]]}]"'
     if isinstance(error, InstantiationException) and cause is not None:
-        called = first_line(error).removesuffix(":")
-        return f"{called}: {first_line(cause)}" if _is_refusal(cause) else explain(cause)
+        called = str(error).partition("\n")[0].removesuffix(":")
+        if _is_refusal(cause):
+            return f"{called}: {first_line(cause)}"
+        place = own_place(cause)
+        told = f"{called}: {type(cause).__name__}: {first_line(cause)} ({place})"
+        return told if place else explain(cause)
     if isinstance(error, ConfigAttributeError | ConfigKeyError):
         return None  # code reads a missing key; Hydra itself would have wrapped the error
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -70,10 +75,24 @@ def _is_refusal(cause: BaseException) -> bool:
 
 
 def _raised_by(error: BaseException, *packages: str) -> bool:
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    return frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith(packages)
+    *_, (module, _) = [("", ""), *_places(error)]
+    return module.startswith(packages)
+
+
+def own_place(error: BaseException) -> str:
+    """Return the innermost line of the user's own modules that an error passed, if any."""
+    return next((place for module, place in reversed(_places(error)) if is_own(module)), "")
+
+
+def _places(error: BaseException) -> list[tuple[str, str]]:
+    """Return the modules and lines that an error passed, the outermost first."""
+    return [
+        (
+            str(frame.f_globals.get("__name__")),
+            f"{Path(frame.f_code.co_filename).name}, line {number}",
+        )
+        for frame, number in traceback.walk_tb(error.__traceback__)
+    ]
 
 
 def unreadable_file(error: BaseException) -> str | None:
@@ -138,7 +157,9 @@ class _Mistakes:
         """Say whether overrides compose, beside the choices made, and pass the check."""
         try:
             parsed = self.parser.parse_overrides(list(overrides))
-            check(up_to_date(plain(self._compose(*(values(each)[0] for each in parsed)))))
+            composed = self._compose(*(values(each)[0] for each in parsed))
+            if not all(each.key_or_group.startswith("hydra.") for each in parsed):
+                check(up_to_date(plain(composed)))
         except (HydraException, OmegaConfBaseException, DigitsError, ValueError):
             return False
         return True
@@ -149,7 +170,11 @@ class _Mistakes:
             reason = lines[0].partition(" expecting ")[0]
             advice = "close brackets and quotes, and quote special characters"
             return f"{line} cannot be read ({reason}); {advice}"
-        present = dict(flat(OmegaConf.to_container(self._compose())))
+        composed = self._compose()
+        if line in self.options:
+            chosen = composed.hydra.runtime.choices.get(line) or self.options[line][0]
+            return f"{line} has no value, expected KEY=VALUE; try {line}={chosen}"
+        present = dict(flat(plain(composed)))
         remedies = [f"{group}={line}" for group, options in self.options.items() if line in options]
         remedies += [f"{key}={typed(present[key])}" for key in nearest(line, present)]
         advice = f"; try {remedies[0]}" if remedies else ""

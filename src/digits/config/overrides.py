@@ -58,6 +58,8 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
         named.append(values(override))
         if not named[-1]:
             raise DigitsError(f"{override.input_line} names no value, so there is nothing to run")
+        if override.key_or_group == "name" and len(named[-1]) > 1:
+            raise DigitsError(f"{override.input_line}: a sweep has one name; try {named[-1][0]}")
     parser = OverridesParser.create(config_loader=loader)
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
     for index in range(max(map(len, named), default=1)):

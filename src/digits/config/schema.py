@@ -158,6 +158,12 @@ class CallbackOptions(Group):
     min_delta: NonNegative = 0.001
 
 
+class Logger(Group):
+    """conf/logger."""
+
+    projector: bool = True
+
+
 class Debug(Group):
     """conf/debug: changes other groups and has no keys of its own."""
 
@@ -182,7 +188,7 @@ class Configuration(Group):
     schedule: Schedule = Schedule()
     trainer: Trainer = Trainer()
     callbacks: dict[str, CallbackOptions] = {}
-    logger: Group = Group()
+    logger: Logger = Logger()
     debug: Debug = Debug()
 
 
@@ -222,7 +228,8 @@ def check(values: Mapping[str, Any]) -> None:
     """
     for key in REQUIRED:
         if not has(values, key):
-            raise DigitsError(f"{key} is missing, and every run needs it; leave ~{key} out")
+            remedy = "a class's dotted name" if key.endswith("_target_") else f"leave ~{key} out"
+            raise DigitsError(f"{key} is missing, and every run needs it; {remedy}")
     for key, other in SET_FROM.items():
         if has(values, key):
             value = get(values, key)

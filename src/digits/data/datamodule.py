@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from digits.data.batches import Batch, Batches, InMemoryImages, Order, loader
-from digits.data.datasets import SAMPLE, LabelledImages, prepare, read
+from digits.data.datasets import SAMPLE, LabelledImages, default_folder, prepare, read
 from digits.data.split import normalize, pixel_mean_std, split_hash, stratified_split
 from digits.errors import DigitsError
 from digits.randomness import AUGMENTATION, draw_seed
@@ -35,7 +35,7 @@ class MNISTDataModule(LightningDataModule):
     epoch is divided here) and without Lightning: `for images, labels in data.train_dataloader()`.
 
     Args:
-        dir: where the files are, or are downloaded to.
+        dir: where the files are, or are downloaded to; `None`: DIGITS_DATA, else "data".
         source: "auto" (files in `dir`, else download, else the embedded sample), "local",
             "download" or "sample".
         batch_size: images in a minibatch, for one optimizer step.
@@ -51,7 +51,7 @@ class MNISTDataModule(LightningDataModule):
 
     def __init__(
         self,
-        dir: str | Path = "data",
+        dir: str | Path | None = None,
         source: str = "auto",
         batch_size: int = 64,
         val_size: int = VAL_SIZE,
@@ -64,7 +64,7 @@ class MNISTDataModule(LightningDataModule):
         eval_batch_size: int = 2500,
     ) -> None:
         super().__init__()
-        self.dir, self.source = Path(dir), source
+        self.dir, self.source = Path(dir or default_folder()), source
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size, self.split_seed = val_size, train_size, split_seed
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed

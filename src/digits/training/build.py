@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from torch import Tensor, nn
 
+from digits.config.errors import own_place
 from digits.config.resolvers import num_cores
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES, SIDE
@@ -93,9 +94,11 @@ def _try_network(model: Classifier) -> None:
         with torch.inference_mode():
             found = tuple(model.network(torch.zeros(shape)).shape)
     except Exception as error:  # whatever the user's code stumbles over
+        place = own_place(error)
+        advice = "; try nn.Flatten() first" if "shapes cannot be multiplied" in str(error) else ""
         raise DigitsError(
             f"the network of {model.class_path} fails on images of shape {shape}: "
-            f"{first_line(error) or type(error).__name__}; try nn.Flatten() first"
+            f"{type(error).__name__}: {first_line(error)}" + (f" ({place})" if place else advice)
         ) from error
     finally:
         model.train()

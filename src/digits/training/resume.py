@@ -56,7 +56,10 @@ def resume_point(run_dir: Path, resume: str) -> Path | None:
 def check_resumable(run_dir: Path, config: DictConfig) -> None:
     """Refuse to resume a run with other options than it was started with, or with fewer epochs."""
     # Not in .hydra/config.yaml, which Hydra overwrites when a run begins.
-    recorded = read_status(run_dir).get("config")
+    try:
+        recorded = read_status(run_dir).get("config")
+    except DigitsError as error:
+        raise DigitsError(f"{relative(run_dir)}: {error}; try another name=RUN") from None
     if resume_point(run_dir, config.resume) is None or not recorded:
         return
     epochs = 0

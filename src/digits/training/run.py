@@ -16,7 +16,7 @@ from rich.console import Console
 from torch import distributed
 
 from digits.data.datamodule import MNISTDataModule
-from digits.errors import Terminated
+from digits.errors import DigitsError, Terminated
 from digits.files import relative, remove_parts
 from digits.model_file import read_checkpoint, save_model
 from digits.models import Classifier
@@ -99,7 +99,11 @@ def _signals_of_lightning() -> Iterator[None]:
 def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     choices = read_choices(run_dir)
     last = resume_point(run_dir, config.resume)
-    checkpoint = read_checkpoint(last) if last else {}
+    try:
+        checkpoint = read_checkpoint(last) if last else {}
+    except DigitsError as error:
+        remedy = f"delete {last.name if last else LAST.name} to train from the beginning"
+        raise DigitsError(f"{error}; {remedy}, or try another name=RUN") from None
 
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
     seed_everything(seed, verbose=False)
