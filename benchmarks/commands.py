@@ -20,9 +20,9 @@ OPENMP_SPIN_COUNT = "300000"
 NUM_BUSY = 2
 """Other processes that compute without a pause."""
 BESIDE = {
-    "baseline": ("model=baseline",),
-    "dropout": ("model=dropout", "data.batch_size=128"),
-    "cnn": ("model=cnn", "data.train_size=10000"),
+    "baseline": ("model=baseline", "data.train_size=20000"),
+    "dropout": ("model=dropout", "data.batch_size=128", "data.train_size=20000"),
+    "cnn": ("model=cnn", "data.train_size=5000"),
 }
 """What is trained beside other work, for two epochs, of which the second is measured."""
 

@@ -39,14 +39,6 @@ def test_a_process_ends_with_its_exit_code_and_all_its_output(ending: str, code:
     assert ("a message" in done.stderr) == ("a message" in ending)
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    program = PROGRAM.format(ending="pass")
-    command = f'{sys.executable} -c "$PROGRAM" | head -c 1'
-    environment = os.environ | {"PROGRAM": program}
-    done = subprocess.run(command, shell=True, capture_output=True, env=environment)
-    assert (done.stdout, done.stderr) == (b"o", b"")
-
-
 def test_how_long_threads_wait_is_the_users_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gc.set_threshold", lambda *_: None)
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
