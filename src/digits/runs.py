@@ -49,7 +49,7 @@ DAMAGED = "damaged"
 NO_EFFECT = (
     *("name", "test", "resume", "threads", "debug", "logger", "hydra", "data.dir", "data.source"),
     *("data.mirrors", "trainer.accelerator", "trainer.profiler"),
-    *("callbacks.last", "callbacks.pruning", "callbacks.stop"),
+    *("callbacks.last", "callbacks.pruning", "callbacks.stop", "callbacks.checkpoint.filename"),
 )
 """Options (and all below them) that change no result: a run may be resumed with other values of
 them, and runs that differ in them are compared as one. `debug` holds nothing by itself, and what

@@ -332,7 +332,15 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "schedule.warmup_rate must be in (0, 1) for schedule=onecycle, got 0; "
             "try schedule.warmup_rate=0.3"
         )
+    files: dict[str, str] = {}
     for name, callback in values["callbacks"].items():
+        if str(callback.get("_target_")).endswith(".RunCheckpoint"):
+            file = "last.ckpt" if callback.get("monitor") is None else "best.ckpt"
+            if (other := files.setdefault(file, name)) != name:
+                yield (
+                    f"callbacks.{other} and callbacks.{name} would both write checkpoints/{file}; "
+                    "give one of them a monitor (it writes best.ckpt) and the other none"
+                )
         yield from _contradictions_of_callback(
             f"callbacks.{name}", callback, is_ours=_is_ours(values)
         )
