@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from digits.errors import DigitsError
+
 MAX_NAME_LENGTH = 100
 """File systems allow 255 bytes; TensorBoard and `ls` are readable up to about this many."""
 
@@ -22,6 +24,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     flushed to the disk before the name changes. After an error nothing is left behind, and an older
     file stays. The folder is the same because a rename is atomic within a file system only.
     """
+    if not path.parent.is_dir():
+        raise DigitsError(f"{path} cannot be written: its folder does not exist, or not any more")
     descriptor, name = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}.part-", suffix=path.suffix
     )
@@ -33,7 +37,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)  # mkstemp lets only the owner read
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = str(path)  # of a full disk, Python does not say it
         with suppress(OSError):
             temporary.unlink()
         raise
@@ -45,10 +51,11 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def remove_parts(folder: Path) -> None:
-    """Delete what processes that were killed had half written to `folder`."""
-    for part in folder.glob(".*.part-*"):
-        part.unlink(missing_ok=True)
+def remove_parts(*paths: Path) -> None:
+    """Delete what `whole_file` had half written of these files when its process was killed."""
+    for path in paths:
+        for part in path.parent.glob(f".{path.name}.part-????????{path.suffix}"):
+            part.unlink(missing_ok=True)
 
 
 def relative(path: Path) -> Path:

@@ -50,6 +50,15 @@ def _folder_name(value: Any) -> Any:
 FolderName = Annotated[str | int | float, AfterValidator(_folder_name)]
 
 
+def _time(value: str) -> str:
+    if not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value):
+        raise PydanticCustomError("time", "Input should be days:hours:minutes:seconds")
+    return value
+
+
+Time = Annotated[str, AfterValidator(_time)]
+
+
 class Group(BaseModel):
     """A part of the configuration, checked as it is: "1" is not 1, and 1 is not true."""
 
@@ -134,6 +143,7 @@ class Trainer(Group):
     strategy: Literal["auto"] | Distributed | dict[str, Any] = "auto"
     max_epochs: Count = 10
     max_steps: Count | Literal[-1] = 1000
+    max_time: Time | dict[str, float] | None = "00:01:00:00"
     precision: Precision = "32-true"
     deterministic: bool | Literal["warn"] = False
     gradient_clip_val: NonNegative | None = 1

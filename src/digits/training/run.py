@@ -23,11 +23,11 @@ from digits.model_file import read_checkpoint, save_model
 from digits.models import Classifier
 from digits.process import torch_threads
 from digits.runs import (
+    FILES,
     HISTORY,
     LAST,
     MODEL,
     Predictions,
-    finished_metrics,
     is_first_process,
     locked,
     read_choices,
@@ -38,7 +38,7 @@ from digits.text import first_line, screen
 from digits.training.build import make_datamodule, make_model, make_trainer, num_threads
 from digits.training.callbacks import History, Resuming, TrainingProgress
 from digits.training.console import quieten_lightning, show_start, show_summary
-from digits.training.resume import check_resumable, recorded_status, resume_point
+from digits.training.resume import check_resumable, finished_run, recorded_status, resume_point
 from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
 
 
@@ -65,24 +65,17 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
     run_dir.mkdir(parents=True, exist_ok=True)
     with locked(run_dir):
         check_resumable(run_dir, config)
-        metrics = finished_metrics(run_dir)
-        if metrics and _is_done(metrics, config):
+        if metrics := finished_run(run_dir, config):
             untested = ", not tested" if metrics["test/accuracy"] is None else ""
             console.print(
                 f"{relative(run_dir)} is a finished run{untested}: nothing to do. "
                 "For a new run give another name=RUN."
             )
             return metrics
-        for folder in (run_dir, (run_dir / LAST).parent):
-            remove_parts(folder)
+        remove_parts(*(run_dir / name for name in FILES))
         plain: Any = OmegaConf.to_container(config, resolve=True)
         with recorded_status(run_dir, plain), _signals_of_lightning(), torch_threads():
             return _run(config, run_dir, console)
-
-
-def _is_done(metrics: Mapping[str, Any], config: DictConfig) -> bool:
-    tested = metrics["test/accuracy"] is not None or not config.test
-    return tested and bool(metrics["max_epochs"] == config.trainer.max_epochs)
 
 
 @contextmanager
