@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from digits.errors import DigitsError
-
 MAX_NAME_LENGTH = 100
 """File systems allow 255 bytes; TensorBoard and `ls` are readable up to about this many."""
 
@@ -24,8 +22,6 @@ def whole_file(path: Path) -> Iterator[Path]:
     flushed to the disk before the name changes. After an error nothing is left behind, and an older
     file stays. The folder is the same because a rename is atomic within a file system only.
     """
-    if not path.parent.is_dir():
-        raise DigitsError(f"{path} cannot be written: its folder does not exist, or not any more")
     descriptor, name = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}.part-", suffix=path.suffix
     )

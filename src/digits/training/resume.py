@@ -89,10 +89,11 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     given: Any = OmegaConf.to_container(own, resolve=True)
     check_same(f"{place} holds a run", _options(recorded), _options(given))
-    if not last and not finished_run(run_dir, config):
+    # One that was cut within its first epoch has not written the checkpoint, and trains anew.
+    is_cut = len(rows) < 2 and any(recorded["trainer"].get(f"max_{x}") for x in ("steps", "time"))
+    if not last and not is_cut and not finished_run(run_dir, config):
         raise DigitsError(
-            f"{place} is finished, and {LAST}, which it would be resumed from, is gone; "
-            "try another name=RUN"
+            f"{place} is finished and has no {LAST} to be resumed from; try another name=RUN"
         )
 
 
@@ -102,7 +103,8 @@ def finished_run(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
     if not metrics or (config.test and metrics["test/accuracy"] is None):
         return None
     recorded = read_status(run_dir).get("config") or {}
-    return metrics if _length(recorded) == _length(OmegaConf.to_container(config, resolve=True)) else None
+    given = OmegaConf.to_container(config, resolve=True)
+    return metrics if _length(recorded) == _length(given) else None
 
 
 def _length(config: Any) -> dict[str, Any]:
@@ -162,6 +164,11 @@ def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         yield
     except BaseException as error:
         _log.info("the run did not finish", exc_info=error)
+        if isinstance(error, FileNotFoundError) and not run_dir.is_dir():
+            raise DigitsError(
+                f"{relative(run_dir)} was moved or deleted during the run; "
+                "put it back and run the same command again"
+            ) from error
         word, reason = ending(error)
         with suppress(OSError, DigitsError):  # the disk may be full, or the directory gone
             write_status(run_dir, status | {"status": word, "reason": reason})
