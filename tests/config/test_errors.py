@@ -54,8 +54,8 @@ def test_what_fails_within_digits_is_not() -> None:
             "free some space and run the same command again",
         ),
         (
-            OSError(21, "Is a directory", "a.csv"),
-            "a.csv cannot be written or read (Is a directory)",
+            OSError(21, "Is a folder", "a.csv"),
+            "a.csv cannot be written or read (Is a folder)",
         ),
         (FileNotFoundError(2, "No such file", "our mistake"), None),
         (
