@@ -339,6 +339,8 @@ def test_patience_can_grow(tmp_path: Path) -> None:
     options += ["callbacks.early_stopping.patience=3"]
     assert train(tmp_path, *options)["epochs"] == 4
     assert train(tmp_path, *options)["epochs"] == 4
+    with pytest.raises(DigitsError, match=r"patience=2, .* with 3, .*; try .*patience=3, or"):
+        train(tmp_path, *options, "callbacks.early_stopping.patience=2")
 
 
 def test_a_finished_run_without_its_checkpoints_is_kept(

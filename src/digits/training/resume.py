@@ -88,6 +88,13 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
             )
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     given: Any = OmegaConf.to_container(own, resolve=True)
+    before = _length(recorded)
+    for key, value in _length(given).items():
+        if key.endswith(".patience") and value < before.get(key, 0):
+            raise DigitsError(
+                f"{key}={value}, but {place} holds a run with {before[key]}, which may only grow; "
+                f"try {key}={before[key]}, or another name=RUN"
+            )
     check_same(f"{place} holds a run", _options(recorded), _options(given))
     # One that was cut within its first epoch has not written the checkpoint, and trains anew.
     is_cut = len(rows) < 2 and any(recorded["trainer"].get(f"max_{x}") for x in ("steps", "time"))
