@@ -116,7 +116,8 @@ def digits(setting: Setting, num_epochs: int, turn: Turn) -> None:
         run_dir = Path(folder)
         screen = Console(file=io.StringIO(), force_terminal=True)
         pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=False))
-        callbacks = [_TakeTurns(turn), History(run_dir), pictures, TrainingProgress(screen)]
+        history = History(run_dir)
+        callbacks = [_TakeTurns(turn), history, pictures, TrainingProgress(screen, history)]
         trainer = make_trainer(config, run_dir, callbacks)
         torch.manual_seed(0)
         model, datamodule = make_model(config, 0), make_datamodule(config, 0)

@@ -46,10 +46,11 @@ def test_the_old_file_stays_until_the_new_one_is_whole(
 
 def test_what_a_killed_process_left_half_written_can_be_removed(tmp_path: Path) -> None:
     with whole_file(tmp_path / "model.pt") as temporary:
-        kept = temporary.with_name(temporary.name + "2")
-        kept.write_text("half")
-    remove_parts(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+        name = temporary.name
+    (tmp_path / name).write_text("half")
+    (tmp_path / ".thesis.part-1").write_text("mine")
+    remove_parts(tmp_path / "model.pt", tmp_path / "missing" / "last.ckpt")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pt", ".thesis.part-1"}
 
 
 def test_a_path_is_relative_to_the_working_directory_if_it_is_in_it(

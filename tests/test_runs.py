@@ -14,6 +14,7 @@ from digits.runs import (
     DEFAULT_CHOICES,
     NO_EFFECT,
     Predictions,
+    check_place,
     find_runs,
     finished_metrics,
     group_runs,
@@ -223,3 +224,25 @@ def test_the_choices_left_out_of_names_are_the_configurations_defaults() -> None
         key: value for each in defaults if isinstance(each, dict) for key, value in each.items()
     }
     assert {group: chosen[group] for group in DEFAULT_CHOICES} == DEFAULT_CHOICES
+
+
+@pytest.mark.parametrize(
+    "name", ["model.pt", "metrics.json", "metrics.csv", "predictions.npz", "loss_curves.png"]
+)
+def test_a_folder_with_files_of_somebody_elses_is_not_written_to(name: str, tmp_path: Path) -> None:
+    check_place(tmp_path)
+    (tmp_path / name).write_text("mine")
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("lr: 3")
+    (tmp_path / "status.json").write_text('{"phase": 3}')
+    with pytest.raises(DigitsError, match="is not a run directory; try another folder"):
+        check_place(tmp_path)
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    made = make_run(tmp_path / "a")
+    check_place(made)
+    (made / "metrics.json").unlink()
+    (made / "metrics.json").mkdir()
+    with pytest.raises(DigitsError, match=r"metrics\.json is a folder, not a file; try another"):
+        check_place(made)

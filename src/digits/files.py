@@ -33,7 +33,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)  # mkstemp lets only the owner read
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = str(path)  # of a full disk, Python does not say it
         with suppress(OSError):
             temporary.unlink()
         raise
@@ -45,10 +47,11 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def remove_parts(folder: Path) -> None:
-    """Delete what processes that were killed had half written to `folder`."""
-    for part in folder.glob(".*.part-*"):
-        part.unlink(missing_ok=True)
+def remove_parts(*paths: Path) -> None:
+    """Delete what `whole_file` had half written of these files when its process was killed."""
+    for path in paths:
+        for part in path.parent.glob(f".{path.name}.part-????????{path.suffix}"):
+            part.unlink(missing_ok=True)
 
 
 def relative(path: Path) -> Path:

@@ -5,6 +5,7 @@ it, and imports nothing but the networks of digits and modules of your own.
 """
 
 import importlib
+import io
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from digits.config.targets import is_own
 from digits.data.datasets import CLASSES
 from digits.data.split import normalize
 from digits.errors import DigitsError
-from digits.files import whole_file
+from digits.files import write_atomically
 from digits.models import networks
 from digits.runs import LAST, MODEL
 
@@ -92,8 +93,9 @@ def save_model(
 
 def write_model(path: Path, content: dict[str, Any]) -> None:
     """Write what `read_model` reads."""
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)  # by name, it would become part of the bytes
+    written = io.BytesIO()  # torch does not say why it could not write to a file
+    torch.save(content, written)
+    write_atomically(path, written.getbuffer())
 
 
 def _content(

@@ -41,6 +41,9 @@ STATUS, METRICS, HISTORY = "status.json", "metrics.json", "metrics.csv"
 MODEL, PREDICTIONS, CURVES = "model.pt", "predictions.npz", "loss_curves.png"
 BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
 
+FILES = (STATUS, METRICS, HISTORY, MODEL, PREDICTIONS, CURVES, BEST, LAST)
+"""What a run writes, and writes anew when it is resumed."""
+
 RUNNING, FINISHED, FAILED, STOPPED, PRUNED = "running", "finished", "failed", "stopped", "pruned"
 """The words of status.json. A run that is "running" though nobody holds its lock was killed."""
 DAMAGED = "damaged"
@@ -49,7 +52,7 @@ DAMAGED = "damaged"
 NO_EFFECT = (
     *("name", "test", "resume", "threads", "debug", "logger", "hydra", "data.dir", "data.source"),
     *("data.mirrors", "trainer.accelerator", "trainer.profiler"),
-    *("callbacks.last", "callbacks.pruning", "callbacks.stop"),
+    *("callbacks.last", "callbacks.pruning", "callbacks.stop", "callbacks.checkpoint.filename"),
 )
 """Options (and all below them) that change no result: a run may be resumed with other values of
 them, and runs that differ in them are compared as one. `debug` holds nothing by itself, and what
@@ -229,6 +232,28 @@ def finished_metrics(run_dir: Path) -> dict[str, Any] | None:
 def is_run_dir(folder: Path) -> bool:
     """Return whether a folder holds a run, finished or not."""
     return any((folder / file).exists() for file in (STATUS, METRICS, ".hydra/config.yaml"))
+
+
+def check_place(run_dir: Path) -> None:
+    """Refuse a folder in which a run would overwrite files that are not a run's.
+
+    Raises:
+        DigitsError: it holds such a file and is not a run directory, or a folder of such a name.
+    """
+    place, found = relative(run_dir), [name for name in FILES if (run_dir / name).exists()]
+    for name in found:
+        if (run_dir / name).is_dir():
+            raise DigitsError(f"{place / name} is a folder, not a file; try another name=RUN")
+    # Other programs have a status.json or a .hydra, too.
+    own = (
+        "status" in read_status(run_dir)
+        or {"norm", "resume"} <= _read_yaml(run_dir / ".hydra" / "config.yaml").keys()
+    )
+    if found and not own:
+        raise DigitsError(
+            f"{place} holds {found[0]} and is not a run directory; "
+            "try another folder, so that nothing in it is overwritten"
+        )
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:

@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from digits.config.errors import explain
+from digits.config.errors import explain, unreadable_file
 
 
 class Network:
@@ -48,7 +48,15 @@ def test_what_fails_within_digits_is_not() -> None:
     ("error", "expected"),
     [
         (MisconfigurationException("No GPU.\nMore."), "No GPU."),
-        (OSError(28, "disk full", "model.pt"), "model.pt cannot be written or read (disk full)"),
+        (
+            OSError(28, "disk full", "model.pt"),
+            "model.pt cannot be written or read (disk full); "
+            "free some space and run the same command again",
+        ),
+        (
+            OSError(21, "Is a folder", "a.csv"),
+            "a.csv cannot be written or read (Is a folder)",
+        ),
         (FileNotFoundError(2, "No such file", "our mistake"), None),
         (
             HydraException("In 'hydra/launcher/parallel': Could not load 'hydra/launcher/joblib'."),
@@ -79,3 +87,9 @@ def test_a_file_that_is_not_text_or_not_yaml_is_named(
 
     assert (code, stderr.count("\n")) == (1, 1), stderr
     assert expected in stderr
+
+
+def test_causes_that_lead_back_to_where_they_began_end() -> None:
+    first, second = OSError("a"), OSError("b")
+    first.__cause__, second.__cause__ = second, first
+    assert unreadable_file(first) is explain(first) is None

@@ -46,7 +46,10 @@ RIGHT = [
     *("norm.mean=-1", "model.hidden=[1]", "model.dropout_rate=0", "trainer.devices=auto"),
     *("trainer.devices=-1", "trainer.devices=[0,2]", "trainer.precision=16", "name=7"),
     *("trainer.limit_train_batches=0.5", "trainer.limit_train_batches=3", "name=a_b-c.d+e"),
-    *("trainer.deterministic=warn", "model.my_own_option=-1", "callbacks.checkpoint.monitor=null"),
+    *(
+        "trainer.deterministic=warn",
+        "model.my_own_option=-1",
+    ),
     *("trainer.strategy={_target_:a.b}", "callbacks.checkpoint.save_last=link"),
     "model={_target_:mine.Net,hidden:3}",  # which means something else there
 ]

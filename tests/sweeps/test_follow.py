@@ -209,3 +209,10 @@ def test_a_job_does_not_inherit_the_drawn_seed_of_the_job_before(tmp_path: Path)
     runs = (tmp_path / "outputs" / "sweeps" / "drawn").glob("*/metrics.json")
     seeds = [json.loads(run.read_text())["seed"] for run in runs]
     assert len(set(seeds)) == 2
+
+
+def test_a_folder_with_somebody_elses_leaderboard_is_refused(sweep_dir: Path) -> None:
+    sweep_dir.mkdir()
+    (sweep_dir / "leaderboard.md").write_text("mine")
+    with pytest.raises(DigitsError, match=r"holds leaderboard\.md and is not a sweep directory"):
+        check_same_sweep(configuration(sweep_dir, "seed=0,1"))

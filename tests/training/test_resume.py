@@ -1,6 +1,7 @@
 """What a run directory may be resumed with, from where, and what its status says meanwhile."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from filelock import FileLock
 from kills import differences
 from omegaconf import OmegaConf
+from pytorch_lightning import Callback, Trainer
 from support import SMALL, PowerCutError, cut, steps, train
 
 from digits.errors import DigitsError, Pruned, Terminated
@@ -205,6 +207,8 @@ def test_other_options_are_refused_in_one_line(
     ("key", "value"),
     [
         ("trainer.max_epochs", 5),
+        ("trainer.max_time", "00:01:00:00"),
+        ("callbacks.checkpoint.filename", "best"),  # which was an option
         ("test", False),
         ("data.dir", "/elsewhere"),
         ("trainer.accelerator", "gpu"),
@@ -269,3 +273,110 @@ def test_a_status_says_how_a_run_ended(
             end()
     found = read_status(tmp_path)
     assert (found["status"], found["reason"], found["config"]) == (status, reason, config)
+
+
+@pytest.mark.parametrize("target", ["file.ckpt", "folder.ckpt", "thesis"])
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_a_checkpoint_names_no_file_elsewhere_that_is_then_deleted(
+    target: str, is_absolute: bool, tmp_path: Path
+) -> None:
+    third = "{_target_: pytorch_lightning.callbacks.ModelCheckpoint, monitor: val/loss}"
+    options = (*SMALL, f"+callbacks.third={third}")
+    train(tmp_path / "runs" / "a", *options, "trainer.max_epochs=1")
+    victim = tmp_path / target
+    victim.write_text("mine") if target == "file.ckpt" else victim.mkdir()
+    last = tmp_path / "runs" / "a" / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    folder = last.parent
+    path = str(victim) if is_absolute else f"{folder}/../../../{target}"
+    for state in content["callbacks"].values():
+        if "best_k_models" in state:
+            worst = torch.tensor(float("-inf") if state.get("monitor") == "val/accuracy" else 1e9)
+            state |= {"best_k_models": {path: worst}, "kth_best_model_path": path}
+            state |= {"best_model_path": path, "kth_value": worst, "last_model_path": path}
+            state |= {"dirpath": str(folder)}
+    torch.save(content, last)
+    train(tmp_path / "runs" / "a", *options, "trainer.max_epochs=2")
+    assert victim.exists()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"loops": {}}, {"loops": 3}, {"callbacks": 3}, {"global_step": "many"}],
+)
+def test_odd_contents_of_a_checkpoint_are_one_line(
+    odd: dict[str, Any], finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "finished")
+    last = tmp_path / "finished" / "checkpoints" / "last.ckpt"
+    torch.save(torch.load(last, weights_only=True) | odd, last)
+    with pytest.raises(DigitsError) as caught:
+        train(tmp_path / "finished", *SMALL, "trainer.max_epochs=2")
+    assert "\n" not in str(caught.value) and "last.ckpt" in str(caught.value)
+
+
+def test_more_steps_are_trained_as_if_they_had_been_planned(tmp_path: Path) -> None:
+    options = (*SMALL, "trainer.max_epochs=4")
+    train(tmp_path / "more", *options, "+trainer.max_steps=20")
+    train(tmp_path / "more", *options, "+trainer.max_steps=25")
+    assert read_status(tmp_path / "more")["lengthened"] == ["20 steps"]
+    train(tmp_path / "all", *options, "+trainer.max_steps=25")
+    assert set(differences(tmp_path / "more", tmp_path / "all")) <= {"curves"}
+    with pytest.raises(DigitsError, match=r"max_steps=5, .* for 25 steps; try .*max_steps=25"):
+        train(tmp_path / "more", *options, "+trainer.max_steps=5")
+
+
+def test_steps_within_the_first_epoch_can_be_tested_later_and_grow(tmp_path: Path) -> None:
+    assert train(tmp_path, *SMALL, "+trainer.max_steps=4", "test=false")["test/loss"] is None
+    assert train(tmp_path, *SMALL, "+trainer.max_steps=4")["test/loss"] > 0
+    train(tmp_path, *SMALL, "+trainer.max_steps=6")
+    assert [row["step"] for row in read_history(tmp_path)] == [6]
+
+
+def test_patience_can_grow(tmp_path: Path) -> None:
+    options = [*SMALL, *NEVER_BETTER]
+    assert train(tmp_path, *options)["epochs"] == 2
+    options += ["callbacks.early_stopping.patience=3"]
+    assert train(tmp_path, *options)["epochs"] == 4
+    assert train(tmp_path, *options)["epochs"] == 4
+    with pytest.raises(DigitsError, match=r"patience=2, .* with 3, .*; try .*patience=3, or"):
+        train(tmp_path, *options, "callbacks.early_stopping.patience=2")
+
+
+def test_a_finished_run_without_its_checkpoints_is_kept(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "finished"
+    shutil.copytree(finished, run_dir, ignore=shutil.ignore_patterns("checkpoints"))
+    before = (run_dir / "model.pt").stat()
+    train(run_dir, *SMALL, "trainer.max_epochs=1")
+    assert "nothing to do" in capsys.readouterr().out
+    for options in (["optim.lr=0.1"], ["trainer.max_epochs=2"], ["resume=never"]):
+        with pytest.raises(DigitsError, match="; try "):
+            train(run_dir, *SMALL, "trainer.max_epochs=1", *options)
+    assert (run_dir / "model.pt").stat() == before
+
+
+def test_a_missing_checkpoint_of_a_run_that_had_begun_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (*SMALL, "trainer.max_epochs=2")
+    with pytest.raises(PowerCutError):
+        train(tmp_path, *options, cut(1))
+    (tmp_path / "checkpoints" / "last.ckpt").unlink()
+    train(tmp_path, *options)
+    assert "checkpoints/last.ckpt is missing: trains from the beginning" in capsys.readouterr().out
+
+
+def test_a_run_directory_that_is_moved_away_in_mid_run_is_one_line(tmp_path: Path) -> None:
+    away = "+callbacks.away={_target_: test_resume.MoveAway}"
+    with pytest.raises(DigitsError, match="a was moved or deleted during the run; put it"):
+        train(tmp_path / "a", *SMALL, "logger=none", away)
+    assert not (tmp_path / "a").exists() and (tmp_path / "b").exists()
+
+
+class MoveAway(Callback):
+    """Renames the run directory."""
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        Path(trainer.default_root_dir).rename(Path(trainer.default_root_dir).parent / "b")

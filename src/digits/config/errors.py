@@ -28,7 +28,16 @@ from digits.errors import DigitsError
 from digits.files import flat, has
 from digits.text import first_line, nearest, similar, typed
 
-OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG)
+OUTSIDE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ENAMETOOLONG,
+    errno.EISDIR,
+)
 """Faults of a disk or its permissions, which are not ours."""
 
 EXTRAS = {"joblib": "sweep", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
@@ -59,7 +68,9 @@ def explain(error: BaseException) -> str | None:
         lines += [first_line(cause)] if cause is not None else []
         return "; ".join(line.rstrip(".") for line in lines if line)
     if isinstance(error, OSError) and error.errno in OUTSIDE:
-        return f"{error.filename or 'a file'} cannot be written or read ({error.strerror})"
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "; free some space and run the same command again" if is_full else ""
+        return f"{error.filename or 'a file'} cannot be written or read ({error.strerror}){remedy}"
     # By name, so that a wrong option need not wait for the import of Lightning.
     names = {cls.__name__ for cls in type(error).__mro__}
     is_mistake = isinstance(error, DigitsError) or "MisconfigurationException" in names
@@ -97,14 +108,22 @@ def _places(error: BaseException) -> list[tuple[str, str]]:
 
 def unreadable_file(error: BaseException) -> str | None:
     """Return which file of a configuration is not YAML, and where; `None` if all are."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, yaml.MarkedYAMLError) and (mark := cause.problem_mark):
             return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
         if isinstance(cause, UnicodeDecodeError):
             return f"a file of the configuration is not UTF-8 text ({cause}); save it as such"
-        cause = cause.__cause__ or cause.__context__
     return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it, each once: causes may lead back to where they began."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        yield cause
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
 
 
 def find_mistake(

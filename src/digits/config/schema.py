@@ -50,6 +50,15 @@ def _folder_name(value: Any) -> Any:
 FolderName = Annotated[str | int | float, AfterValidator(_folder_name)]
 
 
+def _time(value: str) -> str:
+    if not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value):
+        raise PydanticCustomError("time", "Input should be days:hours:minutes:seconds")
+    return value
+
+
+Time = Annotated[str, AfterValidator(_time)]
+
+
 class Group(BaseModel):
     """A part of the configuration, checked as it is: "1" is not 1, and 1 is not true."""
 
@@ -134,6 +143,7 @@ class Trainer(Group):
     strategy: Literal["auto"] | Distributed | dict[str, Any] = "auto"
     max_epochs: Count = 10
     max_steps: Count | Literal[-1] = 1000
+    max_time: Time | dict[str, float] | None = "00:01:00:00"
     precision: Precision = "32-true"
     deterministic: bool | Literal["warn"] = False
     gradient_clip_val: NonNegative | None = 1
@@ -332,7 +342,15 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "schedule.warmup_rate must be in (0, 1) for schedule=onecycle, got 0; "
             "try schedule.warmup_rate=0.3"
         )
+    files: dict[str, str] = {}
     for name, callback in values["callbacks"].items():
+        if str(callback.get("_target_")).endswith(".RunCheckpoint"):
+            file = "last.ckpt" if callback.get("monitor") is None else "best.ckpt"
+            if (other := files.setdefault(file, name)) != name:
+                yield (
+                    f"callbacks.{other} and callbacks.{name} would both write checkpoints/{file}; "
+                    "give one of them a monitor (it writes best.ckpt) and the other none"
+                )
         yield from _contradictions_of_callback(
             f"callbacks.{name}", callback, is_ours=_is_ours(values)
         )

@@ -84,6 +84,15 @@ def check_same_sweep(config: DictConfig) -> None:
     Jobs are numbered: those of another sweep would stand beside the old ones, and some twice.
     """
     sweep_dir = Path(config.hydra.sweep.dir)
+    is_own = any((sweep_dir / name).exists() for name in (PLAN, STUDY)) or any(
+        sweep_dir.glob("*/.hydra")
+    )
+    for file in sweep_dir.glob("leaderboard.*"):
+        if not is_own:
+            raise DigitsError(
+                f"{relative(sweep_dir)} holds {file.name} and is not a sweep directory; "
+                "try another folder, so that nothing in it is overwritten"
+            )
     if not _is_followed(config):
         return
     if (sweep_dir / STUDY).exists():

@@ -137,7 +137,8 @@ def make_trainer(
     options = {key: value for key, value in options.items() if key not in STEPPING}
     configured = []
     for callback in config.callbacks.values():
-        places = {"dirpath": run_dir / "checkpoints"} if "dirpath" in callback else {}
+        is_placed = callback.get("dirpath", "") is None
+        places = {"dirpath": run_dir / "checkpoints"} if is_placed else {}
         configured.append(instantiate(callback, **places, _convert_="all"))
     logger = config.logger._target_ and instantiate(
         config.logger, run_dir=str(run_dir), resumed_at_step=resumed_at_step, _convert_="all"

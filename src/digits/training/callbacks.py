@@ -1,20 +1,22 @@
 """What happens along the way: the table of epochs, the progress on the screen, the checkpoints."""
 
+import io
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.trainer.states import TrainerFn
 from rich import progress
 from rich.console import Console
 
-from digits.files import whole_file
+from digits.files import write_atomically
 from digits.model_file import read_checkpoint
 from digits.models import Classifier
-from digits.runs import write_history
+from digits.runs import BEST, LAST, write_history
 
 METRICS = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 COLUMNS = (
@@ -33,22 +35,41 @@ class History(Callback):
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.rows: list[dict[str, float]] = []
+        self.validated: dict[str, float] = {}
+        """What the latest validation measured; empty before there was one in an epoch."""
         self._started = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
+        self._started, self.validated = time.perf_counter(), {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found = trainer.callback_metrics.items()
+        self.validated = {name: float(value) for name, value in found if name.startswith("val/")}
+        if trainer.state.fn == TrainerFn.VALIDATING and self.rows:  # of the network as it ended
+            self.rows[-1] |= self.validated
+            self._write(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning calls the checkpoints' hook of this name after all others.
-        found = trainer.callback_metrics
+        # Of a validation in an epoch before, Lightning's metrics still tell.
+        last = trainer.callback_metrics.items()
+        found = {key: float(value) for key, value in last if not key.startswith("val/")}
+        found |= self.validated
         self.rows.append(
             {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
-            | {name: float(found[name]) for name in METRICS if name in found}
+            | {name: found[name] for name in METRICS if name in found}
             | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
             | {"time_s": time.perf_counter() - self._started}
         )
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             write_history(self.run_dir, self.rows, COLUMNS)
+
+    def on_save_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
+        # The row of its epoch may be of a later validation.
+        checkpoint["validated"] = self.validated
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -63,9 +84,9 @@ class TrainingProgress(ProgressBar):
     Only the lines are written where the output is not a terminal.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, history: History) -> None:
         super().__init__()
-        self.console = console
+        self.console, self.history = console, history
         self._progress: progress.Progress | None = None
         self._task = progress.TaskID(0)
 
@@ -102,8 +123,7 @@ class TrainingProgress(ProgressBar):
         width = len(str(trainer.max_epochs))
         parts = [f"epoch {trainer.current_epoch + 1:>{width}}/{trainer.max_epochs}"]
         for name in METRICS:
-            if name in trainer.callback_metrics:
-                value = float(trainer.callback_metrics[name])
+            if (value := self.history.rows[-1].get(name)) is not None:
                 form = ".2%" if name.endswith("accuracy") else ".4f" if value < 1000 else ".3g"
                 parts.append(f"{name} {value:{form}}")
         self.console.print("  ".join(parts))
@@ -122,9 +142,15 @@ class Resuming(Callback):
 
     That is: whether early stopping had ended it there, and that it stood between two epochs also if
     `trainer.max_steps` is set, with which Lightning takes it for one that stood within an epoch.
+
+    Of the other files that a checkpoint names, which Lightning deletes when there are better ones,
+    only those in the folder of this run's checkpoints are kept: a run may have been moved, and the
+    checkpoint may be from anybody.
     """
 
     def __init__(self) -> None:
+        self.has_begun = False
+        """Whether all that a checkpoint holds was restored."""
         self._has_stopped, self._max_steps = False, -1
 
     def on_save_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
@@ -132,6 +158,16 @@ class Resuming(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         self._has_stopped = checkpoint.get("should_stop", False)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            state = checkpoint["callbacks"].get(callback.state_key) or {}
+            if isinstance(callback, ModelCheckpoint):
+                state.update(_in_folder(state, str(callback.dirpath)))
+            elif isinstance(callback, Timer):  # looks itself whether there is time left
+                self._has_stopped = False
+            elif isinstance(callback, EarlyStopping) and state:
+                if state["patience"] <= state["wait_count"] < callback.patience:
+                    self._has_stopped = False
+                state["patience"] = callback.patience
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # After this, Lightning restores its loops.
@@ -141,23 +177,45 @@ class Resuming(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.fit_loop.epoch_loop.max_steps = self._max_steps
         trainer.should_stop = trainer.should_stop or self._has_stopped
+        self.has_begun = True
+
+
+def _in_folder(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return a checkpoint callback's state with the names of its files, all of them in a folder."""
+
+    def moved(path: str) -> str:
+        return str(Path(folder, Path(path).name)) if Path(path).suffix == ".ckpt" else ""
+
+    paths = {key: moved(value) for key, value in state.items() if key.endswith("_path")}
+    best = {moved(path): score for path, score in state.get("best_k_models", {}).items()}
+    return paths | {"best_k_models": best, "dirpath": folder} if state else {}
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Lightning's checkpoint in one file, from which a run can be resumed, moved or not.
+    """Lightning's checkpoint in one file of the run directory, from which a run can be resumed.
 
-    With a metric to monitor it is the best checkpoint, written after any validation. Without one it
-    is the last checkpoint, written after whole epochs only: all random draws depend on the epoch
+    With a metric to monitor it is best.ckpt, written after any validation. Without one it is
+    last.ckpt, written after whole epochs only: all random draws depend on the epoch
     and the step, so that a run that is resumed from there ends as if nothing had stopped it.
     (Lightning's own `save_last` writes only when the best checkpoint is written.)
     """
 
-    def __init__(self, **options: Any) -> None:
-        # A resumed run writes best.ckpt again, not best-v1.ckpt.
-        plain_names = {"enable_version_counter": False, "auto_insert_metric_name": False}
-        if options.get("monitor") is None:
-            options["save_on_train_epoch_end"] = True  # not after a validation within the epoch
-        super().__init__(**plain_names | options)
+    def __init__(self, monitor: str | None = None, mode: str = "min") -> None:
+        super().__init__(
+            filename=(LAST if monitor is None else BEST).stem,
+            monitor=monitor,
+            mode=mode,
+            # A resumed run writes best.ckpt again, not best-v1.ckpt.
+            enable_version_counter=False,
+            auto_insert_metric_name=False,
+            # Not after a validation within the epoch.
+            save_on_train_epoch_end=True if monitor is None else None,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Fixed, since runs are resumed from there.
+        self.dirpath = str(Path(trainer.default_root_dir, LAST.parent).absolute())
+        super().setup(trainer, pl_module, stage)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.monitor is None:
@@ -166,16 +224,6 @@ class RunCheckpoint(ModelCheckpoint):
             for logger in trainer.loggers:
                 logger.save()  # a resumed run will not log the steps before this checkpoint again
         super().on_train_epoch_end(trainer, pl_module)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        old, new = state_dict["dirpath"], str(self.dirpath)
-
-        def moved(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {moved(key): each for key, each in value.items()}
-            return value.replace(old, new, 1) if isinstance(value, str) else value
-
-        super().load_state_dict({key: moved(value) for key, value in state_dict.items()})
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -186,8 +234,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        content = io.BytesIO()  # torch does not say why it could not write to a file
+        torch.save(checkpoint, content)
+        write_atomically(path, content.getbuffer())
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True

@@ -1,8 +1,10 @@
 """What a run prints: a line at its start, a table at its end, and nothing of Lightning's."""
 
 import logging
+import threading
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,19 @@ def quieten_lightning() -> None:
         ".*The number of training batches.*is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=message)
+    _quieten_event_writer()
+
+
+@cache
+def _quieten_event_writer() -> None:
+    """Leave an error of TensorBoard's thread, as on a full disk, to the training that gets it."""
+    show = threading.excepthook
+
+    def show_others(failed: threading.ExceptHookArgs) -> None:
+        if type(failed.thread).__name__ != "_AsyncWriterThread":
+            show(failed)
+
+    threading.excepthook = show_others
 
 
 def show_start(console: Console, choices: Mapping[str, str], seed: int, run_dir: Path) -> None:

@@ -4,6 +4,7 @@ Imports neither torch nor Lightning: the check before a run asks here.
 """
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ from digits.runs import (
     RUNNING,
     STOPPED,
     Run,
+    check_place,
+    finished_metrics,
     is_first_process,
     read_history,
     read_status,
@@ -31,6 +34,10 @@ from digits.runs import (
 from digits.text import first_line, typed
 
 _log = logging.getLogger(__name__)
+
+
+LENGTH = re.compile(r"trainer\.max_(epochs|steps|time)(\.\w+)?|callbacks\.\w+\.patience")
+"""Options that say how long to train, which a run may be resumed with other values of."""
 
 
 def resume_point(run_dir: Path, resume: str) -> Path | None:
@@ -45,7 +52,7 @@ def resume_point(run_dir: Path, resume: str) -> Path | None:
             f"resume=must, but {relative(last)} does not exist; "
             "try name=RUN with the run to resume, or resume=auto"
         )
-    if resume == "never" and last.exists():
+    if resume == "never" and (last.exists() or finished_metrics(run_dir)):
         raise DigitsError(
             f"resume=never, but {relative(run_dir)} holds a run already; "
             "try another name=RUN, or resume=auto"
@@ -54,25 +61,61 @@ def resume_point(run_dir: Path, resume: str) -> Path | None:
 
 
 def check_resumable(run_dir: Path, config: DictConfig) -> None:
-    """Refuse to resume a run with other options than it was started with, or with fewer epochs."""
+    """Refuse to resume a run with other options than it was started with, or with fewer epochs.
+
+    A finished run is kept, too, if its checkpoints were deleted, and so are other people's files.
+    """
     # Not in .hydra/config.yaml, which Hydra overwrites when a run begins.
+    place = relative(run_dir)
     try:
         recorded = read_status(run_dir).get("config")
     except DigitsError as error:
-        raise DigitsError(f"{relative(run_dir)}: {error}; try another name=RUN") from None
-    if resume_point(run_dir, config.resume) is None or not recorded:
+        raise DigitsError(f"{place}: {error}; try another name=RUN") from None
+    check_place(run_dir)
+    last = resume_point(run_dir, config.resume)
+    is_finished = finished_metrics(run_dir) is not None
+    if not recorded or not (last or is_finished):
         return
-    epochs = 0
+    rows: list[dict[str, float]] = []
     with suppress(DigitsError):  # metrics.csv is rewritten
-        epochs = int(max((row["epoch"] for row in read_history(run_dir)), default=0))
-    if epochs > config.trainer.max_epochs:
-        raise DigitsError(
-            f"trainer.max_epochs={config.trainer.max_epochs}, but {relative(run_dir)} has trained "
-            f"for {epochs} epochs; try trainer.max_epochs={epochs}, or another name=RUN"
-        )
+        rows = read_history(run_dir)
+    for option, column in (("max_epochs", "epoch"), ("max_steps", "step")):
+        limit, trained = config.trainer.get(option), int(max((r[column] for r in rows), default=0))
+        if limit is not None and 0 <= limit < trained:
+            raise DigitsError(
+                f"trainer.{option}={limit}, but {place} has trained for {trained} {column}s; "
+                f"try trainer.{option}={trained}, or another name=RUN"
+            )
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     given: Any = OmegaConf.to_container(own, resolve=True)
-    check_same(f"{relative(run_dir)} holds a run", _options(recorded), _options(given))
+    before = _length(recorded)
+    for key, value in _length(given).items():
+        if key.endswith(".patience") and value < before.get(key, 0):
+            raise DigitsError(
+                f"{key}={value}, but {place} holds a run with {before[key]}, which may only grow; "
+                f"try {key}={before[key]}, or another name=RUN"
+            )
+    check_same(f"{place} holds a run", _options(recorded), _options(given))
+    # One that was cut within its first epoch has not written the checkpoint, and trains anew.
+    is_cut = len(rows) < 2 and any(recorded["trainer"].get(f"max_{x}") for x in ("steps", "time"))
+    if not last and not is_cut and not finished_run(run_dir, config):
+        raise DigitsError(
+            f"{place} is finished and has no {LAST} to be resumed from; try another name=RUN"
+        )
+
+
+def finished_run(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
+    """Return metrics.json if a run is finished and nothing in `config` asks for more."""
+    metrics = finished_metrics(run_dir)
+    if not metrics or (config.test and metrics["test/accuracy"] is None):
+        return None
+    recorded = read_status(run_dir).get("config") or {}
+    given = OmegaConf.to_container(config, resolve=True)
+    return metrics if _length(recorded) == _length(given) else None
+
+
+def _length(config: Any) -> dict[str, Any]:
+    return {key: value for key, value in flat(config) if LENGTH.fullmatch(key)}
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,8 +128,11 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         and key.endswith("._target_")
         and not str(target).startswith(("digits.", "pytorch_lightning."))
     ]
-    free = ("trainer.max_epochs", *own)
-    return {key: value for key, value in options.items() if not key.startswith(free)}
+    return {
+        key: value
+        for key, value in options.items()
+        if not key.startswith(tuple(own)) and not LENGTH.fullmatch(key)
+    }
 
 
 def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -125,22 +171,32 @@ def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         yield
     except BaseException as error:
         _log.info("the run did not finish", exc_info=error)
+        if isinstance(error, FileNotFoundError) and not run_dir.is_dir():
+            raise DigitsError(
+                f"{relative(run_dir)} was moved or deleted during the run; "
+                "put it back and run the same command again"
+            ) from error
         word, reason = ending(error)
-        write_status(run_dir, status | {"status": word, "reason": reason})
+        with suppress(OSError, DigitsError):  # the disk may be full, or the directory gone
+            write_status(run_dir, status | {"status": word, "reason": reason})
         raise
     write_status(run_dir, status | {"status": FINISHED})
 
 
-def _lengthened(run_dir: Path, config: Mapping[str, Any]) -> list[int]:
-    """Return the epochs that the run was planned for before, each time that it was resumed.
+def _lengthened(run_dir: Path, config: Mapping[str, Any]) -> list[int | str]:
+    """Return the epochs or steps that the run was planned for before each time that it was resumed.
 
     A learning rate that falls along another schedule makes it another training.
     """
     old = read_status(run_dir)
-    planned: list[int] = old.get("lengthened", [])
-    before = (old.get("config") or {}).get("trainer", {}).get("max_epochs")
-    if before != config["trainer"]["max_epochs"] and (run_dir / LAST).exists():
-        planned = [*planned, before]
+    planned: list[int | str] = old.get("lengthened", [])
+    before = (old.get("config") or {}).get("trainer", {})
+    epochs, steps = before.get("max_epochs"), before.get("max_steps")
+    if (run_dir / LAST).exists():
+        if epochs != config["trainer"]["max_epochs"]:
+            planned = [*planned, epochs]
+        elif steps != config["trainer"].get("max_steps"):
+            planned = [*planned, f"{steps} steps"]
     return planned
 
 

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from torch import distributed
 
+from digits.config.errors import explain
 from digits.data.datamodule import MNISTDataModule
 from digits.errors import DigitsError, Terminated
 from digits.files import relative, remove_parts
@@ -22,21 +23,22 @@ from digits.model_file import read_checkpoint, save_model
 from digits.models import Classifier
 from digits.process import torch_threads
 from digits.runs import (
+    FILES,
+    HISTORY,
     LAST,
     MODEL,
     Predictions,
-    finished_metrics,
     is_first_process,
     locked,
     read_choices,
     write_metrics,
     write_predictions,
 )
-from digits.text import screen
+from digits.text import first_line, screen
 from digits.training.build import make_datamodule, make_model, make_trainer, num_threads
 from digits.training.callbacks import History, Resuming, TrainingProgress
 from digits.training.console import quieten_lightning, show_start, show_summary
-from digits.training.resume import check_resumable, recorded_status, resume_point
+from digits.training.resume import check_resumable, finished_run, recorded_status, resume_point
 from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
 
 
@@ -63,24 +65,17 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
     run_dir.mkdir(parents=True, exist_ok=True)
     with locked(run_dir):
         check_resumable(run_dir, config)
-        metrics = finished_metrics(run_dir)
-        if metrics and _is_done(metrics, config):
+        if metrics := finished_run(run_dir, config):
             untested = ", not tested" if metrics["test/accuracy"] is None else ""
             console.print(
                 f"{relative(run_dir)} is a finished run{untested}: nothing to do. "
                 "For a new run give another name=RUN."
             )
             return metrics
-        for folder in (run_dir, (run_dir / LAST).parent):
-            remove_parts(folder)
+        remove_parts(*(run_dir / name for name in FILES))
         plain: Any = OmegaConf.to_container(config, resolve=True)
         with recorded_status(run_dir, plain), _signals_of_lightning(), torch_threads():
             return _run(config, run_dir, console)
-
-
-def _is_done(metrics: Mapping[str, Any], config: DictConfig) -> bool:
-    tested = metrics["test/accuracy"] is not None or not config.test
-    return tested and bool(metrics["max_epochs"] == config.trainer.max_epochs)
 
 
 @contextmanager
@@ -99,11 +94,11 @@ def _signals_of_lightning() -> Iterator[None]:
 def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     choices = read_choices(run_dir)
     last = resume_point(run_dir, config.resume)
-    try:
-        checkpoint = read_checkpoint(last) if last else {}
-    except DigitsError as error:
-        remedy = f"delete {last.name if last else LAST.name} to train from the beginning"
-        raise DigitsError(f"{error}; {remedy}, or try another name=RUN") from None
+    checkpoint: dict[str, Any] = {}
+    if last:
+        with _restoring(last):
+            checkpoint = read_checkpoint(last)
+            step, _ = int(checkpoint["global_step"]), int(checkpoint.get("seed", 0))
 
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
     seed_everything(seed, verbose=False)
@@ -112,20 +107,26 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     torch.set_num_threads(num_threads(config, model))
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
-    callbacks = [history, Resuming(), pictures, TrainingProgress(console)]
+    resuming = Resuming()
+    callbacks = [history, resuming, pictures, TrainingProgress(console, history)]
     trainer = make_trainer(config, run_dir, callbacks, checkpoint.get("global_step", 0))
     model.train_on_stacks(datamodule)
 
     show_start(console, choices, seed, run_dir)
     if last:
-        step = checkpoint["global_step"]
         console.print(f"resumed after step {step:,}, from checkpoints/{last.name}")
-    trainer.fit(model, datamodule, ckpt_path=last)
-    best_epoch = _load_best(trainer, model)
+    elif (run_dir / HISTORY).exists():
+        console.print(f"{LAST} is missing: trains from the beginning")
+    with _restoring(last, resuming):
+        trainer.fit(model, datamodule, ckpt_path=last)
+    best_epoch, validated = _load_best(trainer, model, history)
+    if not validated:
+        trainer.validate(model, datamodule, verbose=False)
+        validated = history.validated
     if config.test:
         trainer.test(model, datamodule, verbose=False)
 
-    metrics = {"seed": seed} | _metrics(trainer, model, datamodule, history, best_epoch)
+    metrics = {"seed": seed} | _metrics(trainer, model, datamodule, history, best_epoch, validated)
     if trainer.is_global_zero:
         from digits.figures import draw_loss_curves  # matplotlib takes a third of a second
 
@@ -142,15 +143,38 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     return metrics
 
 
-def _load_best(trainer: Trainer, model: Classifier) -> int:
-    """Load the checkpoint that validation chose, if there is one; return its epoch, from 1."""
-    checkpoint = trainer.checkpoint_callback
-    best = checkpoint.best_model_path if isinstance(checkpoint, ModelCheckpoint) else ""
-    if not best:
-        return trainer.current_epoch
-    content = read_checkpoint(Path(best))
-    model.load_state_dict(content["state_dict"])
-    return int(content["epoch"]) + 1
+@contextmanager
+def _restoring(last: Path | None, resuming: Resuming | None = None) -> Iterator[None]:
+    """Say in one line that a checkpoint cannot be resumed from, until all in it is restored."""
+    try:
+        yield
+    except Exception as error:  # Lightning stumbles over what is wrong in it in any way
+        if last is None or (resuming and (resuming.has_begun or explain(error))):
+            raise
+        stumbled = f"{type(error).__name__}: {first_line(error)}"
+        reason = explain(error) or f"{relative(last)} is not a checkpoint of a run ({stumbled})"
+        raise DigitsError(
+            f"{reason}; delete {last.name} to train from the beginning, or try another name=RUN"
+        ) from error
+
+
+def _load_best(
+    trainer: Trainer, model: Classifier, history: History
+) -> tuple[int, Mapping[str, float]]:
+    """Load the checkpoint that validation chose, if there is one.
+
+    Returns:
+        The network's epoch, from 1, and what validation measured of it; nothing if it did not.
+    """
+    found = [each for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint)]
+    best = next((each.best_model_path for each in found if each.monitor), "")
+    content = read_checkpoint(Path(best)) if best else {}
+    epoch = content["epoch"] + 1 if best else trainer.current_epoch
+    if best:
+        model.load_state_dict(content["state_dict"])
+    row = next((row for row in history.rows if row["epoch"] == epoch), {})
+    kept = {name: value for name, value in row.items() if name.startswith("val/")}
+    return epoch, content.get("validated") or kept
 
 
 def _metrics(
@@ -159,6 +183,7 @@ def _metrics(
     datamodule: MNISTDataModule,
     history: History,
     best_epoch: int,
+    validated: Mapping[str, float],
 ) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "dataset": datamodule.dataset,
@@ -173,7 +198,6 @@ def _metrics(
         "threads": torch.get_num_threads(),
         "train_time_s": round(sum(row["time_s"] for row in history.rows), 3),
     }
-    validated = next((row for row in history.rows if row["epoch"] == best_epoch), {})
     for part, measured in (("val", validated), ("test", trainer.callback_metrics)):
         number = metrics[f"num_{part}"] = model.num_images[part]
         accuracy, loss = measured.get(f"{part}/accuracy"), measured.get(f"{part}/loss")
