@@ -55,6 +55,10 @@ NAMES = [
     ("~norm.mean", "norm.mean is missing"),
     ("+callbacks.lr=3", "callbacks.lr must be a valid dictionary"),
     ("+callbacks.lr.x=3", "callbacks.lr has no _target_, so it is not a callback"),
+    ("+logger.foo=3", "logger.foo has no _target_, so it is not a logger; leave logger.foo out"),
+    ("logger.projector=true", "try logger.tensorboard.projector=true"),
+    ("logger=[tensorboard,cvs]", "there is no logger=cvs; try logger=csv"),
+    ("+logger._target_=a.B", "need a name each (in a YAML file by its first line, '# @package"),
 ]
 
 UNREADABLE = [
@@ -235,7 +239,10 @@ OPTIONS = sorted(
 
 
 @pytest.mark.parametrize("file", OPTIONS, ids=map(str, OPTIONS))
-def test_every_option_composes_and_names_classes_that_take_what_it_says(file: Path) -> None:
+def test_every_option_composes_and_names_classes_that_take_what_it_says(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digits.config.schema.PACKAGES", {})  # wandb need not be installed
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         option = f"{file.parent}={file.stem}"

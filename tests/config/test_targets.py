@@ -38,6 +38,7 @@ def test_what_is_not_a_dotted_name_is_refused(name: Any) -> None:
 
 WRONG = [
     ("model", "torch.nn.Linear"),
+    ("logger.mine", "pytorch_lightning.callbacks.EarlyStopping"),
     ("optim", "digits.models.BaselineClassifier"),
     ("optim", "torch.load"),
     ("schedule", "torch.optim.Adam"),
@@ -61,6 +62,7 @@ ALLOWED = [
     ("trainer.plugins", "pytorch_lightning.plugins.environments.LightningEnvironment"),
     ("callbacks.a", "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
     ("logger", "pytorch_lightning.loggers.CSVLogger"),
+    ("logger.mine", "pytorch_lightning.loggers.CSVLogger"),
     ("model.layer", "torch.nn.Linear"),
 ]
 

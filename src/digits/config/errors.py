@@ -69,7 +69,9 @@ def explain(error: BaseException) -> str | None:
 def _is_refusal(cause: BaseException) -> bool:
     """Say whether a class refuses its arguments."""
     library = ("hydra.", "pytorch_lightning.", "lightning_fabric.")
-    refused = isinstance(cause, ValueError | TypeError) and _raised_by(cause, *library)
+    refused = isinstance(cause, ValueError | TypeError | ImportError) and _raised_by(
+        cause, *library
+    )
     # torch: a layer of the user's own network that cannot be made with the values given.
     return refused or type(cause) is ValueError or _raised_by(cause, "torch.")
 

@@ -14,7 +14,7 @@ from annotated_types import Interval, Len
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
-from digits.config.targets import SET_FROM
+from digits.config.targets import SET_FROM, loggers
 from digits.errors import DigitsError
 from digits.files import MAX_NAME_LENGTH, flat, get, has, put, slug
 from digits.text import nearest, similar, typed
@@ -158,10 +158,16 @@ class CallbackOptions(Group):
     min_delta: NonNegative = 0.001
 
 
-class Logger(Group):
-    """conf/logger."""
+class TensorBoard(Group):
+    """conf/logger/tensorboard."""
 
     projector: bool = True
+
+
+class Logger(Group):
+    """conf/logger: the arguments of Lightning's loggers, and of ours."""
+
+    tensorboard: TensorBoard = TensorBoard()
 
 
 class Debug(Group):
@@ -208,10 +214,13 @@ class SearchOptions(Group):
 REQUIRED = (
     *("seed", "test", "resume", "name", "norm", "norm.mean", "norm.std", "callbacks"),
     *("data", "data._target_", "data.batch_size", "model", "model._target_"),
-    *("optim", "optim._target_", "schedule", "schedule._target_", "logger", "logger._target_"),
+    *("optim", "optim._target_", "schedule", "schedule._target_", "logger"),
     *("trainer", "trainer._target_", "trainer.accelerator", "trainer.max_epochs"),
 )
 """What every run reads."""
+
+PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
+"""What loggers of Lightning's need besides it; an extra of this project has the package's name."""
 
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 """What our networks log once an epoch."""
@@ -336,6 +345,13 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         yield from _contradictions_of_callback(
             f"callbacks.{name}", callback, is_ours=_is_ours(values)
         )
+    for key, logger in loggers(values["logger"]).items():
+        package = PACKAGES.get(str(logger["_target_"]).rpartition(".")[2])
+        if package and find_spec(package) is None:
+            yield (
+                f"{key} needs the package {package}, which is not installed; "
+                f"try pip install 'digits[{package}]'"
+            )
 
 
 def _contradictions_of_callback(

@@ -88,9 +88,9 @@ def check_targets(values: Mapping[str, Any]) -> None:
         name = node["_target_"]
         found = _locate(key, name)
         _check_kind(key, name, found)
-        accepted = _parameters(found)
+        accepted, takes_any = parameters(found)
         for argument in (each for each in node if not str(each).startswith("_")):
-            if accepted is None or argument in accepted:
+            if takes_any or argument in accepted:
                 continue
             valid = sorted(each for each in accepted if f"{key}.{each}" not in SET_FROM)
             advice = f"valid: {', '.join(valid) or 'none'}"
@@ -122,6 +122,31 @@ def targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]
         yield from targets(child, f"{key}.{name}".lstrip("."))
 
 
+def loggers(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the configured loggers by their dotted keys: several as `logger.csv`, or `logger`.
+
+    Raises:
+        DigitsError: another entry, which would be left out in silence.
+    """
+    others = {f"logger.{name}": each for name, each in node.items() if name != "_target_"}
+    made = {
+        key: each
+        for key, each in others.items()
+        if isinstance(each, Mapping) and each.get("_target_") is not None
+    }
+    name = node.get("_target_")
+    if name is None:
+        for key in others.keys() - made.keys():
+            raise DigitsError(f"{key} has no _target_, so it is not a logger; leave {key} out")
+        return made
+    for key in made:
+        raise DigitsError(
+            f"logger._target_={name} and {key} need a name each (in a YAML file by its first line, "
+            f"'# @package logger.NAME'); try +logger.NAME._target_={name}"
+        )
+    return {"logger": node}
+
+
 def is_own(module: str) -> bool:
     """Say whether a module is the user's: neither Python's, nor installed, nor of this package."""
     package = module.partition(".")[0]
@@ -151,7 +176,8 @@ def _locate(key: str, name: str) -> Any:
 def _check_kind(key: str, name: str, found: Any) -> None:
     """Check what a name has led to, which may be another module's than the name says."""
     group, *rest = key.split(".")
-    kind = KINDS.get(group) if len(rest) == (group == "callbacks") else None
+    depths = {"callbacks": (1,), "logger": (0, 1)}
+    kind = KINDS.get(group) if len(rest) in depths.get(group, (0,)) else None
     package = str(getattr(found, "__module__", "")).partition(".")[0]
     is_class = inspect.isclass(found) and package not in sys.stdlib_module_names
     is_function = inspect.isfunction(found) and (package == "digits" or is_own(found.__module__))
@@ -165,8 +191,8 @@ def _check_kind(key: str, name: str, found: Any) -> None:
         raise DigitsError(f"{key}._target_ must be {expected}, got {name}")
 
 
-def _parameters(target: Any) -> set[str] | None:
-    """Return the names of a function's or class's arguments; `None` if it takes any.
+def parameters(target: Any) -> tuple[set[str], bool]:
+    """Return the names of a function's or class's arguments, and whether it takes any others.
 
     A class whose `__init__` hands `**kwargs` on is asked together with those it inherits from.
     """
@@ -178,5 +204,5 @@ def _parameters(target: Any) -> set[str] | None:
         found = inspect.getfullargspec(inspect.unwrap(function))
         names |= {*found.args, *found.kwonlyargs}
         if found.varkw is None:
-            return names - {"self"}
-    return None
+            return names - {"self"}, False
+    return names - {"self"}, True
