@@ -94,6 +94,9 @@ def test_a_module_beside_the_command_is_the_users_own(
 ) -> None:
     (tmp_path / "targets_of_mine.py").write_text(OWN)
     (tmp_path / "needs_more.py").write_text("import a_package_that_is_not_there")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "wrong.py").write_text("\nfrom torch import nothing_of_this_name")
+    (tmp_path / "not_python.py").write_text("class Net\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     mine = "targets_of_mine"
 
@@ -110,8 +113,16 @@ def test_a_module_beside_the_command_is_the_users_own(
         check_targets(at("model", f"{mine}.Nett"))
     with pytest.raises(DigitsError, match="cannot be imported; there is no such class"):
         check_targets(at("model", "no_such_module.Net"))
-    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
-        check_targets(at("model", "needs_more.Net"))
+    for name, told in [
+        (
+            "needs_more.Net",
+            r"No module named 'a_package_that_is_not_there' \(needs_more.py, line 1\)",
+        ),
+        ("parts.wrong.Net", r"ImportError: cannot import name .* \(wrong.py, line 2\)$"),
+        ("not_python.Net", r"SyntaxError: .* \(not_python.py, line 1\)$"),
+    ]:
+        with pytest.raises(DigitsError, match=f"{name} cannot be imported; .*{told}"):
+            check_targets(at("model", name))
 
 
 def test_an_installed_module_is_not_your_own(

@@ -169,7 +169,7 @@ def test_a_missing_package_is_named_with_what_installs_it(
 def test_a_run_of_weights_and_biases_ends_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wandb = SimpleNamespace(run=None, finish=lambda: setattr(wandb, "run", None))
+    wandb: Any = SimpleNamespace(run=None, finish=lambda: setattr(wandb, "run", None))
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.setattr(History, "on_fit_start", lambda *_: setattr(wandb, "run", "open"))
     train(tmp_path / "a", *SMALL, "trainer.max_epochs=1", "logger=none")

@@ -10,12 +10,15 @@ import inspect
 import pkgutil
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from digits.errors import DigitsError
-from digits.text import nearest, similar, typed
+from digits.text import first_line, nearest, similar, typed
 
 KINDS = {
     "data": "digits.data.datamodule.MNISTDataModule",
@@ -44,6 +47,13 @@ SET_FROM = {
     "trainer.default_root_dir": "hydra.run.dir",
 }
 """Arguments of a group's class that every run sets from another key."""
+
+_OVER = "begin its YAML file with the line '# @package _global_'"
+ELSEWHERE = {"experiment": _OVER, "debug": _OVER} | dict.fromkeys(
+    ("ckpt_path", "resume_from_checkpoint"),
+    "to resume a run, give its name=RUN, and resume=must to be sure",
+)
+"""Keys that are not there, and what to do for what they mean."""
 
 RENAMED = {
     r"^lightning\.pytorch\.": "pytorch_lightning.",
@@ -96,6 +106,7 @@ def check_targets(values: Mapping[str, Any]) -> None:
             advice = f"valid: {', '.join(valid) or 'none'}"
             if near := nearest(argument, valid):
                 advice = f"try {key}.{near[0]}={typed(node[argument])}"
+            advice = ELSEWHERE.get(argument, advice)
             raise DigitsError(f"{key}.{argument}: {name} takes no {argument}; {advice}")
 
 
@@ -160,17 +171,49 @@ def is_own(module: str) -> bool:
     return spec is not None and not any(name in place for name in installed for place in places)
 
 
+def own_place(error: BaseException) -> str:
+    """Return the innermost line of the user's own modules that an error passed, if any."""
+    return next((place for module, place in reversed(places(error)) if is_own(module)), "")
+
+
+def places(error: BaseException) -> list[tuple[str, str]]:
+    """Return the modules and lines that an error passed, the outermost first."""
+    return [
+        (
+            str(frame.f_globals.get("__name__")),
+            f"{Path(frame.f_code.co_filename).name}, line {number}",
+        )
+        for frame, number in traceback.walk_tb(error.__traceback__)
+    ]
+
+
 def _locate(key: str, name: str) -> Any:
-    """Import what a dotted name stands for; an error within a module is the user's to see."""
+    """Import what a dotted name stands for."""
     try:
-        return pkgutil.resolve_name(name)
-    except (ImportError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and not f"{name}.".startswith(f"{error.name}."):
-            raise  # a module of the user's own needs a package that is not there
-        parent, _, last = name.rpartition(".")
-        near = similar(last, dir(sys.modules[parent])) if parent in sys.modules else []
-        advice = f"try {key}._target_={parent}.{near[0]}" if near else "there is no such class"
-        raise DigitsError(f"{key}._target_={name} cannot be imported; {advice}") from None
+        return _import(name)
+    except Exception as error:  # whatever a module of the user's own does
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        if place := own_place(error):
+            reason += f" ({place})"
+        is_wrong = isinstance(error, AttributeError) or (
+            isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
+        )
+        if is_wrong and not place:
+            parent, _, last = name.rpartition(".")
+            near = similar(last, dir(sys.modules[parent])) if parent in sys.modules else []
+            reason = f"try {key}._target_={parent}.{near[0]}" if near else "there is no such class"
+        raise DigitsError(f"{key}._target_={name} cannot be imported; {reason}") from error
+
+
+def _import(name: str) -> Any:
+    # pkgutil.resolve_name takes an error within a submodule for a name that is not there.
+    module, *rest = name.split(".")
+    found: Any = import_module(module)
+    for part in rest:
+        module = f"{module}.{part}"
+        is_module = hasattr(found, "__path__") and find_spec(module)
+        found = import_module(module) if is_module else getattr(found, part)
+    return found
 
 
 def _check_kind(key: str, name: str, found: Any) -> None:
@@ -188,6 +231,8 @@ def _check_kind(key: str, name: str, found: Any) -> None:
         expected = f"a {kind or 'class'}"
         if kind is None or group == "schedule":
             expected += " or a function of your own"
+        elif inspect.isclass(found) and is_own(found.__module__):
+            expected += f", from which your {found.__name__} can be derived"
         raise DigitsError(f"{key}._target_ must be {expected}, got {name}")
 
 

@@ -16,9 +16,8 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from torch import Tensor, nn
 
-from digits.config.errors import own_place
 from digits.config.resolvers import num_cores
-from digits.config.targets import loggers, parameters
+from digits.config.targets import loggers, own_place, parameters
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.errors import DigitsError
