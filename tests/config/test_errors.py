@@ -98,6 +98,10 @@ def test_a_file_that_is_not_text_or_not_yaml_is_named(
             *("experiment", "# @package _global_\ndefaults: [/optim: sgd]"),
             "optim is chosen twice; in a YAML file's defaults, write '- override /optim: sgd'",
         ),
+        (
+            *("experiment", "# @package _global_\ndefaults: [override /debug: none]"),
+            "experiment/mine.yaml: debug goes before an experiment; take '- override /debug: ...'",
+        ),
         ("model", "", "a YAML file for model has a line '_target_: MODULE.CLASS'"),
         ("model", "- 1", "a YAML file for model has a line '_target_: MODULE.CLASS'"),
         ("model", "hidden: [1]", "a YAML file for model has a line '_target_: MODULE.CLASS'"),
