@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from digits.config.overrides import WrongJob, jobs, plain
+from digits.config.overrides import WrongJob, check_choices, jobs, plain
 from digits.config.resolvers import share_start
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
@@ -53,6 +53,8 @@ class CheckBeforeRun(Callback):
                 raise DigitsError(
                     f"hydra/sweeper={sweeper} is for sweeps; try -m, first on the line"
                 )
+            loader = GlobalHydra.instance().config_loader()
+            check_choices(config, loader)
             values = _checked(plain(config))
             _check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_resumable(Path(config.hydra.run.dir), OmegaConf.create(values))
@@ -75,6 +77,7 @@ class CheckBeforeRun(Callback):
                 )
             composed = []
             loader = GlobalHydra.instance().config_loader()
+            check_choices(config, loader)
             for overrides, job in jobs(config, loader):
                 composed.append(_checked(job))
                 _check_single_process(composed[-1]["trainer"], overrides)
@@ -136,7 +139,8 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts without it
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        yield
+        with _usage_in_one_line():
+            yield
     except KeyboardInterrupt:
         _stop(INTERRUPTED)
     except Terminated as terminated:
@@ -160,6 +164,30 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    """Have argparse, which reads Hydra's flags, say in one line how a command line is written."""
+    before = argparse.ArgumentParser.error
+
+    def refuse(_: argparse.ArgumentParser, message: str) -> NoReturn:
+        words = message.partition("unrecognized arguments: ")[2].split()
+        flags = [word for word in sys.argv[1:] if word.startswith("-")]
+        if words and words[0].startswith("-") and "=" in words[0]:
+            message = f"{words[0]} is not a flag; try {words[0].lstrip('-')}"
+        elif words and "=" in words[0] and not {*flags} - {"-m", "--multirun"}:
+            line = [*flags, *(word for word in sys.argv[1:] if word not in flags)]
+            message = f"flags come first; try {' '.join(line)}"
+        else:
+            message += "; --hydra-help lists the flags, which come first"
+        raise SystemExit(1) from DigitsError(message)
+
+    setattr(argparse.ArgumentParser, "error", refuse)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(argparse.ArgumentParser, "error", before)  # noqa: B010
+
+
 def _terminate(*_: object) -> NoReturn:
     raise Terminated()
 
@@ -179,6 +207,8 @@ def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     """Return in one line what is wrong with a command line or run; `None`: it is our fault."""
     from digits.config.errors import explain, find_mistake, unreadable_file
 
+    if isinstance(error, DigitsError):
+        return explain(error)
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # those flags of Hydra's
     parser.add_argument("overrides", nargs="*")  # that say what it composes
     parser.add_argument("--multirun", "-m", action="store_true")
@@ -189,7 +219,7 @@ def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     if line := unreadable_file(error):
         return line
     line = explain(error)
-    is_told = isinstance(error, DigitsError | InstantiationException)
+    is_told = isinstance(error, InstantiationException)
     if line is None or is_told or flags.config_dir or flags.config_path:
         return line
     overrides: Sequence[str] = error.overrides if isinstance(error, WrongJob) else flags.overrides

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from digits.runs import BEST, MODEL, finished_metrics
 PARTS = {"test": "test", "val": "validation"}
 BATCH_SIZE = 2500
 """As in the validation and the test of a run, so that the same sums are rounded alike."""
+ROUNDING = 0.001
+"""What other machines and releases of torch change: a few of the images, the loss's last digits."""
 DTYPES = {"16": torch.float16, "bf16": torch.bfloat16, "32": torch.float32, "64": torch.float64}
 
 
@@ -152,13 +155,21 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
     if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
         return f"metrics.json describes {BEST.name}, not this file"
     accuracy, loss = metrics[f"{part}/accuracy"], metrics[f"{part}/loss"]
+    number, num_images = metrics[f"num_{part}"], evaluation.measures.num_images
+    if number != num_images:
+        return (
+            f"metrics.json describes {number:,} {PARTS[part]} images, not all {num_images:,}, so "
+            "there is nothing to compare with"
+        )
     found = evaluation.measures.accuracy
     if (accuracy, loss) == (found, evaluation.loss):
         return "accuracy and loss are those in metrics.json, to the last digit"
+    reason = "the data, the model or metrics.json is not what it was"
+    if abs(accuracy - found) <= ROUNDING and math.isclose(loss, evaluation.loss, rel_tol=ROUNDING):
+        reason = "other machines and releases of torch round differently"
     return (
         f"metrics.json says accuracy {accuracy:.2%} and loss {loss}, not {found:.2%} and "
-        f"{evaluation.loss}: other machines and releases of torch round differently, but that "
-        "changes a few images at most"
+        f"{evaluation.loss}: {reason}"
     )
 
 

@@ -93,3 +93,46 @@ def test_causes_that_lead_back_to_where_they_began_end() -> None:
     first, second = OSError("a"), OSError("b")
     first.__cause__, second.__cause__ = second, first
     assert unreadable_file(first) is explain(first) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "expected"),
+    [
+        (
+            "experiment",
+            "optim: {lr: 0.1}",
+            "begin its YAML file with the line '# @package _global_'",
+        ),
+        ("debug", "optim: {lr: 0.1}", "begin its YAML file with the line '# @package _global_'"),
+        (
+            *("experiment", "# @package _global_\ndefaults: [override /optim: sdg]"),
+            "there is no optim=sdg, which a defaults list names; try optim=sgd",
+        ),
+        (
+            *("experiment", "# @package _global_\ndefaults: [/optim: sgd]"),
+            "optim is chosen twice; in a YAML file's defaults, write '- override /optim: sgd'",
+        ),
+        (
+            *("experiment", "# @package _global_\ndefaults: [override /debug: none]"),
+            "experiment/mine.yaml: debug goes before an experiment; take '- override /debug: ...'",
+        ),
+        ("model", "", "a YAML file for model has a line '_target_: MODULE.CLASS'"),
+        ("model", "- 1", "a YAML file for model has a line '_target_: MODULE.CLASS'"),
+        ("model", "hidden: [1]", "a YAML file for model has a line '_target_: MODULE.CLASS'"),
+        (
+            *("optim", "_target_: torch.optim.Adam\nlr: '0.003'"),
+            "optim.lr must be a number, got 0.003 as text; try optim.lr=0.003, or 'optim.lr=",
+        ),
+    ],
+)
+def test_a_file_that_lacks_what_hydra_needs_is_told_what_to_write(
+    command_line: Callable[..., Any], tmp_path: Path, file: str, content: str, expected: str
+) -> None:
+    folder = tmp_path / "mine" / file
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(content)
+
+    code, _, stderr = command_line("--config-dir", f"{tmp_path}/mine", f"{file}=mine")
+
+    assert (code, stderr.count("\n")) == (1, 1), stderr
+    assert expected in stderr

@@ -31,6 +31,17 @@ def test_a_single_run_is_named_after_its_time_and_choices() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}_dropout-sgd-exact", name)
 
 
+def test_debug_goes_before_an_experiment_and_the_command_line_before_both() -> None:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        fast = compose("config", ["debug=fast", "experiment=improved"])
+        overfit = compose("config", ["debug=overfit", "experiment=improved"])
+        mine = compose("config", ["debug=fast", "experiment=improved", "trainer.max_epochs=2"])
+    assert (fast.trainer.max_epochs, fast.model.dropout_rate) == (1, 0.4)
+    assert overfit.schedule._target_.endswith(".constant") and overfit.data.train_size == 256
+    assert mine.trainer.max_epochs == 2
+
+
 def test_a_job_is_named_after_its_number_and_what_was_varied() -> None:
     assert name_of("model=dropout", "optim.lr=0.01", job=3) == "3_dropout_lr-0.01"
     assert name_of("model.hidden=[128,64]", job=0) == "0_hidden--128,64"

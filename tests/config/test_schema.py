@@ -33,7 +33,7 @@ WRONG = [
     ("data.dir=", "must have at least 1 character, got ''; try data.dir=data"),
     ("seed=-1", "greater than or equal to 0, got -1; try seed=0"),
     ("model.hidden=[128,-1]", "got [128,-1]; try model.hidden=[128,64]"),
-    ("trainer.devices=0", "1, or be auto or -1, or be a valid list, got 0; try trainer.devices=1"),
+    ("trainer.devices=0", "1, or be auto or -1, or be a list, got 0; try trainer.devices=1"),
     ("trainer.limit_train_batches=2.0", "or be less than or equal to 1, got 2.0"),
     ("trainer.profiler=foo", "got foo; try trainer.profiler=simple"),
     ("callbacks.checkpoint.mode=maximum", "min or max, got maximum; try callbacks.checkpoint.mode"),

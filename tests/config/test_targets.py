@@ -38,6 +38,7 @@ def test_what_is_not_a_dotted_name_is_refused(name: Any) -> None:
 
 WRONG = [
     ("model", "torch.nn.Linear"),
+    ("logger.mine", "pytorch_lightning.callbacks.EarlyStopping"),
     ("optim", "digits.models.BaselineClassifier"),
     ("optim", "torch.load"),
     ("schedule", "torch.optim.Adam"),
@@ -61,6 +62,7 @@ ALLOWED = [
     ("trainer.plugins", "pytorch_lightning.plugins.environments.LightningEnvironment"),
     ("callbacks.a", "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
     ("logger", "pytorch_lightning.loggers.CSVLogger"),
+    ("logger.mine", "pytorch_lightning.loggers.CSVLogger"),
     ("model.layer", "torch.nn.Linear"),
 ]
 
@@ -92,6 +94,9 @@ def test_a_module_beside_the_command_is_the_users_own(
 ) -> None:
     (tmp_path / "targets_of_mine.py").write_text(OWN)
     (tmp_path / "needs_more.py").write_text("import a_package_that_is_not_there")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "wrong.py").write_text("\nfrom torch import nothing_of_this_name")
+    (tmp_path / "not_python.py").write_text("class Net\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     mine = "targets_of_mine"
 
@@ -108,8 +113,16 @@ def test_a_module_beside_the_command_is_the_users_own(
         check_targets(at("model", f"{mine}.Nett"))
     with pytest.raises(DigitsError, match="cannot be imported; there is no such class"):
         check_targets(at("model", "no_such_module.Net"))
-    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
-        check_targets(at("model", "needs_more.Net"))
+    for name, told in [
+        (
+            "needs_more.Net",
+            r"No module named 'a_package_that_is_not_there' \(needs_more.py, line 1\)",
+        ),
+        ("parts.wrong.Net", r"ImportError: cannot import name .* \(wrong.py, line 2\)$"),
+        ("not_python.Net", r"SyntaxError: .* \(not_python.py, line 1\)$"),
+    ]:
+        with pytest.raises(DigitsError, match=f"{name} cannot be imported; .*{told}"):
+            check_targets(at("model", name))
 
 
 def test_an_installed_module_is_not_your_own(

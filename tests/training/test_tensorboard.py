@@ -2,8 +2,12 @@
 
 import json
 import re
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +17,16 @@ from tensorboard.plugins.hparams import plugin_data_pb2  # type: ignore[import-u
 from tensorboard.plugins.pr_curve import metadata  # type: ignore[import-untyped]
 
 from digits.runs import read_history
+from digits.training.callbacks import History
 from digits.training.tensorboard import TensorBoard
+
+LIGHTNINGS = "pytorch_lightning.loggers"
 
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "pictured"
-    options = ("norm=exact", "trainer.max_epochs=5", "logger.projector=true")
+    options = ("norm=exact", "trainer.max_epochs=5", "logger.tensorboard.projector=true")
     train(folder, *SMALL, *options)
     return folder
 
@@ -109,6 +116,64 @@ def test_the_hparams_tab_holds_the_choices_and_no_empty_metric(run_dir: Path) ->
         f"final/{part}_{name}" for part in ("val", "test") for name in ("accuracy", "loss")
     }
     assert "hp_metric" not in found.Tags()["scalars"]
+
+
+CHARTS = {"train/loss", "val/loss", "train/accuracy", "val/accuracy", "final/test_accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("options", "folder", "table"),
+    [
+        (("logger=[csv,tensorboard]",), "", "csv/version_0/metrics.csv"),
+        (
+            ("logger=none", f"logger._target_={LIGHTNINGS}.TensorBoardLogger", "+logger.name=x"),
+            *("x/version_0", None),
+        ),
+        (
+            ("logger=none", f"logger._target_={LIGHTNINGS}.CSVLogger", "+logger.version=1"),
+            *(None, "lightning_logs/version_1/metrics.csv"),
+        ),
+    ],
+    ids=["several", "Lightning's TensorBoardLogger", "Lightning's CSVLogger"],
+)
+def test_any_logger_gets_its_own_arguments_and_what_it_can_hold(
+    tmp_path: Path, options: tuple[str, ...], folder: str | None, table: str | None
+) -> None:
+    train(tmp_path / "run", *SMALL, "trainer.max_epochs=1", *options)
+
+    if folder is not None:
+        found = events(tmp_path / "run" / folder)
+        assert set(found.Tags()["scalars"]) >= CHARTS
+        assert {"custom_scalars__config__", "_hparams_/experiment"} <= {
+            *found.Tags()["tensors"],
+            *(f"{tag}" for tag in found.PluginTagToContent("hparams")),
+        }
+    if table is not None:
+        file = tmp_path / "run" / table
+        assert set(file.read_text().splitlines()[0].split(",")) >= CHARTS
+        assert "optim: adam" in (file.parent / "hparams.yaml").read_text()
+    assert (folder is None) == (not list((tmp_path / "run").rglob("events.*")))
+
+
+def test_a_missing_package_is_named_with_what_installs_it(
+    command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digits.config.schema.find_spec", lambda _: None)
+    for name in ("wandb", "mlflow"):
+        _, _, stderr = command_line(f"logger={name}")
+        assert stderr.endswith(
+            f"needs the package {name}, which is not installed; try pip install 'digits[{name}]'\n"
+        )
+
+
+def test_a_run_of_weights_and_biases_ends_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb: Any = SimpleNamespace(run=None, finish=lambda: setattr(wandb, "run", None))
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setattr(History, "on_fit_start", lambda *_: setattr(wandb, "run", "open"))
+    train(tmp_path / "a", *SMALL, "trainer.max_epochs=1", "logger=none")
+    assert wandb.run is None  # or the process's next run would be logged as this one
 
 
 def test_an_event_file_never_shares_its_second_with_an_earlier_one(tmp_path: Path) -> None:

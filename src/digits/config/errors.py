@@ -7,7 +7,6 @@ line pays for that.
 
 import errno
 import re
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,20 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from digits.config.overrides import WrongJob, plain, values
-from digits.config.schema import accepts, check
-from digits.config.targets import is_own, up_to_date
+from digits.config.schema import accepts, check, read_search_options
+from digits.config.targets import ELSEWHERE, own_place, places, up_to_date
 from digits.errors import DigitsError
-from digits.files import flat, has
+from digits.files import flat, get, has
 from digits.text import first_line, nearest, similar, typed
 
 OUTSIDE = (
@@ -62,6 +66,19 @@ def explain(error: BaseException) -> str | None:
         return told if place else explain(cause)
     if isinstance(error, ConfigAttributeError | ConfigKeyError):
         return None  # code reads a missing key; Hydra itself would have wrapped the error
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        near = similar(name, error.options, limit=1)
+        known = f"try {group}={near[0]}" if near else f"valid: {', '.join(error.options)}"
+        return f"there is no {group}={name}, which a defaults list names; {known}"
+    if early := re.search(r"In '(.+)': Could not override '(debug)'", str(error)):
+        line = f"- override /{early[2]}: ..."
+        return (
+            f"{early[1]}.yaml: {early[2]} goes before an experiment; take '{line}' out of the file"
+        )
+    if twice := re.search(r"Multiple values for (\w+)\. .*'override \w+: (\w+)'", str(error)):
+        line = f"- override /{twice[1]}: {twice[2]}"
+        return f"{twice[1]} is chosen twice; in a YAML file's defaults, write '{line}'"
     if isinstance(error, HydraException | OmegaConfBaseException):
         key = getattr(error, "full_key", None)
         lines = [f"{key}: {first_line(error)}" if key else first_line(error)]
@@ -80,30 +97,16 @@ def explain(error: BaseException) -> str | None:
 def _is_refusal(cause: BaseException) -> bool:
     """Say whether a class refuses its arguments."""
     library = ("hydra.", "pytorch_lightning.", "lightning_fabric.")
-    refused = isinstance(cause, ValueError | TypeError) and _raised_by(cause, *library)
+    refused = isinstance(cause, ValueError | TypeError | ImportError) and _raised_by(
+        cause, *library
+    )
     # torch: a layer of the user's own network that cannot be made with the values given.
     return refused or type(cause) is ValueError or _raised_by(cause, "torch.")
 
 
 def _raised_by(error: BaseException, *packages: str) -> bool:
-    *_, (module, _) = [("", ""), *_places(error)]
+    *_, (module, _) = [("", ""), *places(error)]
     return module.startswith(packages)
-
-
-def own_place(error: BaseException) -> str:
-    """Return the innermost line of the user's own modules that an error passed, if any."""
-    return next((place for module, place in reversed(_places(error)) if is_own(module)), "")
-
-
-def _places(error: BaseException) -> list[tuple[str, str]]:
-    """Return the modules and lines that an error passed, the outermost first."""
-    return [
-        (
-            str(frame.f_globals.get("__name__")),
-            f"{Path(frame.f_code.co_filename).name}, line {number}",
-        )
-        for frame, number in traceback.walk_tb(error.__traceback__)
-    ]
 
 
 def unreadable_file(error: BaseException) -> str | None:
@@ -177,7 +180,10 @@ class _Mistakes:
         try:
             parsed = self.parser.parse_overrides(list(overrides))
             composed = self._compose(*(values(each)[0] for each in parsed))
-            if not all(each.key_or_group.startswith("hydra.") for each in parsed):
+            if all(each.key_or_group.startswith("hydra.sweeper.") for each in parsed):
+                if "objectives" in composed.hydra.sweeper:
+                    read_search_options(plain(composed.hydra.sweeper))
+            elif not all(each.key_or_group.startswith("hydra.") for each in parsed):
                 check(up_to_date(plain(composed)))
         except (HydraException, OmegaConfBaseException, DigitsError, ValueError):
             return False
@@ -225,14 +231,27 @@ class _Mistakes:
         group, value = key.partition(".")[0], line.partition("=")[2]
         config = self._compose()
         composed: Any = OmegaConf.to_container(config)
+        if override.is_delete() and has(composed, key) and get(composed, key) is None:
+            yield f"{key} is null already, which switches it off; leave ~{key} out"
         if override.is_add() and has(composed, key):
             yield f"{key} is there already, so + cannot add it; try {key}={value}"
+        if key == "hydra.sweeper.params" and isinstance(params := override.value(), dict):
+            jobs = " ".join(f"{name}={typed(each)}" for name, each in params.items())
+            yield f"{key} is for YAML files; on the command line, try -m {jobs}"
         if has(composed, key) or override.is_add() or override.is_force_add():
             return
         choice = config.hydra.runtime.choices.get(group)
         keys = [each for each, _ in flat(composed) if "._" not in each]
         keys = [each for each in keys if each.startswith("hydra.") == (group == "hydra")]
-        near = nearest(key, [*keys, *self.options])[:5]
+        if group == "hydra":  # a key of another part of Hydra's means something else
+            group, _, name = key.rpartition(".")
+            keys = [each for each in keys if each.startswith(f"{group}.")]
+            near = [
+                f"{group}.{each}"
+                for each in similar(name, [each.rpartition(".")[2] for each in keys])
+            ]
+        else:
+            near = nearest(key, [*keys, *self.options])[:5]
         if override.is_delete():
             remedies = [f"~{other}" for other in near]
         else:
@@ -247,4 +266,7 @@ class _Mistakes:
         advice = f"try {works}" if works else f"valid: {', '.join(sorted(valid))}"
         adds = "; + adds another argument of its class" if choice and not works else ""
         where = f"{group}={choice}" if choice else "the configuration"
+        where = group if group.startswith("hydra.") else where
+        if elsewhere := ELSEWHERE.get(key.rpartition(".")[2]):
+            advice, adds = elsewhere, ""
         yield f"{key} is not a key of {where}; {advice}{adds}"

@@ -29,6 +29,20 @@ def parsed(config: DictConfig, loader: ConfigLoader) -> list[Override]:
     return OverridesParser.create(config_loader=loader).parse_overrides(lines)
 
 
+def check_choices(config: DictConfig, loader: ConfigLoader) -> None:
+    """Refuse a config group that is chosen twice: Hydra would take the last choice in silence."""
+    seen: dict[str, Override] = {}
+    lines: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(lines):
+        group = override.key_or_group
+        if override.is_delete() or group not in config.hydra.runtime.choices:
+            continue
+        if group in seen:
+            first, last = seen[group].input_line, override.input_line
+            raise DigitsError(f"{group} is chosen twice, by {first} and by {last}; leave one out")
+        seen[group] = override
+
+
 def values(override: Override) -> list[str]:
     """Return an override once for each value that it names; an interval as its two ends."""
     key, value = override.get_key_element(), override.value()

@@ -99,12 +99,13 @@ def num_gpus() -> int:
 def help_choices(*, _root_: DictConfig) -> str:
     """Return the config groups, each with its options; a star marks those of the command line."""
     loader, hydra = GlobalHydra.instance().config_loader(), _hydra(_root_)
-    chosen = hydra.runtime.choices
+    chosen = _chosen(hydra)
+    groups = reversed([each for each in hydra.runtime.choices if "/" not in each])
     lines = []
-    for group in reversed([each for each in chosen if "/" not in each]):  # as in the defaults list
+    for group in dict.fromkeys([*groups, *(group for group, _ in chosen)]):
         lines.append(f"  {group}=")
         for option in loader.get_group_options(group):
-            mark = "*" if option == chosen[group] else " "
+            mark = "*" if (group, option) in chosen else " "
             lines_of_file = _lines(hydra, group, option)
             first = next((each for each in lines_of_file if not each.startswith("# @package")), "")
             lines.append(_entry(f"  {mark} {option}", first.lstrip("# "), column=20))
@@ -114,16 +115,23 @@ def help_choices(*, _root_: DictConfig) -> str:
 def help_values(*, _root_: DictConfig) -> str:
     """Return the keys of the composed configuration with their values, as one types them."""
     hydra = _hydra(_root_)
-    options = [(key, value) for key, value in hydra.runtime.choices.items() if "/" not in key]
     comments: dict[str, str] = {}
-    for group, option in [("", hydra.job.config_name), *options]:
-        for key, comment in _comments(hydra, group, str(option)):
+    for group, option in [("", hydra.job.config_name), *reversed(_chosen(hydra))]:
+        for key, comment in _comments(hydra, group, option):
             comments.setdefault(key, comment)
     values = [(key, value) for key, value in flat(plain(_root_)) if "._" not in key]
     return "\n".join(
         _entry(f"  {key}={typed(value)}", comments.get(key, ""), column=42)
         for key, value in sorted(values, key=lambda item: "." in item[0])
     )
+
+
+def _chosen(hydra: Any) -> list[tuple[str, str]]:
+    """Return groups and options in the order of the defaults list; a group may have several."""
+    loader, lines = GlobalHydra.instance().config_loader(), list(hydra.overrides.task)
+    composed = loader.compute_defaults_list(hydra.job.config_name, lines, RunMode.RUN)
+    paths = [str(each.config_path).partition("/") for each in composed.defaults]
+    return [(group, option) for group, slash, option in paths if slash and group != "hydra"]
 
 
 def _lines(hydra: Any, group: str, option: str) -> list[str]:
@@ -137,8 +145,11 @@ def _lines(hydra: Any, group: str, option: str) -> list[str]:
 
 def _comments(hydra: Any, group: str, option: str) -> Iterator[tuple[str, str]]:
     """Yield the commented keys of an option and of those that it begins from."""
-    path: list[tuple[int, str]] = [(-1, group)] if group else []
-    for line in _lines(hydra, group, option):
+    lines = _lines(hydra, group, option)
+    packages = [line.split()[2] for line in lines[:1] if line.startswith("# @package ")]
+    package = [*packages, group][0].replace("_global_", "")
+    path: list[tuple[int, str]] = [(-1, package)] if package else []
+    for line in lines:
         if inherited := re.match(r"^  - (\w+)$", line):
             yield from _comments(hydra, group, inherited[1])
         if found := _KEY.match(line):

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypeVar
 
+import yaml
 from annotated_types import Interval, Len
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
-from digits.config.targets import SET_FROM
+from digits.config.targets import ELSEWHERE, SET_FROM, loggers
 from digits.errors import DigitsError
 from digits.files import MAX_NAME_LENGTH, flat, get, has, put, slug
 from digits.text import nearest, similar, typed
@@ -168,10 +169,16 @@ class CallbackOptions(Group):
     min_delta: NonNegative = 0.001
 
 
-class Logger(Group):
-    """conf/logger."""
+class TensorBoard(Group):
+    """conf/logger/tensorboard."""
 
     projector: bool = True
+
+
+class Logger(Group):
+    """conf/logger: the arguments of Lightning's loggers, and of ours."""
+
+    tensorboard: TensorBoard = TensorBoard()
 
 
 class Debug(Group):
@@ -215,13 +222,27 @@ class SearchOptions(Group):
     n_jobs: Count | None = None  # null: as many as the launcher runs at once
 
 
+WORDS = {
+    r"^\w+ should ": "",
+    r" after validation, not \d+": "",
+    r"a valid dictionary( or instance of \w+)?": "a group of keys",
+    r"a valid integer.*": "an integer",
+    r"a valid boolean": "true or false",
+    r"a valid string": "text",
+    r"a valid ": "a ",
+}
+"""pydantic's words, and ours."""
+
 REQUIRED = (
     *("seed", "test", "resume", "name", "norm", "norm.mean", "norm.std", "callbacks"),
     *("data", "data._target_", "data.batch_size", "model", "model._target_"),
-    *("optim", "optim._target_", "schedule", "schedule._target_", "logger", "logger._target_"),
+    *("optim", "optim._target_", "schedule", "schedule._target_", "logger"),
     *("trainer", "trainer._target_", "trainer.accelerator", "trainer.max_epochs"),
 )
 """What every run reads."""
+
+PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
+"""What loggers of Lightning's need besides it; an extra of this project has the package's name."""
 
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 """What our networks log once an epoch."""
@@ -238,7 +259,10 @@ def check(values: Mapping[str, Any]) -> None:
     """
     for key in REQUIRED:
         if not has(values, key):
-            remedy = "a class's dotted name" if key.endswith("_target_") else f"leave ~{key} out"
+            group, _, name = key.rpartition(".")
+            remedy = f"leave ~{key} out"
+            if name == "_target_":
+                remedy = f"a YAML file for {group} has a line '_target_: MODULE.CLASS'"
             raise DigitsError(f"{key} is missing, and every run needs it; {remedy}")
     for key, other in SET_FROM.items():
         if has(values, key):
@@ -304,11 +328,12 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
         near = nearest(key, [other for other, _ in flat(values) if other != key])
         works = [other for other in near if prefix or accepts(other, given)]
         listed = f"valid: {', '.join(siblings) or 'none'}"
+        listed = ELSEWHERE.get(names[0] if names[0] == "debug" else names[-1], listed)
         advice = f"try {prefix}{works[0]}={typed(given)}" if works else listed
         raise DigitsError(f"{prefix}{key} is not a key; {advice}")
     # One message for each type that a union has.
     messages = [
-        re.sub(r"^\w+ should ", "", each["msg"])
+        _in_our_words(each["msg"])
         for each in errors
         if [str(name) for name in each["loc"][: len(names)]] == names
     ]
@@ -317,7 +342,25 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
     for name in names:
         default = CallbackOptions() if isinstance(default, dict) else getattr(default, name, None)
     remedy = "" if isinstance(default, Group | dict) else f"; try {prefix}{key}={typed(default)}"
-    raise DigitsError(f"{prefix}{key} must {expected}, got {typed(given)}{remedy}")
+    found = typed(given)
+    if isinstance(given, str) and accepts(key, value := _read(given)):
+        found += " as text"
+        environment = f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'"
+        remedy = f"; try {key}={typed(value)}, or {environment} from the environment"
+    raise DigitsError(f"{prefix}{key} must {expected}, got {found}{remedy}")
+
+
+def _read(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _in_our_words(message: str) -> str:
+    for theirs, ours in WORDS.items():
+        message = re.sub(theirs, ours, message)
+    return message
 
 
 def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
@@ -354,6 +397,13 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         yield from _contradictions_of_callback(
             f"callbacks.{name}", callback, is_ours=_is_ours(values)
         )
+    for key, logger in loggers(values["logger"]).items():
+        package = PACKAGES.get(str(logger["_target_"]).rpartition(".")[2])
+        if package and find_spec(package) is None:
+            yield (
+                f"{key} needs the package {package}, which is not installed; "
+                f"try pip install 'digits[{package}]'"
+            )
 
 
 def _contradictions_of_callback(

@@ -10,12 +10,15 @@ import inspect
 import pkgutil
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from digits.errors import DigitsError
-from digits.text import nearest, similar, typed
+from digits.text import first_line, nearest, similar, typed
 
 KINDS = {
     "data": "digits.data.datamodule.MNISTDataModule",
@@ -44,6 +47,13 @@ SET_FROM = {
     "trainer.default_root_dir": "hydra.run.dir",
 }
 """Arguments of a group's class that every run sets from another key."""
+
+_OVER = "begin its YAML file with the line '# @package _global_'"
+ELSEWHERE = {"experiment": _OVER, "debug": _OVER} | dict.fromkeys(
+    ("ckpt_path", "resume_from_checkpoint"),
+    "to resume a run, give its name=RUN, and resume=must to be sure",
+)
+"""Keys that are not there, and what to do for what they mean."""
 
 RENAMED = {
     r"^lightning\.pytorch\.": "pytorch_lightning.",
@@ -88,14 +98,15 @@ def check_targets(values: Mapping[str, Any]) -> None:
         name = node["_target_"]
         found = _locate(key, name)
         _check_kind(key, name, found)
-        accepted = _parameters(found)
+        accepted, takes_any = parameters(found)
         for argument in (each for each in node if not str(each).startswith("_")):
-            if accepted is None or argument in accepted:
+            if takes_any or argument in accepted:
                 continue
             valid = sorted(each for each in accepted if f"{key}.{each}" not in SET_FROM)
             advice = f"valid: {', '.join(valid) or 'none'}"
             if near := nearest(argument, valid):
                 advice = f"try {key}.{near[0]}={typed(node[argument])}"
+            advice = ELSEWHERE.get(argument, advice)
             raise DigitsError(f"{key}.{argument}: {name} takes no {argument}; {advice}")
 
 
@@ -122,6 +133,31 @@ def targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]
         yield from targets(child, f"{key}.{name}".lstrip("."))
 
 
+def loggers(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the configured loggers by their dotted keys: several as `logger.csv`, or `logger`.
+
+    Raises:
+        DigitsError: another entry, which would be left out in silence.
+    """
+    others = {f"logger.{name}": each for name, each in node.items() if name != "_target_"}
+    made = {
+        key: each
+        for key, each in others.items()
+        if isinstance(each, Mapping) and each.get("_target_") is not None
+    }
+    name = node.get("_target_")
+    if name is None:
+        for key in others.keys() - made.keys():
+            raise DigitsError(f"{key} has no _target_, so it is not a logger; leave {key} out")
+        return made
+    for key in made:
+        raise DigitsError(
+            f"logger._target_={name} and {key} need a name each (in a YAML file by its first line, "
+            f"'# @package logger.NAME'); try +logger.NAME._target_={name}"
+        )
+    return {"logger": node}
+
+
 def is_own(module: str) -> bool:
     """Say whether a module is the user's: neither Python's, nor installed, nor of this package."""
     package = module.partition(".")[0]
@@ -135,23 +171,56 @@ def is_own(module: str) -> bool:
     return spec is not None and not any(name in place for name in installed for place in places)
 
 
+def own_place(error: BaseException) -> str:
+    """Return the innermost line of the user's own modules that an error passed, if any."""
+    return next((place for module, place in reversed(places(error)) if is_own(module)), "")
+
+
+def places(error: BaseException) -> list[tuple[str, str]]:
+    """Return the modules and lines that an error passed, the outermost first."""
+    return [
+        (
+            str(frame.f_globals.get("__name__")),
+            f"{Path(frame.f_code.co_filename).name}, line {number}",
+        )
+        for frame, number in traceback.walk_tb(error.__traceback__)
+    ]
+
+
 def _locate(key: str, name: str) -> Any:
-    """Import what a dotted name stands for; an error within a module is the user's to see."""
+    """Import what a dotted name stands for."""
     try:
-        return pkgutil.resolve_name(name)
-    except (ImportError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and not f"{name}.".startswith(f"{error.name}."):
-            raise  # a module of the user's own needs a package that is not there
-        parent, _, last = name.rpartition(".")
-        near = similar(last, dir(sys.modules[parent])) if parent in sys.modules else []
-        advice = f"try {key}._target_={parent}.{near[0]}" if near else "there is no such class"
-        raise DigitsError(f"{key}._target_={name} cannot be imported; {advice}") from None
+        return _import(name)
+    except Exception as error:  # whatever a module of the user's own does
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        if place := own_place(error):
+            reason += f" ({place})"
+        is_wrong = isinstance(error, AttributeError) or (
+            isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
+        )
+        if is_wrong and not place:
+            parent, _, last = name.rpartition(".")
+            near = similar(last, dir(sys.modules[parent])) if parent in sys.modules else []
+            reason = f"try {key}._target_={parent}.{near[0]}" if near else "there is no such class"
+        raise DigitsError(f"{key}._target_={name} cannot be imported; {reason}") from error
+
+
+def _import(name: str) -> Any:
+    # pkgutil.resolve_name takes an error within a submodule for a name that is not there.
+    module, *rest = name.split(".")
+    found: Any = import_module(module)
+    for part in rest:
+        module = f"{module}.{part}"
+        is_module = hasattr(found, "__path__") and find_spec(module)
+        found = import_module(module) if is_module else getattr(found, part)
+    return found
 
 
 def _check_kind(key: str, name: str, found: Any) -> None:
     """Check what a name has led to, which may be another module's than the name says."""
     group, *rest = key.split(".")
-    kind = KINDS.get(group) if len(rest) == (group == "callbacks") else None
+    depths = {"callbacks": (1,), "logger": (0, 1)}
+    kind = KINDS.get(group) if len(rest) in depths.get(group, (0,)) else None
     package = str(getattr(found, "__module__", "")).partition(".")[0]
     is_class = inspect.isclass(found) and package not in sys.stdlib_module_names
     is_function = inspect.isfunction(found) and (package == "digits" or is_own(found.__module__))
@@ -162,11 +231,13 @@ def _check_kind(key: str, name: str, found: Any) -> None:
         expected = f"a {kind or 'class'}"
         if kind is None or group == "schedule":
             expected += " or a function of your own"
+        elif inspect.isclass(found) and is_own(found.__module__):
+            expected += f", from which your {found.__name__} can be derived"
         raise DigitsError(f"{key}._target_ must be {expected}, got {name}")
 
 
-def _parameters(target: Any) -> set[str] | None:
-    """Return the names of a function's or class's arguments; `None` if it takes any.
+def parameters(target: Any) -> tuple[set[str], bool]:
+    """Return the names of a function's or class's arguments, and whether it takes any others.
 
     A class whose `__init__` hands `**kwargs` on is asked together with those it inherits from.
     """
@@ -178,5 +249,5 @@ def _parameters(target: Any) -> set[str] | None:
         found = inspect.getfullargspec(inspect.unwrap(function))
         names |= {*found.args, *found.kwonlyargs}
         if found.varkw is None:
-            return names - {"self"}
-    return None
+            return names - {"self"}, False
+    return names - {"self"}, True

@@ -202,8 +202,11 @@ class Classifier(LightningModule):
         if self.trainer.is_last_batch or self.global_step == self.trainer.max_steps:
             # Lightning logs them after the checkpoint, between which the process may be killed.
             values |= {name: metric.compute() for name, metric in metrics.items()}
+        if not self.loggers:
+            return
+        numbers = {name: float(value) for name, value in values.items()}  # as not all take tensors
         for logger in self.loggers:
-            logger.log_metrics(values, step=self.global_step - 1)
+            logger.log_metrics(numbers, step=self.global_step - 1)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate("val", batch, self.val_loss, self.val_accuracy)

@@ -112,6 +112,9 @@ def distribution(override: Override) -> "BaseDistribution":
         if isinstance(value, IntervalSweep):
             low, high = value.start, value.end
             assert low is not None and high is not None
+            if low > high:
+                limits = f"{override.get_key_element()}=interval({high},{low})"
+                raise ValueError(f"the lower limit is above the upper one; try {limits}")
             if isinstance(low, int) and isinstance(high, int):
                 return IntDistribution(low, high, log=log)
             # In Hydra's syntax the upper limit is not part of an interval.

@@ -35,8 +35,8 @@ from digits.training.console import NOT_MNIST
 from digits.training.resume import check_same, ending
 
 BEST = "best_experiment.yaml"
-NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "experiment")
-"""Choices that its file leaves open: of the machine, and what has been taken apart already."""
+NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "debug", "experiment")
+"""Choices that its file leaves open: of the machine, what goes before it, what it is made of."""
 MIN_TRIALS = 5
 """Finished trials that importances take at least."""
 

@@ -1,6 +1,7 @@
 """From the composed configuration to the three objects of a training: model, data and trainer."""
 
 import os
+import pkgutil
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from torch import Tensor, nn
 
-from digits.config.errors import own_place
 from digits.config.resolvers import num_cores
+from digits.config.targets import loggers, own_place, parameters
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.errors import DigitsError
@@ -140,15 +142,12 @@ def make_trainer(
         is_placed = callback.get("dirpath", "") is None
         places = {"dirpath": run_dir / "checkpoints"} if is_placed else {}
         configured.append(instantiate(callback, **places, _convert_="all"))
-    logger = config.logger._target_ and instantiate(
-        config.logger, run_dir=str(run_dir), resumed_at_step=resumed_at_step, _convert_="all"
-    )
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # submitit does it
     given: dict[str, Any] = {
         "default_root_dir": run_dir,
-        "logger": logger or False,
+        "logger": make_loggers(config, run_dir, resumed_at_step) or False,
         "callbacks": callbacks + configured,
         "plugins": plugins,
         "log_every_n_steps": 1,
@@ -161,6 +160,18 @@ def make_trainer(
         given["profiler"] = profiler(dirpath=run_dir, filename="profile")
     trainer: Trainer = _call(options, **given)
     return trainer
+
+
+def make_loggers(config: DictConfig, run_dir: Path, resumed_at_step: int = 0) -> list[Logger]:
+    """Make the loggers; each writes into the run directory unless it is told another place."""
+    made: list[Logger] = []
+    for node in loggers(config.logger).values():
+        accepted, _ = parameters(pkgutil.resolve_name(node["_target_"]))
+        places = {"run_dir": str(run_dir), "save_dir": str(run_dir)}
+        given = {"resumed_at_step": resumed_at_step} | places
+        given = {name: given[name] for name in given.keys() & accepted if node.get(name) is None}
+        made.append(instantiate(node, **given, _convert_="all"))
+    return made
 
 
 def _call(config: Any, **objects: Any) -> Any:

@@ -83,6 +83,7 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
     console.print(f"model, metrics and {CURVES}: {relative(run_dir)}")
     for profile in sorted(run_dir.glob("*-profile*")):
         console.print(f"profile: {relative(profile)}")
-    console.print(f"to see the curves: tensorboard --logdir {relative(run_dir.parent)}")
+    if any(run_dir.rglob("events.out.tfevents.*")):
+        console.print(f"to see the curves: tensorboard --logdir {relative(run_dir.parent)}")
     if metrics["dataset"] == SAMPLE:
         console.print(NOT_MNIST, style="bold red")

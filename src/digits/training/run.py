@@ -1,6 +1,7 @@
 """The recipe of a run: seed, data, model, trainer; fit, test the best checkpoint, save, report."""
 
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +75,12 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
             return metrics
         remove_parts(*(run_dir / name for name in FILES))
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        with recorded_status(run_dir, plain), _signals_of_lightning(), torch_threads():
+        with (
+            recorded_status(run_dir, plain),
+            _signals_of_lightning(),
+            torch_threads(),
+            _wandb_ended(),
+        ):
             return _run(config, run_dir, console)
 
 
@@ -89,6 +95,18 @@ def _signals_of_lightning() -> Iterator[None]:
         if isinstance(left.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+
+
+@contextmanager
+def _wandb_ended() -> Iterator[None]:
+    """End Weights & Biases' run of this run, which the next one in the process would go on with."""
+    before = getattr(sys.modules.get("wandb"), "run", None)
+    try:
+        yield
+    finally:
+        wandb: Any = sys.modules.get("wandb")
+        if getattr(wandb, "run", None) is not before:
+            wandb.finish()
 
 
 def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
@@ -134,7 +152,7 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
         if config.test:
             write_predictions(run_dir, _predictions(model, datamodule))
         draw_loss_curves(run_dir)
-        log_hyperparameters(trainer.logger, config, choices, metrics, trainer.global_step)
+        log_hyperparameters(trainer, config, choices, metrics)
         write_metrics(run_dir, metrics)
         show_summary(console, run_dir, metrics)
     if trainer.world_size > 1:  # Lightning kills the first process if another one ends badly

@@ -55,13 +55,9 @@ class TensorBoard(TensorBoardLogger):
             run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at_step
         )
         self.projector = projector
-        self._has_layout = False
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if not self._has_layout:
-            self.experiment.add_custom_scalars(LAYOUT)
-            self._has_layout = True
         # Lightning adds the epoch to whatever is logged; a straight line is not a curve to look at.
         super().log_metrics({key: metrics[key] for key in metrics if key != "epoch"}, step)
 
@@ -75,15 +71,12 @@ class TensorBoard(TensorBoardLogger):
 
 
 def log_hyperparameters(
-    logger: Any,
+    trainer: Trainer,
     config: DictConfig,
     choices: Mapping[str, str],
     metrics: Mapping[str, Any],
-    step: int,
 ) -> None:
-    """Fill the HPARAMS tab: what was chosen, against the final metrics at the last step."""
-    if not isinstance(logger, TensorBoard):
-        return
+    """Tell all loggers what was chosen, and the final metrics: TensorBoard in its HPARAMS tab."""
     values = {group: choices[group] for group in SHOWN_CHOICES if group in choices} | {
         "lr": config.optim.get("lr"),
         "batch_size": config.data.batch_size,
@@ -98,14 +91,20 @@ def log_hyperparameters(
         for name in FINAL
         if metrics[name] is not None
     }
-    logger.log_hyperparams(values, final, step)
-    logger.experiment.close()
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(values, final, trainer.global_step)
+            logger.experiment.close()
+        else:
+            logger.log_hyperparams(values | {"run_dir": trainer.default_root_dir})
+            logger.log_metrics(final, trainer.global_step)
+            logger.save()
 
 
 class TensorBoardPictures(Callback):
     """Adds text, graph, images, histograms and precision-recall curves to a run's events.
 
-    Does nothing with another logger. Takes about half a second of a run, without the projector.
+    Does nothing without TensorBoard. Takes about half a second of a run, without the projector.
     """
 
     def __init__(self, configuration: str) -> None:
@@ -113,6 +112,7 @@ class TensorBoardPictures(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if (writer := _writer(trainer)) and trainer.global_step == 0:
+            writer.add_custom_scalars(LAYOUT)
             code = "".join(f"    {line}\n" for line in self.configuration.splitlines())
             writer.add_text("configuration", code, 0)
             _add_graph(writer, pl_module)
@@ -144,7 +144,7 @@ class TensorBoardPictures(Callback):
         step, logits = trainer.global_step, pl_module.test_logits
         images, labels = data.test.images[: len(logits)], data.test.labels[: len(logits)]
         _add_test_pictures(writer, logits, images, labels, step)
-        if isinstance(trainer.logger, TensorBoard) and trainer.logger.projector:
+        if any(getattr(logger, "projector", False) for logger in trainer.loggers):
             _add_projector(writer, pl_module, data.normalized(images), images, labels, step)
 
 
@@ -177,9 +177,10 @@ def _add_projector(
 
 
 def _writer(trainer: Trainer) -> Any:
-    logger: Any = trainer.logger
-    is_ours = isinstance(logger, TensorBoard) and trainer.is_global_zero
-    return logger.experiment if is_ours else None
+    """Return the writer of the first logger for TensorBoard, ours or Lightning's, if any."""
+    found = (each for each in trainer.loggers if isinstance(each, TensorBoardLogger))
+    logger = next(found, None) if trainer.is_global_zero else None
+    return logger and logger.experiment
 
 
 def _add_graph(writer: Any, model: LightningModule) -> None:
