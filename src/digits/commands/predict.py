@@ -60,12 +60,18 @@ def run(arguments: argparse.Namespace) -> int:
             f"--show takes a folder to write into, got the file {arguments.show}; "
             "put --show last, or write --show=DIR"
         )
+    import numpy as np
     from PIL import Image
 
     from digits.model_file import load
     from digits.predict import predict as pictures
 
     model, files = load(arguments.run), pictures.find_pictures(arguments.images)
+    for argument in arguments.images:
+        if inside := pictures.subfolders(Path(argument)):
+            number = plural(len(inside), "subfolder")
+            print(f"note: {argument}: {number} with pictures not read; name {inside[0]} as well",
+                  file=sys.stderr)  # fmt: skip
     folder = arguments.show or DEFAULT_FOLDER
     width = min(48, max(len(pictures.printable(file)) for file in files))
     num_failed = 0
@@ -75,9 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise DigitsError(f"--show would overwrite {existing[0]}; try a new folder")
     for prediction, path in zip(pictures.predict(model, files), seen, strict=True):
         num_failed += prediction.error is not None
-        if arguments.show and prediction.image is not None:
+        if arguments.show and prediction.digits:
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(prediction.image).save(path)
+            Image.fromarray(np.hstack([digit.image for digit in prediction.digits])).save(path)
         if arguments.json:
             print(pictures.as_json(prediction))
         elif prediction.error is not None:
