@@ -206,33 +206,41 @@ def _frames(strokes: Mask) -> Mask:
     sizes = np.array([[rows.stop - rows.start, columns.stop - columns.start]
                       for rows, columns in places])  # fmt: skip
     large = [each for each in range(count) if sizes[each].min() >= 12]
-    found = []
+    empty = np.zeros_like(frames)
     for outer in large:
         inside = labels[places[outer]]
         ring, least = inside == outer + 1, sizes[outer].min() / 3
-        lines = _straight_lines(ring)
+        filled, lines = ndimage.binary_fill_holes(ring), _straight_lines(ring)
         rest = ndimage.find_objects(ndimage.label(ring & ~lines, TOUCHING_AT_CORNERS)[0])
-        within = np.unique(inside[ndimage.binary_fill_holes(ring) & ~ring])
+        within = np.unique(inside[filled & ~ring])
         if lines.any() and any(
             max(rows.stop - rows.start, columns.stop - columns.start) > least
             for rows, columns in rest
         ):
             frames[places[outer]] |= ring & lines
         elif any(sizes[each - 1].max() > least for each in within if each):
-            found.append(outer)
-    for each in large:
-        like = (np.abs(sizes[each] / sizes[frame] - 1).max() < 0.15 for frame in found)
-        if each in found or any(like):
-            frames[places[each]] |= labels[places[each]] == each + 1
+            frames[places[outer]] |= ring
+        elif filled.mean() > 0.8 and ring.mean() < 0.6:  # an ellipse fills less of its box
+            empty[places[outer]] |= ring
+    if frames.any():
+        frames |= empty
     return frames
 
 
 def _straight_lines(strokes: Mask) -> Mask:
     """Return the long horizontal and vertical lines, if they are on all four sides; else none."""
-    length = int(0.8 * min(strokes.shape))
-    thick = np.pad(ndimage.binary_dilation(strokes, TOUCHING_AT_CORNERS), 1)
-    across, down = (ndimage.binary_opening(thick, np.ones(shape))[1:-1, 1:-1]
-                    for shape in ((1, length), (length, 1)))  # fmt: skip
+    length = int(0.8 * min(strokes.shape)) | 1
+    thick = ndimage.binary_dilation(strokes, TOUCHING_AT_CORNERS).astype(np.uint8)
+    across, down = (
+        ndimage.maximum_filter1d(
+            ndimage.minimum_filter1d(thick, length, axis, mode="constant"),
+            length,
+            axis,
+            mode="constant",
+        )
+        > 0
+        for axis in (1, 0)
+    )
     near = max(2, length // 8)
     sides = (across[:near].any(0), across[-near:].any(0),
              down[:, :near].any(1), down[:, -near:].any(1))  # fmt: skip
