@@ -103,7 +103,8 @@ def _checked(images: Any, device: torch.device) -> Tensor:
             if low >= 0 and 2 < high <= 255:
                 remedy = "try images / 255"
             raise DigitsError(f"{takes}, got {dtype} from {low:.3g} to {high:.3g}; {remedy}")
-    return images.reshape(-1, 1, SIDE, SIDE)
+    checked: Tensor = images.reshape(-1, 1, SIDE, SIDE)
+    return checked
 
 
 def load(path: str | Path) -> TrainedClassifier:

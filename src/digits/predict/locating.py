@@ -168,9 +168,9 @@ def _candidates(plane: Plane, dark: bool) -> Iterator[Candidate]:
         limit = max(3, int(share * side)) | 1
         ink, framed, noise, thresholds = _levels(plane, dark, limit)
         for threshold in thresholds:
-            for mask, *group in _groups(ink, threshold):
-                inside = bool(framed[mask].all())
-                candidate = Candidate(mask, *group, dark, limit, threshold, noise, inside)
+            for group in _groups(ink, threshold):
+                inside = bool(framed[group[0]].all())
+                candidate = Candidate(*group, dark, limit, threshold, noise, inside)
                 if candidate.box.side >= 0.03 * side and (judged := _judged(plane, candidate)):
                     yield judged
 
