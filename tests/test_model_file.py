@@ -62,6 +62,55 @@ def test_the_loaded_model_computes_what_the_saved_one_did(
     assert loaded(IMAGES / 255).equal(expected)
 
 
+def test_every_form_of_the_same_images_gives_the_same(tmp_path: Path) -> None:
+    model = digits.load(saved(tmp_path))
+    expected = model(IMAGES)
+    for images in (IMAGES.numpy(), IMAGES[:, 0], IMAGES.numpy()[:, 0], (IMAGES / 255).numpy()):
+        assert model(images).equal(expected)
+    torch.testing.assert_close(model(IMAGES[3, 0]), expected[3:4])
+    black_or_white = IMAGES > 127
+    assert model(black_or_white).equal(model(black_or_white.float()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.bfloat16])
+def test_the_model_works_in_the_dtype_it_is_put_into(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = digits.load(saved(tmp_path))
+    expected = model(IMAGES)
+    model = model.to(dtype)
+    for images in (IMAGES, IMAGES / 255, (IMAGES / 255).to(dtype)):
+        logits = model(images)
+        assert logits.dtype == dtype
+        torch.testing.assert_close(logits.float(), expected, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (IMAGES.float(), "got float32 from 0 to 255; try images / 255"),
+        ((IMAGES / 255 - MEAN) / STD, "the model normalizes them itself"),
+        (IMAGES.long(), r"got int64; try images.to\(torch.uint8\)"),
+        ((IMAGES > 127).byte(), r"got uint8 of 0 and 1 only; try images.bool\(\)"),
+        (IMAGES / 0.0, "got float32 from nan to nan"),
+        (IMAGES.view(-1, 1, 14, 56), r"\(batch, 1, 28, 28\), got \(200, 1, 14, 56\)"),
+        (IMAGES.expand(-1, 3, -1, -1), r"got \(200, 3, 28, 28\)"),
+        ("digit.png", "a tensor or a NumPy array, got str"),
+    ],
+)
+def test_what_the_model_would_misread_is_refused(
+    images: Any, expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DigitsError, match=expected) as caught:
+        digits.load(saved(tmp_path))(images)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    model = BaselineClassifier([16])
+    next(model.network.parameters()).data[0, 0] = value
+    assert "is not finite: training has diverged" in message(saved(tmp_path, model))
+
+
 def test_the_model_knows_its_classes_normalization_and_origin(tmp_path: Path) -> None:
     data = MNISTDataModule(source="sample", mean=None, std=None)
     data.prepare_data()
@@ -205,6 +254,9 @@ def test_a_network_from_a_file_on_the_path_is_loaded(
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert message(tmp_path / "none.pt") == f"there is no file {tmp_path / 'none.pt'}"
+    assert message(tmp_path / "frist") == f"there is no run directory {tmp_path / 'frist'}"
+    (tmp_path / "first").mkdir()
+    assert message(tmp_path / "frist").endswith(f"; did you mean {tmp_path / 'first'}?")
     assert "is not a run directory: it holds no model.pt" in message(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from digits import __version__
 from digits.errors import DigitsError
 from digits.process import begin, quick_end
 
@@ -43,6 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Look at data and at finished runs. Training is: python train.py --help",
         epilog="digits VERB --help says more about each.",
     )
+    parser.add_argument("--version", action="version", version=f"digits {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in VERBS:
         module = importlib.import_module(f"digits.commands.{verb}")

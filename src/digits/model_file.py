@@ -6,6 +6,7 @@ it, and imports nothing but the networks of digits and modules of your own.
 
 import importlib
 import io
+import os
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -16,14 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from digits.config.targets import is_own
-from digits.data.datasets import CLASSES
+from digits.data.datasets import CLASSES, SIDE
 from digits.data.split import normalize
 from digits.errors import DigitsError
 from digits.files import write_atomically
 from digits.models import networks
 from digits.runs import LAST, MODEL
+from digits.text import similar
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from digits.data.datamodule import MNISTDataModule
     from digits.models import Classifier
 
@@ -56,23 +60,60 @@ class TrainedClassifier(nn.Module):
         self.network, self.mean, self.std, self.record = network, mean, std, record
         self.classes: tuple[str, ...] = tuple(record["classes"])
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: "Tensor | NDArray[Any]") -> Tensor:
         """Map images (batch, 1, 28, 28) to logits (batch, 10), one for each of `self.classes`.
 
-        Images are uint8 from 0 to 255 or floats in [0, 1]: light ink on a dark ground.
+        Images are light ink on a dark ground: uint8 from 0 to 255, floats in [0, 1] or booleans;
+        (batch, 28, 28), a single (28, 28) and NumPy arrays are taken, too.
+
+        Raises:
+            DigitsError: they are something else.
         """
-        if images.is_floating_point():
+        weights = next(self.network.parameters(), torch.empty(0))
+        if not torch.compiler.is_compiling():  # a graph has no values to look at
+            images = _checked(images, weights.device)
+        assert isinstance(images, Tensor)
+        if images.dtype != torch.uint8:
             images = images.float()
-        logits: Tensor = self.network(normalize(images, self.mean, self.std))
+        logits: Tensor = self.network(normalize(images, self.mean, self.std).to(weights.dtype))
         return logits
+
+
+def _checked(images: Any, device: torch.device) -> Tensor:
+    """Return images as (batch, 1, 28, 28); refuse what the network would misread."""
+    if not isinstance(images, Tensor):
+        try:
+            images = torch.tensor(images, device=device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DigitsError(
+                f"images are a tensor or a NumPy array, got {type(images).__name__}: {error}"
+            ) from error
+    shape, dtype = tuple(images.shape), str(images.dtype).removeprefix("torch.")
+    if shape[-2:] != (SIDE, SIDE) or len(shape) > 4 or (len(shape) == 4 and shape[1] != 1):
+        raise DigitsError(f"images have the shape (batch, 1, {SIDE}, {SIDE}), got {shape}")
+    takes = "images are uint8 from 0 to 255, floats in [0, 1] or booleans"
+    if not (images.is_floating_point() or images.dtype in (torch.uint8, torch.bool)):
+        raise DigitsError(f"{takes}, got {dtype}; try images.to(torch.uint8)")
+    if images.numel() and images.dtype != torch.bool:
+        low, high = (float(each) for each in images.detach().aminmax())
+        if images.dtype == torch.uint8 and high == 1:
+            raise DigitsError(f"{takes}, got uint8 of 0 and 1 only; try images.bool()")
+        # Resizing and rounding may go a little beyond.
+        if images.is_floating_point() and not (low >= -0.01 and high <= 1.01):
+            remedy = "the model normalizes them itself"
+            if low >= 0 and 2 < high <= 255:
+                remedy = "try images / 255"
+            raise DigitsError(f"{takes}, got {dtype} from {low:.3g} to {high:.3g}; {remedy}")
+    checked: Tensor = images.reshape(-1, 1, SIDE, SIDE)
+    return checked
 
 
 def load(path: str | Path) -> TrainedClassifier:
     """Load a trained model from a run directory, its model.pt, or one of its checkpoints.
 
     Returns:
-        A module in `eval()` mode on the CPU: images (batch, 1, 28, 28), uint8 from 0 to 255 or
-        floats in [0, 1], to logits (batch, 10).
+        A module in `eval()` mode on the CPU, from images to logits, see `TrainedClassifier`; it
+        may be put on another device and into another dtype.
 
     Raises:
         DigitsError: the file is missing, damaged or not a model of digits, or the file that defines
@@ -116,6 +157,10 @@ def _content(
 
 def model_path(path: Path) -> Path:
     """Return the file of a run directory that holds its model; a file stands for itself."""
+    if not path.exists() and not path.suffix:
+        near = similar(path.name, os.listdir(path.parent) if path.parent.is_dir() else [])
+        remedy = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise DigitsError(f"there is no run directory {path}{remedy}")
     if not path.is_dir():
         return path
     if (path / MODEL).exists():
@@ -207,6 +252,10 @@ def from_content(path: Path, content: Mapping[str, Any]) -> TrainedClassifier:
     try:
         network = _network(record)
         network.load_state_dict(content["weights"])
+        for name, weight in network.state_dict(keep_vars=True).items():
+            # A buffer may be infinite, as an attention mask is.
+            if weight.isnan().any() or (isinstance(weight, nn.Parameter) and weight.isinf().any()):
+                raise DigitsError(f"its {name} is not finite: training has diverged")
         return TrainedClassifier(network, **content["normalization"], record=record).eval()
     except Exception as error:  # classes refuse arguments and weights in any way they like
         reason = " ".join(str(error).split())

@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -121,6 +122,31 @@ def test_a_mistake_is_told_in_one_line(
     assert line.startswith("error: ")
     assert expected in line
     assert (photos / "1-28x28.png").read_text() == "mine"
+
+
+def test_a_picture_may_come_from_standard_input(
+    run_dir: Path,
+    photos: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main(["predict", str(run_dir), str(photos / "0.png"), "--json"]) == 0
+    by_name = json.loads(capsys.readouterr().out)
+    content = (photos / "0.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert main(["predict", str(run_dir), "-", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == by_name | {"file": "-"}
+
+
+def test_pictures_in_subfolders_are_not_left_out_in_silence(
+    run_dir: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "more").mkdir()
+    (photos / "2.png").rename(photos / "more" / "2.png")
+    assert main(["predict", str(run_dir), str(photos)]) == 0
+    assert capsys.readouterr().err == (
+        f"note: {photos}: 1 subfolder with pictures not read; name {photos / 'more'} as well\n"
+    )
 
 
 def test_help_is_shown_without_importing_torch() -> None:

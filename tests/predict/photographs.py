@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from digits.data.datasets import LabelledImages
 from digits.model_file import TrainedClassifier
@@ -31,6 +31,32 @@ def photo(folder: Path, digit: NDArray[np.uint8], number: int, kind: str = "issu
     pixels = _issue(digit, rng) if kind == "issue" else _on_paper(digit, rng, kind)
     noise = rng.normal(size=pixels.shape) * rng.uniform(2, 12)
     save_jpeg(path, pixels + noise, int(rng.integers(60, 95)))
+    return path
+
+
+COLOURS = {"black": (20, 20, 20), "blue": (40, 70, 190), "grey": (150, 150, 150)}
+
+
+def in_boxes(
+    folder: Path, digit: NDArray[np.uint8], number: int, num_boxes: int, colour: str
+) -> Path:
+    """Writes a scan of a form: printed boxes, side by side or apart, one with a digit in it."""
+    rng = np.random.default_rng(number)
+    side = {1: 240, 3: 100, 5: 70}[num_boxes]
+    gap = int(rng.integers(0, 2)) * 10 if num_boxes == 3 else 0
+    top, width = int(rng.integers(20, 120)), 1 + number % 6
+    image = Image.new("RGB", (400, 400), (int(rng.integers(215, 250)),) * 3)
+    lefts = [20 + each * (side + gap) for each in range(num_boxes)]
+    for left in lefts:
+        box = (left, top, left + side, top + side)
+        ImageDraw.Draw(image).rectangle(box, outline=COLOURS[colour], width=width)
+    ink = Image.fromarray(digit).resize((int(0.85 * side),) * 2, Image.Resampling.BICUBIC)
+    left = lefts[int(rng.integers(num_boxes))]
+    image.paste((30, 35, 90), (left + side // 12, top + side // 12), ink)
+    pixels = np.asarray(image, float)
+    light = _light((400, 400), rng)[..., None]
+    path = folder / f"{num_boxes}-{colour}-{number}.jpg"
+    save_jpeg(path, pixels * light + rng.normal(size=pixels.shape) * rng.uniform(0, 6))
     return path
 
 

@@ -18,9 +18,14 @@ def drawn(size: tuple[int, int] = (300, 400), text: str = "4") -> np.ndarray:
     return np.asarray(image) / 255
 
 
+def alone(path: Path) -> np.ndarray:
+    (digit,) = prepare(path)
+    return digit.image.astype(int)
+
+
 def seen(folder: Path, pixels: np.ndarray) -> np.ndarray:
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / "a.png")
-    return prepare(folder / "a.png").astype(int)
+    return alone(folder / "a.png")
 
 
 def likeness(image: np.ndarray, other: np.ndarray) -> float:
@@ -101,7 +106,7 @@ def test_a_digit_in_the_transparency_only_is_seen(
     image = Image.new(mode, alpha.size, (colour,) * (len(mode) - 1) + (0,))
     image.putalpha(alpha)
     image.save(tmp_path / "a.png")
-    assert likeness(prepare(tmp_path / "a.png").astype(int), four) > 0.95
+    assert likeness(alone(tmp_path / "a.png"), four) > 0.95
 
 
 def test_faint_pencil_under_noise_is_not_a_blank_page(tmp_path: Path, four: np.ndarray) -> None:
@@ -112,7 +117,7 @@ def test_faint_pencil_under_noise_is_not_a_blank_page(tmp_path: Path, four: np.n
 def test_salt_and_pepper_of_one_bit_do_not_matter(tmp_path: Path, four: np.ndarray) -> None:
     grey = Image.fromarray((240 - 240 * drawn()).astype(np.uint8))
     grey.convert("1").save(tmp_path / "a.png")  # dithered
-    assert likeness(prepare(tmp_path / "a.png").astype(int), four) > 0.85
+    assert likeness(alone(tmp_path / "a.png"), four) > 0.85
 
 
 BLANK: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
@@ -142,4 +147,40 @@ def test_pictures_of_any_size_give_the_same(
     if size == (28, 28):
         page = page.crop((50, 70, 250, 270))
     page.resize(size, Image.Resampling.BOX).save(tmp_path / "a.png")
-    assert likeness(prepare(tmp_path / "a.png").astype(int), four) > 0.7
+    assert likeness(alone(tmp_path / "a.png"), four) > 0.7
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize(("side", "width"), [(200, 1), (400, 2), (800, 4), (1600, 8)])
+def test_a_thin_upright_stroke_is_a_digit(
+    side: int, width: int, inverted: bool, tmp_path: Path
+) -> None:
+    pixels = np.full((side, side), 255.0)
+    pixels[side // 20 : -side // 20, side // 2 : side // 2 + width] = 0
+    image = seen(tmp_path, 255 - pixels if inverted else pixels)
+    assert 18 <= (image.max(1) > 100).sum() <= 22
+    assert 1 <= (image.max(0) > 100).sum() <= 4
+
+
+@pytest.mark.parametrize("width", [1, 3, 6])
+@pytest.mark.parametrize("degrees", [0, 3])
+def test_a_frame_is_not_a_digit(degrees: int, width: int, tmp_path: Path, four: np.ndarray) -> None:
+    page = Image.fromarray((235 - 200 * drawn()).astype(np.uint8))
+    ImageDraw.Draw(page).rectangle((30, 60, 270, 300), outline=60, width=width)
+    ImageDraw.Draw(page).rectangle((30, 320, 270, 370), outline=60, width=width)
+    image = seen(tmp_path, np.asarray(page.rotate(degrees, fillcolor=235)))
+    assert likeness(image, four) > 0.9 - 0.05 * degrees
+
+
+def test_several_digits_are_found_line_by_line_from_left_to_right(tmp_path: Path) -> None:
+    page = Image.new("L", (1200, 900), 240)
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(200)
+    for text, place in {"72": (100, 80), "10": (500, 120), "4": (300, 550)}.items():
+        pen.text(place, text, 20, font)
+    page.save(tmp_path / "a.png")
+    digits = prepare(tmp_path / "a.png")
+    for digit, text in zip(digits, "72104", strict=True):
+        alone = seen(tmp_path, 255 - 255 * drawn(text=text))
+        assert likeness(digit.image.astype(int), alone) > 0.85
+    left, top, right, bottom = digits[-1].box
+    assert pen.textbbox((300, 550), "4", font) == pytest.approx((left, top, right, bottom), abs=15)

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photographs import KINDS, Trained, photo
+from photographs import KINDS, Trained, in_boxes, photo
 from PIL import Image
 
 from digits.predict.predict import Prediction, predict
 
 pytestmark = pytest.mark.slow
 
-NUM_PHOTOS, NUM_OF_A_KIND, NUM_TINY = 200, 8, 100
+NUM_PHOTOS, NUM_OF_A_KIND, NUM_TINY, NUM_IN_BOXES = 200, 8, 100, 20
 
 
 def classified(trained: Trained, files: Iterable[Path]) -> list[Prediction]:
@@ -23,7 +23,7 @@ def classified(trained: Trained, files: Iterable[Path]) -> list[Prediction]:
 def accuracy(trained: Trained, predictions: list[Prediction]) -> float:
     labels: list[int] = trained.test.labels[: len(predictions)].tolist()
     right = [
-        prediction.error is None and prediction.ranked()[0] == label
+        prediction.number() == str(label)
         for prediction, label in zip(predictions, labels, strict=True)
     ]
     return sum(right) / len(right)
@@ -47,6 +47,18 @@ def test_photos_under_hard_conditions_are_classified_right(
     assert accuracy(trained, classified(trained, files)) >= trained.least_accuracy - 0.08
 
 
+@pytest.mark.parametrize("colour", ["black", "blue", "grey"])
+@pytest.mark.parametrize("num_boxes", [1, 3, 5])
+def test_digits_in_printed_boxes_are_classified_right(
+    num_boxes: int, colour: str, trained: Trained, tmp_path: Path
+) -> None:
+    files = [
+        in_boxes(tmp_path, trained.test.images[i, 0].numpy(), i, num_boxes, colour)
+        for i in range(NUM_IN_BOXES)
+    ]
+    assert accuracy(trained, classified(trained, files)) >= trained.least_accuracy - 0.05
+
+
 def test_an_image_in_mnists_form_is_classified_as_it_is(trained: Trained, tmp_path: Path) -> None:
     images = trained.test.images[:NUM_TINY]
     files = []
@@ -58,6 +70,6 @@ def test_an_image_in_mnists_form_is_classified_as_it_is(trained: Trained, tmp_pa
         raw = trained.model(images).argmax(dim=1)
     right = (raw == trained.test.labels[:NUM_TINY]).float().mean().item()
     assert accuracy(trained, predictions) == pytest.approx(right, abs=0.0101)
-    seen = np.stack([each.image for each in predictions if each.image is not None])
+    seen = np.stack([digit.image for each in predictions for digit in each.digits])
     # On average, of 255.
     assert np.abs(seen.astype(int) - images[:, 0].numpy()).mean() < 3

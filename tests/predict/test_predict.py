@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 from digits.data.datasets import load_sample
 from digits.errors import DigitsError
 from digits.predict.predict import (
+    Digit,
     Prediction,
     as_chart,
     as_json,
@@ -44,11 +46,11 @@ def files(tmp_path: Path) -> list[str]:
 
 def test_probabilities_are_the_softmax_of_each_pictures_own_logits(files: list[str]) -> None:
     for prediction in predicted(files):
-        assert prediction.image is not None
-        logits = prediction.image[:, 9:19].astype(float).sum(0) / 255
+        (digit,) = prediction.digits
+        logits = digit.image[:, 9:19].astype(float).sum(0) / 255
         expected = np.exp(logits - logits.max())
-        assert prediction.probabilities == pytest.approx(expected / expected.sum(), abs=1e-5)
-        assert prediction.ranked()[0] == int(logits.argmax())
+        assert digit.probabilities == pytest.approx(expected / expected.sum(), abs=1e-5)
+        assert prediction.number() == str(logits.argmax())
 
 
 def test_what_fails_keeps_its_place_and_stops_nothing(files: list[str], tmp_path: Path) -> None:
@@ -58,14 +60,16 @@ def test_what_fails_keeps_its_place_and_stops_nothing(files: list[str], tmp_path
     assert [each.file for each in found] == mixed
     missing = "cannot be read: No such file or directory"
     assert [each.error for each in found] == [None, None, "is empty", missing] + [None] * 5
-    assert all(bool(each.probabilities) == (each.error is None) for each in found)
+    assert all(bool(each.digits) == (each.error is None) for each in found)
 
 
 def test_dark_on_light_and_light_on_dark_are_the_same_digit(tmp_path: Path) -> None:
     for image in IMAGES[:, 0].numpy():
         Image.fromarray(image).save(tmp_path / "light.png")
         Image.fromarray(255 - image).save(tmp_path / "dark.png")
-        light, dark = (prepare(tmp_path / name).astype(int) for name in ("light.png", "dark.png"))
+        light, dark = (
+            prepare(tmp_path / name)[0].image.astype(int) for name in ("light.png", "dark.png")
+        )
         assert np.abs(light - dark).mean() < 4
 
 
@@ -100,7 +104,9 @@ def test_an_argument_that_means_no_picture_is_an_error(tmp_path: Path) -> None:
         assert str(caught.value).startswith(str(argument))
 
 
-GOOD = Prediction("a.png", probabilities=(0, 0.015, 0, 0, 0, 0, 0, 0.98, 0, 0.005))
+SEVEN = Digit(np.zeros((28, 28), np.uint8), (0, 0.015, 0, 0, 0, 0, 0, 0.98, 0, 0.005), (1, 2, 3, 4))
+GOOD = Prediction("a.png", (SEVEN,))
+SEVERAL = Prediction("c.png", (SEVEN, SEVEN))
 BAD = Prediction("b\n.png", error="is empty")
 
 
@@ -117,6 +123,27 @@ def test_a_chart_has_ten_bars_as_long_as_the_probabilities() -> None:
     first, *bars = as_chart(GOOD).splitlines()
     assert first == "a.png: 7"
     assert [bar.count("█") for bar in bars] == [0, 1, 0, 0, 0, 0, 0, 39, 0, 0]
+
+
+def test_several_digits_are_told_one_by_one() -> None:
+    assert as_line(SEVERAL, 8).split() == ["c.png", "77", "7", "98.00%", "7", "98.00%"]
+    first, *lines = as_chart(SEVERAL).splitlines()
+    assert first == "c.png: 77 (2 digits, from left to right)"
+    assert [line.split() for line in lines] == [["7", "98.00%", "then", "1", "1.50%"]] * 2
+    told = json.loads(as_json(SEVERAL))
+    assert (told["file"], told["digit"]) == ("c.png", None)
+    assert told["digits"][1] == {
+        "digit": 7,
+        "probability": 0.98,
+        "probabilities": list(SEVEN.probabilities),
+        "box": [1, 2, 3, 4],
+    }
+
+
+def test_an_output_that_is_not_a_number_is_an_error(files: list[str]) -> None:
+    model: Any = lambda images: torch.full((len(images), 10), torch.nan)  # noqa: E731
+    for prediction in predict(model, files[:1]):
+        assert json.loads(as_json(prediction))["error"].endswith("is not finite")
 
 
 def test_pictures_of_the_same_name_get_files_of_their_own(tmp_path: Path) -> None:

@@ -114,6 +114,11 @@ def test_a_cut_file_is_refused_in_one_line(form: str, tmp_path: Path) -> None:
     message(tmp_path / "a", content[: len(content) // 2])
 
 
+def test_an_animation_is_not_taken_for_its_first_picture(tmp_path: Path) -> None:
+    content = as_bytes(SEVEN, "GIF", save_all=True, append_images=[SEVEN.rotate(90)])
+    assert message(tmp_path / "a.gif", content).startswith("is animated")
+
+
 INK = np.zeros((40, 30), np.uint8)
 INK[10:30, 13:17] = 255
 

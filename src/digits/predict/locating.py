@@ -71,15 +71,16 @@ class Candidate:
     stroke_limit: int  # wider strokes were not looked for
     threshold: float  # pixels with less ink are not counted
     noise: float  # of the ink, where there is none
+    framed: bool  # whether it lies in a printed frame
     score: float = 0.0  # how good a digit it is; comparable within a picture, about 1 to 200
     contrast: float = 0.0  # between ink and ground along the contour, 0 to 255
     thickness: float = 0.0  # half the width of the widest stroke, over the box's longer side
 
 
-def locate(picture: Picture) -> tuple[Plane, Candidate] | None:
-    """Return the plane on which the digit is seen best, and where it is there; `None` if nowhere.
+def locate(picture: Picture) -> tuple[Plane, list[Candidate]] | None:
+    """Return the plane on which the digits are seen best, and them in reading order, or `None`.
 
-    It is looked for in luminance, in the colours where that has little contrast, and in alpha.
+    They are looked for in luminance, in the colours where that has little contrast, and in alpha.
     """
     plane, best = picture.grey, locate_in(picture.grey)
     others = [] if picture.alpha is None else [picture.alpha]
@@ -89,11 +90,13 @@ def locate(picture: Picture) -> tuple[Plane, Candidate] | None:
         found = locate_in(other)
         if found and (best is None or found.score > best.score):
             plane, best = other, found
-    return (plane, best) if best and best.score >= MIN_SCORE else None
+    return (
+        (plane, _digits_of(_prepared(plane)[0], best)) if best and best.score >= MIN_SCORE else None
+    )
 
 
-def locate_in(plane: Plane) -> Candidate | None:
-    """Return what looks most like a digit, dark or light; `None` if nothing is more than noise."""
+def _prepared(plane: Plane) -> tuple[Plane, float]:
+    """Return the plane in the size in which digits are looked for, smoothed, and its noise."""
     plane = shrunk(plane, LARGEST)
     # In a tiny picture each pixel belongs to a stroke, and noise cannot be told from it.
     noise = noise_of(plane) if max(plane.shape) >= 20 else 0.0
@@ -102,10 +105,16 @@ def locate_in(plane: Plane) -> Candidate | None:
         plane = resized(plane, enlargement, Image.Resampling.BILINEAR)
     blur = 0.8 * max(plane.shape) / LARGEST
     plane = ndimage.gaussian_filter(plane, blur)
-    noise /= max(1.0, 2 * math.sqrt(math.pi) * blur / enlargement)
+    return plane, noise / max(1.0, 2 * math.sqrt(math.pi) * blur / enlargement)
+
+
+def locate_in(plane: Plane) -> Candidate | None:
+    """Return what looks most like a digit, dark or light; `None` if nothing is more than noise."""
+    plane, noise = _prepared(plane)
     of_each = (_best(list(_candidates(plane, dark))) for dark in (True, False))
     found = [each for each in of_each if each and each.contrast > MIN_SIGNAL * noise]
-    found.sort(key=lambda each: -each.score)
+    # Between a frame and a digit, the ground is light strokes round about.
+    found.sort(key=lambda each: -each.score * (5 if each.framed else 1))
     if len(found) == 2 and _is_page_around(*found):
         return found[1]
     return found[0] if found else None
@@ -154,22 +163,89 @@ def noise_of(plane: Plane) -> float:
 
 
 def _candidates(plane: Plane, dark: bool) -> Iterator[Candidate]:
-    white, side = white_of(plane), max(plane.shape)
+    side = max(plane.shape)
     for share in STROKE_LIMITS:
         limit = max(3, int(share * side)) | 1
-        ink = ink_of(plane, dark, limit, white)
-        quarter, half = np.percentile(ink, (25, 50))
-        ink, noise = ink - quarter, float(half - quarter) / 0.6745
-        highest = float(ink.max())
-        # Where the digit fills the picture, much that is ink is counted as noise here.
-        lowest = max(min(4 * noise, 0.35 * highest), 1.0)
-        threshold = 0.75 * highest
-        while threshold > lowest:
+        ink, framed, noise, thresholds = _levels(plane, dark, limit)
+        for threshold in thresholds:
             for group in _groups(ink, threshold):
-                candidate = Candidate(*group, dark, limit, threshold, noise)
+                inside = bool(framed[group[0]].all())
+                candidate = Candidate(*group, dark, limit, threshold, noise, inside)
                 if candidate.box.side >= 0.03 * side and (judged := _judged(plane, candidate)):
                     yield judged
-            threshold *= THRESHOLD_STEP
+
+
+def _levels(plane: Plane, dark: bool, limit: int) -> tuple[Plane, Mask, float, list[float]]:
+    """Return the ink without frames, what they enclose, the noise, and thresholds, falling."""
+    ink = ink_of(plane, dark, limit, white_of(plane))
+    quarter, half = np.percentile(ink, (25, 50))
+    ink, noise = ink - quarter, float(half - quarter) / 0.6745
+    highest = float(ink.max())
+    # Where the digit fills the picture, much that is ink is counted as noise here.
+    lowest = max(min(4 * noise, 0.35 * highest), 1.0)
+    count = max(0, math.ceil(math.log(lowest / (0.75 * highest), THRESHOLD_STEP))) if highest else 0
+    thresholds = [0.75 * highest * THRESHOLD_STEP**step for step in range(count)]
+    frames = np.zeros(ink.shape, bool)
+    for threshold in thresholds:
+        frames |= _frames(ink > threshold)
+    ink[ndimage.binary_dilation(frames, TOUCHING_AT_CORNERS)] = 0
+    return ink, ndimage.binary_fill_holes(frames), noise, thresholds
+
+
+def _frames(strokes: Mask) -> Mask:
+    """Return the strokes that are printed around others, as a form's boxes are, empty ones too.
+
+    A frame has strokes of a third of its height or width in its holes, or touching its straight
+    lines; nothing in a digit's hole is as large.
+    """
+    frames = np.zeros(strokes.shape, bool)
+    labels, count = ndimage.label(strokes, TOUCHING_AT_CORNERS)
+    if not 0 < count < MAX_COMPONENTS:
+        return frames
+    places = ndimage.find_objects(labels)
+    sizes = np.array([[rows.stop - rows.start, columns.stop - columns.start]
+                      for rows, columns in places])  # fmt: skip
+    large = [each for each in range(count) if sizes[each].min() >= 12]
+    empty = np.zeros_like(frames)
+    for outer in large:
+        inside = labels[places[outer]]
+        ring, least = inside == outer + 1, sizes[outer].min() / 3
+        filled, lines = ndimage.binary_fill_holes(ring), _straight_lines(ring)
+        rest = ndimage.find_objects(ndimage.label(ring & ~lines, TOUCHING_AT_CORNERS)[0])
+        within = np.unique(inside[filled & ~ring])
+        if lines.any() and any(
+            max(rows.stop - rows.start, columns.stop - columns.start) > least
+            for rows, columns in rest
+        ):
+            frames[places[outer]] |= ring & lines
+        elif any(sizes[each - 1].max() > least for each in within if each):
+            frames[places[outer]] |= ring
+        elif filled.mean() > 0.8 and ring.mean() < 0.6:  # an ellipse fills less of its box
+            empty[places[outer]] |= ring
+    if frames.any():
+        frames |= empty
+    return frames
+
+
+def _straight_lines(strokes: Mask) -> Mask:
+    """Return the long horizontal and vertical lines, if they are on all four sides; else none."""
+    length = int(0.8 * min(strokes.shape)) | 1
+    thick = ndimage.binary_dilation(strokes, TOUCHING_AT_CORNERS).astype(np.uint8)
+    across, down = (
+        ndimage.maximum_filter1d(
+            ndimage.minimum_filter1d(thick, length, axis, mode="constant"),
+            length,
+            axis,
+            mode="constant",
+        )
+        > 0
+        for axis in (1, 0)
+    )
+    near = max(2, length // 8)
+    sides = (across[:near].any(0), across[-near:].any(0),
+             down[:, :near].any(1), down[:, -near:].any(1))  # fmt: skip
+    lines: Mask = across | down
+    return lines if min(float(side.mean()) for side in sides) > 0.85 else np.zeros_like(lines)
 
 
 def _groups(ink: Plane, threshold: float) -> Iterator[tuple[Mask, Box, bool, float]]:
@@ -322,6 +398,66 @@ def _is_page_around(outer: Candidate, inner: Candidate) -> bool:
     )
 
 
+# Several digits: those like the best one, and those that it consists of.
+
+
+def _digits_of(plane: Plane, best: Candidate) -> list[Candidate]:
+    """Return the digits, line by line from left to right; `[best]` if there is only one.
+
+    Strokes side by side are digits if each is at least half as high as the highest; what lies
+    above or below a digit, as the bar of a 5 does, or in a narrow gap, is a part of it.
+    """
+    strokes = _levels(plane, best.dark, best.stroke_limit)[0] > best.threshold
+    thick = ndimage.binary_dilation(
+        strokes, TOUCHING_AT_CORNERS, max(1, (best.box.bottom - best.box.top) // 30)
+    )
+    labels = ndimage.label(thick, TOUCHING_AT_CORNERS)[0] * strokes
+    boxes = [
+        Box(rows.start, rows.stop, columns.start, columns.stop)
+        for rows, columns in ndimage.find_objects(labels)
+    ]
+    own = set(np.unique(labels[best.mask]).tolist()) - {0}
+    if best.at_border or not own or len(boxes) > MAX_COMPONENTS:
+        return [best]
+    height = max(boxes[each - 1].bottom - boxes[each - 1].top for each in own)
+    parts: list[tuple[Box, list[int]]] = []
+    for number, box in sorted(enumerate(boxes, 1), key=lambda each: each[1].top - each[1].bottom):
+        whole = next((each for each in parts if _belongs(box, each[0], height)), None)
+        if whole:
+            whole[1].append(number)
+        elif 0.5 * height <= box.bottom - box.top <= 2 * height:
+            parts.append((box, [number]))
+    digits = []
+    for _, numbers in parts:
+        mask = np.isin(labels, numbers)
+        (rows, columns) = ndimage.find_objects(mask.astype(np.int8))[0]
+        box = Box(rows.start, rows.stop, columns.start, columns.stop)
+        at_border = 0 in (box.top, box.left) or (box.bottom, box.right) == plane.shape
+        judged = _judged(plane, replace(best, mask=mask, box=box, main_share=1.0))
+        if judged and not at_border and judged.contrast > 0.6 * best.contrast:
+            digits.append(judged)
+    if len(digits) < 2:
+        return [best]
+    digits.sort(key=lambda each: each.box.top + each.box.bottom)
+    lines = [[digits[0]]]
+    for digit in digits[1:]:
+        if (
+            digit.box.top + digit.box.bottom
+            > lines[-1][0].box.top + lines[-1][0].box.bottom + height
+        ):
+            lines.append([])
+        lines[-1].append(digit)
+    return [digit for line in lines for digit in sorted(line, key=lambda each: each.box.left)]
+
+
+def _belongs(part: Box, whole: Box, height: int) -> bool:
+    """Whether a stroke lies above, below or within a digit of a line of this height."""
+    overlap = min(part.right, whole.right) - max(part.left, whole.left)
+    gap = max(part.top, whole.top) - min(part.bottom, whole.bottom)
+    narrower = min(part.right - part.left, whole.right - whole.left)
+    return overlap > 0.5 * narrower and gap < GAP * height
+
+
 # Cutting out the digit's ink, in detail.
 
 DETAIL = 100
@@ -350,7 +486,8 @@ def cut_out(plane: Plane, digit: Candidate) -> Plane:
     part = (left / scale, top / scale, min(right / scale, width), min(bottom / scale, height))
     image = Image.fromarray(digit.mask.astype(np.float32))
     size, resampling = (cut.shape[1], cut.shape[0]), Image.Resampling.BILINEAR
-    mask = np.asarray(image.resize(size, resampling, box=part)) > 0.3
+    share = np.asarray(image.resize(size, resampling, box=part))
+    mask = share > 0.3 * share.max()  # a stroke of one pixel may fall between two
     near = ndimage.binary_dilation(
         mask, TOUCHING_AT_CORNERS, max(1, round(1.5 * scale * shrinking))
     )

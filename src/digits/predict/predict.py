@@ -4,9 +4,9 @@ import glob
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,17 +30,29 @@ SUFFIXES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    """What one picture shows, or why that is not known."""
+class Digit:
+    """One digit of a picture."""
 
-    file: str  # as it was given
-    image: NDArray[np.uint8] | None = None  # bytes (28, 28), what the network saw
-    probabilities: tuple[float, ...] = ()  # of the digits 0 to 9; empty after an error
-    error: str | None = None  # what is wrong, in one line
+    image: NDArray[np.uint8]  # bytes (28, 28), what the network saw
+    probabilities: tuple[float, ...] = ()  # of the digits 0 to 9
+    box: tuple[int, ...] = ()  # left, top, right, bottom, in pixels of the upright picture
 
     def ranked(self) -> list[int]:
         """Return the digits, the most probable one first."""
         return sorted(range(len(self.probabilities)), key=lambda digit: -self.probabilities[digit])
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What one picture shows, or why that is not known."""
+
+    file: str  # as it was given
+    digits: tuple[Digit, ...] = ()  # line by line, from left to right; empty after an error
+    error: str | None = None  # what is wrong, in one line
+
+    def number(self) -> str:
+        """Return the digits as one writes them, e.g. "72104"."""
+        return "".join(str(digit.ranked()[0]) for digit in self.digits)
 
 
 def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Prediction]:
@@ -48,39 +60,53 @@ def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Predic
 
     Args:
         model: what `digits.load` returns, with the classes "0" to "9".
-        files: read as they are needed.
+        files: read as they are needed; "-" is standard input.
     """
     for file in files:
         try:
-            image = prepare(Path(file))
+            found = prepare(file)
         except DigitsError as error:
             yield Prediction(file, error=str(error))
             continue
         with torch.inference_mode():
-            logits = model(torch.from_numpy(image)[None, None])
-        probabilities = torch.softmax(logits[0].double(), dim=0)
-        yield Prediction(file, image, tuple(probabilities.tolist()))
+            logits = model(torch.from_numpy(np.stack([each.image for each in found]))[:, None])
+        if not logits.isfinite().all():
+            yield Prediction(file, error="the network's output for it is not finite")
+            continue
+        probabilities = torch.softmax(logits.double(), dim=1).tolist()
+        digits = [
+            replace(digit, probabilities=tuple(row))
+            for digit, row in zip(found, probabilities, strict=True)
+        ]
+        yield Prediction(file, tuple(digits))
 
 
-def prepare(path: Path) -> NDArray[np.uint8]:
-    """Return the picture of one digit in MNIST's form: bytes (28, 28), light ink on a dark ground.
+def prepare(file: str | Path) -> list[Digit]:
+    """Return a picture's digits in MNIST's form: light ink on a dark ground.
 
     Raises:
         DigitsError: the file cannot be read, or no digit is found.
     """
-    found = locate(read(path))
-    image = mnist_form(cut_out(*found)) if found else None
-    if image is None:
+    picture = read(None if file == "-" else Path(file))
+    plane, found = locate(picture) or (picture.grey, [])
+    digits = []
+    for each in found:
+        image = mnist_form(cut_out(plane, each))
+        scale = picture.scale * max(plane.shape) / max(each.mask.shape)
+        edges = (each.box.left, each.box.top, each.box.right, each.box.bottom)
+        if image is not None:
+            digits.append(Digit(image, box=tuple(round(edge * scale) for edge in edges)))
+    if not digits:
         raise DigitsError("no digit found: nothing stands out from the ground as pen strokes do")
-    return image
+    return digits
 
 
 def find_pictures(arguments: Sequence[str]) -> list[str]:
     """Return the files that are meant, in the order of the arguments, each folder's files sorted.
 
     Args:
-        arguments: files, folders, and patterns that the shell left as they are. A file that does
-            not exist is returned too: reading it says so.
+        arguments: files, folders, patterns that the shell left as they are, and "-". A file that
+            does not exist is returned too: reading it says so.
 
     Raises:
         DigitsError: there are no pictures in a folder, or none that match a pattern.
@@ -89,55 +115,73 @@ def find_pictures(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = [
-                str(file)
-                for file in path.iterdir()
-                if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-            ]
-        elif path.exists() or not glob.has_magic(argument):
+            found = [str(file) for file in path.iterdir() if _is_picture(file)]
+        elif argument == "-" or path.exists() or not glob.has_magic(argument):
             found = [argument]
         else:
             found = glob.glob(argument, recursive=True)
         if not found:
-            raise DigitsError(f"{argument}: no pictures; try a picture, a folder or '*.png'")
+            inside = subfolders(path)
+            other = inside[0] if inside else "a picture, a folder or '*.png'"
+            raise DigitsError(f"{argument}: no pictures; try {other}")
         files += sorted(found)
     return files
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return those with pictures, which are not read with the folder."""
+    return sorted({file.parent for file in folder.glob("*/*") if _is_picture(file)})
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
 # What is said of a prediction: as lines for people, and as JSON for programs.
 
 
 def as_json(prediction: Prediction) -> str:
-    """Return one JSON object on one line: the digit and its probabilities, or the error."""
+    """Return one JSON object on one line: what the picture shows, or the error."""
+    row: dict[str, Any] = {"file": prediction.file}
     if prediction.error is not None:
-        return json.dumps({"file": prediction.file, "error": prediction.error})
-    digit, probabilities = prediction.ranked()[0], [round(p, 6) for p in prediction.probabilities]
-    return json.dumps(
-        {
-            "file": prediction.file,
-            "digit": digit,
-            "probability": probabilities[digit],
-            "probabilities": probabilities,
-        }
-    )
+        row["error"] = prediction.error
+    elif len(prediction.digits) == 1:
+        row |= _as_dict(prediction.digits[0])
+    else:
+        digits = [_as_dict(digit) | {"box": list(digit.box)} for digit in prediction.digits]
+        row |= {"digit": None, "digits": digits}
+    return json.dumps(row, allow_nan=False)
+
+
+def _as_dict(digit: Digit) -> dict[str, Any]:
+    first, probabilities = digit.ranked()[0], [round(p, 6) for p in digit.probabilities]
+    return {"digit": first, "probability": probabilities[first], "probabilities": probabilities}
 
 
 def as_line(prediction: Prediction, file_width: int) -> str:
-    """Return file, digit, probability, and the runner-up with its own."""
-    first, second = prediction.ranked()[:2]
-    return (
-        f"{printable(prediction.file):<{file_width}}  {first}  {_percent(prediction, first)}"
-        f"   then {second}  {_percent(prediction, second)}"
-    )
+    """Return file, digit, probability, and the runner-up; or all digits, each with its own."""
+    name = f"{printable(prediction.file):<{file_width}}"
+    if len(prediction.digits) == 1:
+        return f"{name}  {_first_two(prediction.digits[0])}"
+    each = (f"{one.ranked()[0]} {_percent(one, one.ranked()[0])}" for one in prediction.digits)
+    return f"{name}  {prediction.number()}  {'  '.join(each)}"
 
 
 def as_chart(prediction: Prediction) -> str:
-    """Return the digit, and a bar for each of the ten probabilities."""
-    lines = [f"{printable(prediction.file)}: {prediction.ranked()[0]}"]
-    for digit, probability in enumerate(prediction.probabilities):
+    """Return the digit and a bar for each of the ten probabilities; or a line for each digit."""
+    lines = [f"{printable(prediction.file)}: {prediction.number()}"]
+    if len(prediction.digits) > 1:
+        lines[0] += f" ({len(prediction.digits)} digits, from left to right)"
+        return "\n".join([*lines, *(f"  {_first_two(digit)}" for digit in prediction.digits)])
+    for number, probability in enumerate(prediction.digits[0].probabilities):
         bar = "█" * round(40 * probability)
-        lines.append(f"  {digit}  {_percent(prediction, digit)}  {bar}".rstrip())
+        lines.append(f"  {number}  {_percent(prediction.digits[0], number)}  {bar}".rstrip())
     return "\n".join(lines)
+
+
+def _first_two(digit: Digit) -> str:
+    first, second = digit.ranked()[:2]
+    return f"{first}  {_percent(digit, first)}   then {second}  {_percent(digit, second)}"
 
 
 def printable(text: str) -> str:
@@ -145,8 +189,8 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def _percent(prediction: Prediction, digit: int) -> str:
-    return f"{prediction.probabilities[digit]:7.2%}"
+def _percent(digit: Digit, number: int) -> str:
+    return f"{digit.probabilities[number]:7.2%}"
 
 
 def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:
@@ -156,7 +200,7 @@ def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:
     """
     paths: list[Path] = []
     for file in files:
-        stem = Path(file).stem
+        stem = "stdin" if file == "-" else Path(file).stem
         names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
         free = (path for name in names if (path := folder / f"{name}-28x28.png") not in paths)
         paths.append(next(free))

@@ -3,9 +3,11 @@
 A file may be damaged, enormous, or made to do harm: it is refused in one line.
 """
 
+import io
+import sys
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +36,11 @@ class Picture:
     grey: Plane  # its luminance
     colours: tuple[Plane, ...] = ()  # red, green and blue, if there are colours to speak of
     alpha: Plane | None = None  # how opaque it is, unless it is opaque everywhere
+    scale: float = 1.0  # pixels of the file for one of the planes
 
 
-def read(path: Path) -> Picture:
-    """Read a picture, upright, with at most `SIDE` pixels a side.
+def read(path: Path | None) -> Picture:
+    """Read a picture, upright, with at most `SIDE` pixels a side; `None` is standard input.
 
     The content says what format it is, not the name. Its size is checked in the header, before
     anything is decoded (`Image.MAX_IMAGE_PIXELS`).
@@ -46,22 +49,27 @@ def read(path: Path) -> Picture:
         DigitsError: there is no such file, or it is not a picture, damaged or too large.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
+        content = sys.stdin.buffer.read() if path is None else path.read_bytes()
     except OSError as error:
         raise DigitsError(f"cannot be read: {error.strerror}") from error
-    if not start:
+    if not content:
         raise DigitsError("is empty")
     with warnings.catch_warnings():
         # What else Pillow warns of (EXIF, palettes) does no harm.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(path, formats=FORMATS) as image:
-                return to_grey_levels(_decoded(image))
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                if image.format == "GIF" and getattr(image, "n_frames", 1) > 1:
+                    raise DigitsError("is animated; save one of its pictures as PNG")
+                longer = max(image.size)  # before a JPEG is decoded at a smaller size
+                picture = to_grey_levels(_decoded(image))
+                return replace(picture, scale=longer / max(picture.grey.shape))
+        except DigitsError:
+            raise
         except UnidentifiedImageError as error:
             message = f"is not a picture, or a damaged one; try one of {', '.join(FORMATS)}"
-            if start[4:] == b"ftyp":  # what phones write
+            if content[4:8] == b"ftyp":  # what phones write
                 message = "is a HEIC or AVIF picture, or a video; save it as JPEG or PNG"
             raise DigitsError(message) from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
