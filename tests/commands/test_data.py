@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 from pathlib import Path
@@ -11,11 +12,12 @@ NAMES = [file.name for file in DATASETS[MNIST]]
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a proxy that does not exist."""
+def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a proxy that does not exist, and an empty cache folder."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_good_files_are_listed_with_what_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,8 +47,22 @@ def test_a_damaged_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / f"{NAMES[3]}.gz").write_bytes(b"damaged")
     assert main(["data", "--data-dir", str(tmp_path), "--source", "local"]) == 1
     shown = capsys.readouterr()
-    assert re.search(rf"{NAMES[3]} .* damaged ", shown.out)
+    assert re.search(rf"{NAMES[3]}\.gz .* 7 .* damaged ", shown.out)
     assert f"{NAMES[3]}.gz is damaged" in shown.err
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:  # root may read everything
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / NAMES[3]).touch()
+    monkeypatch.setattr("numpy.fromfile", refuse)
+    assert main(["data", "--data-dir", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert "damaged" not in shown.out + shown.err
+    assert "cannot be read (Permission denied)" in shown.err
 
 
 def test_getting_the_sample_instead_of_mnist_is_an_error_and_a_loud_warning(
