@@ -12,7 +12,7 @@ from digits.page import Picture, Section, Table, show_table, write_page
 TABLE = Table(
     ("run", "accuracy", "95 % interval", "note"),
     [("a [bold]", "97.90%", "97.46% to 98.26%", ""), ("b & c", "1,234", "-0.5 ± 0.12", "<script>")],
-    "two runs",
+    "two [/x] runs",
 )
 
 

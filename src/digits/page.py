@@ -98,11 +98,12 @@ def as_markdown(title: str, lead: str, sections: Sequence[Section]) -> str:
 def show_table(console: "Console", table: Table) -> None:
     """Print a table of a page."""
     import rich.table
-    from rich.text import Text
+    from rich.text import Text  # in which [brackets] are no markup
 
-    shown = rich.table.Table(title=table.title or None, title_justify="left", title_style="bold")
+    title = Text(table.title, style="bold") if table.title else None
+    shown = rich.table.Table(title=title, title_justify="left")
     for column, is_numeric in zip(table.columns, table.numeric, strict=True):
         shown.add_column(Text(column), justify="right" if is_numeric else "left", overflow="fold")
     for row in table.rows:
-        shown.add_row(*map(Text, row))  # as Text, lest [brackets] be taken for markup
+        shown.add_row(*map(Text, row))
     console.print(shown)

@@ -43,8 +43,8 @@ BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
 
 RUNNING, FINISHED, FAILED, STOPPED, PRUNED = "running", "finished", "failed", "stopped", "pruned"
 """The words of status.json. A run that is "running" though nobody holds its lock was killed."""
-DAMAGED = "damaged"
-"""The status of a run whose files cannot be read."""
+DAMAGED, UNREADABLE = "damaged", "unreadable"
+"""The status of a run whose files are not what they should be, or may not be read."""
 
 NO_EFFECT = (
     *("name", "test", "resume", "threads", "debug", "logger", "hydra", "data.dir", "data.source"),
@@ -179,6 +179,8 @@ def read_run(run_dir: Path) -> Run:
         overrides = [str(line) for line in _read_yaml(run_dir / ".hydra" / "overrides.yaml")]
         choices = read_choices(run_dir)
     except DigitsError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return Run(run_dir, UNREADABLE, str(error))
         return Run(run_dir, DAMAGED, f"{error}; run the same command again without that file")
     config = status.get("config") or written
     trained, values = _effective(config), _effective(written)
@@ -405,6 +407,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DigitsError(f"there is no {path.name}") from None
+    except PermissionError as error:
+        raise DigitsError(f"{path.name} cannot be read ({error.strerror})") from error
     except Exception:  # each format's reader raises whatever the bytes make it stumble over
         raise DigitsError(f"{path.name} is damaged") from None
 
