@@ -38,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write and print."""
     from digits.ensemble import check_folder, combine, ensemble_folder
-    from digits.evaluate import compare_with_metrics, evaluate, show, write_report
+    from digits.evaluate import FILES, PAGE, compare_with_metrics, evaluate, show, write_report
     from digits.files import relative
     from digits.model_file import from_content, load, model_path, results_folder, write_model
+    from digits.page import report_folder
     from digits.runs import MODEL
     from digits.text import screen
 
@@ -57,11 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
             check_folder(folder, paths)
             file = folder / MODEL
             evaluation = evaluate(from_content(file, content), file, arguments.data_dir, part)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_model(file, content)
             if part == "val":  # the report on test images stays as it is
                 folder /= "evaluation-val"
-        page = write_report(evaluation, folder)
+        with report_folder(folder, PAGE, FILES):
+            if len(paths) > 1:
+                write_model(file, content)
+            page = write_report(evaluation, folder)
     show(console, evaluation)
     if len(paths) > 1:
         console.print(f"the ensemble: {relative(file)}")

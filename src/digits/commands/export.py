@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     from digits.model_file import load, model_path, results_folder, run_directory
     from digits.text import screen
 
+    if arguments.out and arguments.out.is_file():
+        raise DigitsError(f"--out takes a folder to write into, got the file {arguments.out}")
     names = dict.fromkeys(arguments.to or ["onnx"])  # each once
     for name in names:
         if name not in FORMATS:
@@ -75,7 +77,15 @@ def run(arguments: argparse.Namespace) -> int:
     for name in names:
         form = FORMATS[name]
         with console.status(f"writing {form.file}, and comparing it with the original"):
-            path, comparison = export(model, form, arguments.out or folder, arguments.input, images)
+            try:
+                path, comparison = export(
+                    model, form, arguments.out or folder, arguments.input, images
+                )
+            except OSError as error:
+                raise DigitsError(
+                    f"cannot write to {arguments.out or folder} ({error.strerror or error}); "
+                    "try --out FOLDER"
+                ) from error
         console.print(
             f"{relative(path)}: {path.stat().st_size:,} bytes; pixels: {INPUTS[arguments.input]}\n"
             f"  by {form.runtime}, the same class for all {len(images):,} test images of {dataset}"
