@@ -242,7 +242,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise DigitsError(f"{folder} is not a folder; try a run or sweep directory, or outputs")
-        below = list(_search(folder, _MAX_DEPTH))
+        below = list(search(folder))
         if not below:
             raise DigitsError(f"there is no run in {folder}; try a run or sweep directory")
         for path in below:
@@ -250,13 +250,14 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _search(folder: Path, depth: int) -> Iterator[Path]:
+def search(folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
+    """Yield the run directories that are a folder or below it, by their numbers."""
     if is_run_dir(folder):
         yield folder
     elif depth:
         folders = [each for each in folder.iterdir() if each.is_dir() and each.name[0] != "."]
         for each in sorted(folders, key=by_number):
-            yield from _search(each, depth - 1)
+            yield from search(each, depth - 1)
 
 
 def by_number(path: Path) -> list[tuple[int, str]]:
