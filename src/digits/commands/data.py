@@ -10,6 +10,7 @@ Examples:
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from digits.commands import add_data_dir
@@ -41,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
-    folder, source, console = arguments.data_dir.expanduser(), arguments.source, screen()
+    folder, source, console = (
+        Path(os.path.expanduser(arguments.data_dir)),
+        arguments.source,
+        screen(),
+    )
     try:
         dataset = prepare(folder, source, dir_option="--data-dir", source_option="--source")
     finally:

@@ -27,7 +27,7 @@ Examples:
 import argparse
 from pathlib import Path
 
-from digits.commands import add_data_dir
+from digits.commands import add_data_dir, data_dir_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", choices=("floats", "bytes"), default="floats", help=pixels)
     out = "where to write (default: the run directory)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)
-    add_data_dir(parser)
+    add_data_dir(parser, of_run=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,8 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         folder = results_folder(file, "export") if of_checkpoint else run_directory(file)
         dataset = model.record["dataset"]
         source = "sample" if dataset == SAMPLE else "download"
-        prepare(arguments.data_dir, source, dir_option="--data-dir")
-        images = read(arguments.data_dir, "test", dataset).images
+        data_dir = data_dir_of(arguments.run, arguments.data_dir)
+        prepare(data_dir, source, dir_option="--data-dir")
+        images = read(data_dir, "test", dataset).images
     for name in names:
         form = FORMATS[name]
         with console.status(f"writing {form.file}, and comparing it with the original"):

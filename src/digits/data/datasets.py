@@ -174,7 +174,7 @@ def prepare(
         raise DigitsError(f"the source must be one of {', '.join(SOURCES)}, got {source!r}")
     if source == "sample":
         return SAMPLE
-    folder, dataset = Path(folder).expanduser(), DATASETS[MNIST]
+    folder, dataset = Path(os.path.expanduser(folder)), DATASETS[MNIST]
     remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are"
     if source_option:
         remedies += f", or {source_option}=sample, which needs no download"
@@ -224,7 +224,7 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
         return load_sample(part)
     if dataset not in DATASETS:
         raise DigitsError(f"dataset must be {' or '.join([*DATASETS, SAMPLE])}, got {dataset!r}")
-    entry, folder = DATASETS[dataset], Path(folder).expanduser()
+    entry, folder = DATASETS[dataset], Path(os.path.expanduser(folder))
     arrays = []
     for file in entry.files[part]:
         try:
