@@ -1,12 +1,16 @@
 import errno
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from made_runs import make_run
 
 from digits.__main__ import main
-from digits.data.datasets import DATASETS, MNIST
+from digits.commands import data_dir_of
+from digits.data.datasets import DATASETS, MNIST, default_folder
 
 NAMES = [file.name for file in DATASETS[MNIST]]
 
@@ -81,3 +85,31 @@ def test_the_sample_is_shown_when_asked_for(
     screen = capsys.readouterr().out
     assert "5,000 images" in screen and "not MNIST" in screen
     assert not (tmp_path / "none").exists()
+
+
+def test_a_terminal_that_is_not_utf_8_and_a_user_without_a_home_get_their_answer(
+    tmp_path: Path,
+) -> None:
+    make_run(tmp_path / "a", 0)
+    make_run(tmp_path / "b", 1)
+    left = {key: value for key, value in os.environ.items() if key not in ("HOME", "LANG")}
+    code = "import pwd; pwd.getpwuid = {}.__getitem__; from digits.__main__ import command; "
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}command()", "compare", str(tmp_path)],
+        env=left | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert b"90.00% ? " in result.stdout
+
+
+def test_a_run_is_measured_on_the_data_that_it_found(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path / "a", values={"data.dir": str(tmp_path / "gone")})
+    assert data_dir_of(run_dir, None) == default_folder()
+    assert data_dir_of(run_dir, tmp_path) == tmp_path
+    if not os.environ.get("DIGITS_DATA"):
+        pytest.skip("the environment variable DIGITS_DATA names no folder with the MNIST files")
+    (tmp_path / "there").symlink_to(default_folder().absolute())
+    run_dir = make_run(tmp_path / "b", values={"data.dir": str(tmp_path / "there")})
+    assert data_dir_of(run_dir, None) == tmp_path / "there"

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from made_runs import make_run, set_status
 from omegaconf import DictConfig, OmegaConf, open_dict
 from support import REPO, kill_train_py, train_py
 
+from digits.config.overrides import parsed
 from digits.errors import DigitsError
 from digits.sweeps.follow import (
     FollowSweep,
@@ -155,14 +157,11 @@ def test_a_ranking_over_different_validation_images_says_so(
         assert "OF DIFFERENT VALIDATION IMAGES" in shown
 
 
-def test_the_command_line_replaces_the_values_of_an_experiment(
-    sweep_dir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = configuration(sweep_dir, "seed=1,2,3")
-    OmegaConf.set_readonly(config, False)
-    OmegaConf.update(config, "hydra.sweeper.params", {"seed": "0,1"}, force_add=True)
-    FollowSweep().on_multirun_start(config)
-    assert capsys.readouterr().out.startswith("3 jobs: ")
+def test_the_command_line_replaces_the_values_of_an_experiment(sweep_dir: Path) -> None:
+    sweeper, asked = {"params": {"seed": "0,1", "model": "cnn"}}, {"task": ["seed=1,2,3"]}
+    config = OmegaConf.create({"hydra": {"sweeper": sweeper, "overrides": asked}})
+    found = parsed(config, GlobalHydra.instance().config_loader())
+    assert [each.input_line for each in found] == ["seed=1,2,3", "model=cnn"]
 
 
 BROKEN = """
