@@ -340,6 +340,23 @@ def test_exports_go_into_the_run_directory_and_those_of_a_checkpoint_beside(
     assert (run_dir / "export-last" / "model.safetensors").exists()
 
 
+def test_only_an_export_that_takes_the_same_pixels_is_replaced(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_there = ["export", str(run_dir), "--to", "torch-export", "--out", str(tmp_path)]
+    assert main(export_there) == main(export_there) == 0
+    file = tmp_path / "model.pt2"
+    before = file.read_bytes()
+    assert main([*export_there, "--input", "bytes"]) == 1
+    assert "takes float32 in [0, 1], and is kept; try --out" in capsys.readouterr().err
+    assert file.read_bytes() == before
+    file.write_bytes(b"mine")
+    assert main(export_there) == 1
+    assert file.read_bytes() == b"mine"
+    assert main([*export_there[:-1], str(file)]) == 1
+    assert "--out takes a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("to", "expected"),
     [

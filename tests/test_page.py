@@ -1,5 +1,6 @@
 import base64
 import io
+from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from digits.page import Picture, Section, Table, show_table, write_page
+from digits.errors import DigitsError
+from digits.page import Picture, Section, Table, report_folder, show_table, write_page
 
 TABLE = Table(
     ("run", "accuracy", "95 % interval", "note"),
     [("a [bold]", "97.90%", "97.46% to 98.26%", ""), ("b & c", "1,234", "-0.5 ± 0.12", "<script>")],
-    "two runs",
+    "two [/x] runs",
 )
 
 
@@ -103,3 +105,34 @@ def test_a_table_without_rows_can_be_shown(tmp_path: Path) -> None:
     empty = Table(("a", "b"), [])
     write_page(tmp_path / "page.html", "", "", [Section("", tables=[empty])])
     show_table(Console(file=io.StringIO()), empty)
+
+
+@pytest.mark.parametrize("name", ["index.html", "curves.png"])
+def test_a_report_replaces_an_older_one_and_nothing_else(name: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        with report_folder(tmp_path / "new", "index.html", ["curves.png"]):
+            (tmp_path / "new" / "curves.png").touch()
+    (tmp_path / name).write_text("mine")
+    with (
+        pytest.raises(DigitsError, match=rf"{name} was not written by .*; try --out NEW_FOLDER"),
+        report_folder(tmp_path, "index.html", ["curves.png"]),
+    ):
+        pass
+    assert (tmp_path / name).read_text() == "mine"
+    with (
+        pytest.raises(DigitsError, match=r"--out takes a folder .*, got the file"),
+        report_folder(tmp_path / name, "index.html", []),
+    ):
+        pass
+    with (
+        pytest.raises(DigitsError, match=r"cannot write to .*; try --out FOLDER"),
+        report_folder(tmp_path / name / "below", "index.html", []),
+    ):
+        pass
+
+
+def test_a_report_that_was_interrupted_can_be_written_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with suppress(KeyboardInterrupt), report_folder(tmp_path, "index.html", ["curves.png"]):
+            (tmp_path / "curves.png").touch()
+            raise KeyboardInterrupt

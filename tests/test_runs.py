@@ -10,6 +10,7 @@ import yaml
 from made_runs import LABELS, make_run, set_status
 
 from digits.errors import DigitsError
+from digits.model_file import read_model
 from digits.runs import (
     DEFAULT_CHOICES,
     NO_EFFECT,
@@ -86,6 +87,22 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, file: str) -> None:
     run = read_run(path)
     assert run.status == "damaged" and not run.is_finished
     assert Path(file).name in run.reason and "run the same command again" in run.reason
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:  # root may read everything
+        raise PermissionError(13, "Permission denied")
+
+    path = make_run(tmp_path / "a")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    run = read_run(path)
+    assert run.status == "unreadable"
+    assert run.reason == "status.json cannot be read (Permission denied)"
+    monkeypatch.setattr("zipfile.ZipFile", refuse)
+    with pytest.raises(DigitsError, match=r"model\.pt cannot be read \(Permission denied\)$"):
+        read_model(path)
 
 
 def test_the_configuration_is_what_was_run_and_not_what_was_refused_later(tmp_path: Path) -> None:

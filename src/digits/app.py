@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
+from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -28,7 +29,7 @@ from digits.config.resolvers import share_start
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
 from digits.process import import_lightning
-from digits.sweeps.follow import check_same_sweep, failed_jobs, interrupted_sweep
+from digits.sweeps.follow import check_same_sweep, failed_jobs, hold_sweep, interrupted_sweep
 from digits.text import typed
 
 # The schema and the explanations of errors are imported where they are needed: --help is not.
@@ -89,6 +90,7 @@ class CheckBeforeRun(Callback):
             if launcher == "basic" or any(line[0] == "+" or "_target_" in line for line in lines):
                 for values in composed:
                     _check_with_torch(values)
+            hold_sweep(config)
         except Exception as error:
             raise SystemExit(1) from error
 
@@ -110,6 +112,8 @@ def run_job(config: DictConfig) -> float:
         check_targets(values)
         if is_job:
             values["trainer"]["devices"] = _devices(values["trainer"], int(hydra.job.num))
+        if data_dir := values["data"].get("dir"):  # hydra.job.chdir, and who reads the record later
+            values["data"]["dir"] = to_absolute_path(os.path.expanduser(data_dir))
         run_dir = Path(hydra.runtime.output_dir)
         metrics = run(OmegaConf.create(values), run_dir, quiet=is_job)
     except SystemExit as left:

@@ -42,6 +42,7 @@ LEVEL = 0.05
 SHOWN_WARNINGS = 10
 NOTHING = "\u2013"  # a dash
 TITLE = "Comparison"
+PAGE, FILES = "comparison.html", ("comparison.md", "comparison.csv", CURVES)
 
 _REQUIRED = (
     *("seed", "dataset", "epochs", "val/accuracy", "num_val", "val_split_sha256"),
@@ -406,5 +407,5 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     )
     write_atomically(folder / "comparison.csv", as_csv(comparison))
     write_atomically(folder / "comparison.md", as_markdown(TITLE, lead, sections))
-    write_page(folder / "comparison.html", TITLE, lead, sections)
-    return folder / "comparison.html"
+    write_page(folder / PAGE, TITLE, lead, sections)
+    return folder / PAGE

@@ -29,6 +29,8 @@ from digits.process import torch_threads
 from digits.runs import BEST, MODEL, finished_metrics
 
 PARTS = {"test": "test", "val": "validation"}
+PAGE = "report.html"
+FILES = ("evaluation.json", "confusion_matrix.png", "reliability.png", "mistakes.png")
 BATCH_SIZE = 2500
 """As in the validation and the test of a run, so that the same sums are rounded alike."""
 ROUNDING = 0.001
@@ -273,7 +275,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         Section("Calibration", pictures=[reliability]),
         Section("The model", tables=[model_table(evaluation)]),
     ]
-    page = folder / "report.html"
+    page = folder / PAGE
     part, dataset = PARTS[evaluation.part], evaluation.record["dataset"]
     lead = f"{evaluation.measures.num_images:,} {part} images of {dataset}, by {evaluation.name}."
     write_page(page, f"Evaluation of {evaluation.name}", lead, sections)

@@ -21,6 +21,11 @@ FIXED_NORMS = {"unit": (0.0, 1.0), "half": (0.5, 0.5)}
 
 NUM_SAMPLES = 10
 """Images of each digit on samples.png."""
+PAGE = "index.html"
+PICTURES = (
+    *("class_balance.png", "pixel_histogram.png", "samples.png", "mean_images.png"),
+    *("std_images.png", "faintest.png", "duplicates.png"),
+)
 
 HALF = 127
 """A pixel above it is nearer to full ink than to the background."""

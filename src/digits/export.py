@@ -74,7 +74,8 @@ def export(
 ) -> tuple[Path, Comparison]:
     """Write a model in a format, and keep the file if it predicts the same there.
 
-    If not, nothing is left behind, and an older file stays.
+    If not, nothing is left behind, and an older file stays; it is replaced only by another export
+    that takes the same pixels.
 
     Args:
         model: the original, in `eval()` mode.
@@ -84,9 +85,14 @@ def export(
         images: what both are compared on, uint8 (n, 1, 28, 28).
 
     Raises:
-        DigitsError: the network cannot be exported, or an image gets another class.
+        DigitsError: the network cannot be exported, an image gets another class, or another file of
+            that name is in the folder.
     """
     path = folder / form.file
+    if path.exists() and INPUTS[pixels].encode() not in (old := path.read_bytes()):
+        taken = [text for text in INPUTS.values() if text.encode() in old]
+        what = f"takes {taken[0]}" if taken else "was not written by digits export"
+        raise DigitsError(f"{path} {what}, and is kept; try --out NEW_FOLDER")
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
         temporary.write_bytes(form.encode(model, pixels))

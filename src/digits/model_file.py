@@ -192,6 +192,8 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError:
         raise DigitsError(f"there is no file {path}") from None
+    except PermissionError as error:
+        raise DigitsError(f"{path} cannot be read ({error.strerror})") from None
     except Exception:  # torch.load raises whatever the bytes make it stumble over
         is_whole = False
     if not is_whole or not isinstance(content, dict):

@@ -2,11 +2,13 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from digits.errors import DigitsError
 from digits.files import write_atomically
 from digits.text import escape_markdown, markdown_table
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 # \u2212 is a minus sign, \u00b1 is plus-minus, \u2013 a dash.
 _NUMBER = r"<?[-+\u2212\u00b1]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,2}))?"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The security policy of every page: it runs nothing and loads nothing."""
 _NUMERIC = re.compile(rf"{_NUMBER}(( to | \u00b1 | / ){_NUMBER})*|[-\u2013]?")
 
 
@@ -62,6 +66,33 @@ class Section:
     pictures: Sequence[Picture] = ()
 
 
+@contextmanager
+def report_folder(folder: Path, page: str, files: Sequence[str]) -> Iterator[None]:
+    """Write a report within: a `page` and other `files`, which replace an older report's only.
+
+    Raises:
+        DigitsError: one of the files is not a report's of ours, or the folder cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DigitsError(f"--out takes a folder to write into, got the file {folder}")
+    try:
+        path = folder / page
+        is_ours = path.exists() and _POLICY in path.read_text(encoding="utf-8", errors="replace")
+        for name in () if is_ours else (page, *files):
+            if (folder / name).exists():
+                raise DigitsError(
+                    f"{folder / name} was not written by this verb, and is kept; "
+                    "try --out NEW_FOLDER"
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_ours:  # whoever is interrupted can write it again
+            write_page(path, "This report was not finished", "Run the same command again.", [])
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise DigitsError(f"cannot write to {folder} ({reason}); try --out FOLDER") from error
+
+
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
     """Write one HTML file that holds its pictures and its style, runs nothing and loads nothing.
 
@@ -77,7 +108,9 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -
         lstrip_blocks=True,
     )
     environment.filters["base64"] = lambda file: base64.b64encode(file.read_bytes()).decode()
-    page = environment.get_template("page.html").render(title=title, lead=lead, sections=sections)
+    page = environment.get_template("page.html").render(
+        title=title, lead=lead, sections=sections, policy=_POLICY
+    )
     write_atomically(path, page.encode())
 
 
@@ -98,11 +131,12 @@ def as_markdown(title: str, lead: str, sections: Sequence[Section]) -> str:
 def show_table(console: "Console", table: Table) -> None:
     """Print a table of a page."""
     import rich.table
-    from rich.text import Text
+    from rich.text import Text  # in which [brackets] are no markup
 
-    shown = rich.table.Table(title=table.title or None, title_justify="left", title_style="bold")
+    title = Text(table.title, style="bold") if table.title else None
+    shown = rich.table.Table(title=title, title_justify="left")
     for column, is_numeric in zip(table.columns, table.numeric, strict=True):
         shown.add_column(Text(column), justify="right" if is_numeric else "left", overflow="fold")
     for row in table.rows:
-        shown.add_row(*map(Text, row))  # as Text, lest [brackets] be taken for markup
+        shown.add_row(*map(Text, row))
     console.print(shown)

@@ -46,8 +46,8 @@ FILES = (STATUS, METRICS, HISTORY, MODEL, PREDICTIONS, CURVES, BEST, LAST)
 
 RUNNING, FINISHED, FAILED, STOPPED, PRUNED = "running", "finished", "failed", "stopped", "pruned"
 """The words of status.json. A run that is "running" though nobody holds its lock was killed."""
-DAMAGED = "damaged"
-"""The status of a run whose files cannot be read."""
+DAMAGED, UNREADABLE = "damaged", "unreadable"
+"""The status of a run whose files are not what they should be, or may not be read."""
 
 NO_EFFECT = (
     *("name", "test", "resume", "threads", "debug", "logger", "hydra", "data.dir", "data.source"),
@@ -182,6 +182,8 @@ def read_run(run_dir: Path) -> Run:
         overrides = [str(line) for line in _read_yaml(run_dir / ".hydra" / "overrides.yaml")]
         choices = read_choices(run_dir)
     except DigitsError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return Run(run_dir, UNREADABLE, str(error))
         return Run(run_dir, DAMAGED, f"{error}; run the same command again without that file")
     config = status.get("config") or written
     trained, values = _effective(config), _effective(written)
@@ -265,7 +267,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise DigitsError(f"{folder} is not a folder; try a run or sweep directory, or outputs")
-        below = list(_search(folder, _MAX_DEPTH))
+        below = list(search(folder))
         if not below:
             raise DigitsError(f"there is no run in {folder}; try a run or sweep directory")
         for path in below:
@@ -273,13 +275,14 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _search(folder: Path, depth: int) -> Iterator[Path]:
+def search(folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
+    """Yield the run directories that are a folder or below it, by their numbers."""
     if is_run_dir(folder):
         yield folder
     elif depth:
         folders = [each for each in folder.iterdir() if each.is_dir() and each.name[0] != "."]
         for each in sorted(folders, key=by_number):
-            yield from _search(each, depth - 1)
+            yield from search(each, depth - 1)
 
 
 def by_number(path: Path) -> list[tuple[int, str]]:
@@ -430,6 +433,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DigitsError(f"there is no {path.name}") from None
+    except PermissionError as error:
+        raise DigitsError(f"{path.name} cannot be read ({error.strerror})") from error
     except Exception:  # each format's reader raises whatever the bytes make it stumble over
         raise DigitsError(f"{path.name} is damaged") from None
 

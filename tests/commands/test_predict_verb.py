@@ -100,6 +100,11 @@ def test_one_picture_gets_all_ten_probabilities_and_may_be_shown_again(
     assert [bar.split()[0] for bar in bars] == list("0123456789")
 
 
+def test_what_was_shown_is_replaced_in_any_folder(run_dir: Path, photos: Path) -> None:
+    for _ in range(2):
+        assert main(["predict", str(run_dir), f"{photos}/0.png", f"--show={photos}"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -133,6 +133,7 @@ SWEEPS = [
     ),
     ("-m hydra/sweeper=optuna optim.lr=interval(1e-1,1e-4)", "try optim.lr=interval(0.0001,0.1)"),
     ("-m model=glob(x*)", "model=glob(x*) names no value"),
+    ("-m optim.lr=0.1,0.1", "optim.lr=0.1 twice"),
     ("-m optim=sgd,adam optim.momentum=0.8,0.9", "not a key of optim=adam; try optim=sgd"),
     ("-m optim=sgd,adam optim.momentum=0.9", "not a key of optim=adam; try optim=sgd"),
     ("-m optim.lr=interval(-1,1)", "got -1.0; try optim.lr=0.001"),

@@ -14,6 +14,13 @@ from small_mnist import SmallMnist, small_mnist
 from digits.data import datasets
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a cache folder that is empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "digits"
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> SmallMnist:
     """Put a small data set in the place of MNIST."""

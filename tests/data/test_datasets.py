@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision.datasets
-from small_mnist import SmallMnist
+from small_mnist import SmallMnist, idx_bytes
 
 from digits.data import datasets
 from digits.data.datasets import (
@@ -82,10 +82,41 @@ def test_a_damaged_file_is_an_error_that_names_it(
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DigitsError, match=rf"{path} is damaged.*; move it away, or try data\.dir="):
+    with pytest.raises(
+        DigitsError, match=rf"{path} is .*damaged.*; move it away, or try data\.dir="
+    ):
         prepare(tmp_path, "local")
-    with pytest.raises(DigitsError, match=rf"{path} is damaged"):
+    with pytest.raises(DigitsError, match=rf"{path} is .*damaged"):
         read(tmp_path, "train", MNIST)
+
+
+@pytest.mark.parametrize("source", ["auto", "local", "download"])
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_another_data_set_ends_the_run_and_stays(
+    gzipped: bool, source: str, small: SmallMnist, tmp_path: Path
+) -> None:
+    small.write(tmp_path, gzipped=True)  # a good copy beside it changes nothing
+    content = idx_bytes(np.zeros((3, 28, 28), np.uint8))
+    path = tmp_path / RAW / f"{small.train_images.name}{'.gz' if gzipped else ''}"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(content) if gzipped else content)
+    before = state(tmp_path)
+    with pytest.raises(DigitsError, match=rf"{path} is another data set's \(3 x 28 x 28 .*; move"):
+        prepare(tmp_path, source)
+    assert state(tmp_path) == before
+
+
+def test_a_relative_is_called_by_its_name(
+    small: SmallMnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = gzip.compress(idx_bytes(np.zeros(3, np.uint8)))
+    name = "train-labels-idx1-ubyte.gz"
+    known = [(name, hashlib.md5(packed).hexdigest())]
+    monkeypatch.setattr(torchvision.datasets.KMNIST, "resources", known)
+    small.write(tmp_path, gzipped=True)
+    (tmp_path / name).write_bytes(packed)
+    with pytest.raises(DigitsError, match=rf"{name} is KMNIST's"):
+        prepare(tmp_path)
 
 
 def test_local_names_the_folder_and_the_remedies_as_they_are_typed(tmp_path: Path) -> None:

@@ -108,18 +108,50 @@ def test_http_is_never_asked(
     assert "localhost" not in refuse(tmp_path)
 
 
-def test_a_damaged_file_ends_the_run_and_stays(
-    small: SmallMnist, mirrors: Mirrors, tmp_path: Path
+def test_a_good_copy_of_a_damaged_file_goes_to_the_cache_folder_once(
+    small: SmallMnist,
+    mirrors: Mirrors,
+    tmp_path: Path,
+    cache: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     mirrors("good")
+    folder = tmp_path / "data"
+    small.write(folder, gzipped=True)
+    damaged = folder / f"{small.train_images.name}.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    before = contents(folder)
+    for _ in range(2):
+        assert prepare(folder, "auto") == MNIST
+        assert f"{damaged} is damaged" in caplog.text
+        assert str(cache) in caplog.text
+    assert (
+        read(folder, "train", MNIST).images.numpy().tobytes()
+        == (small.unpacked[small.train_images.name][16:])
+    )
+    assert contents(folder) == before
+    assert set(contents(cache / RAW)) == {damaged.name, damaged.stem}
+    assert mirrors.requests == {"good": 1}
+    with pytest.raises(DigitsError, match="is damaged"):  # whose files alone were asked for
+        prepare(folder, "local")
+
+
+def test_a_damaged_file_without_a_good_copy_to_be_had_ends_the_run(
+    small: SmallMnist,
+    mirrors: Mirrors,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mirrors("403")
     small.write(tmp_path, gzipped=True)
-    other = tmp_path / f"{small.train_images.name}.gz"
-    other.write_bytes(b"another data set's")
-    before = contents(tmp_path)
-    with pytest.raises(DigitsError, match=rf"{other} is damaged.*; move it away"):
+    damaged = tmp_path / f"{small.train_images.name}.gz"
+    damaged.write_bytes(b"")
+    with pytest.raises(DigitsError, match=rf"{damaged} is damaged.*403.*; move it away, or try"):
         prepare(tmp_path, "auto")
-    assert contents(tmp_path) == before
-    assert not mirrors.requests
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")  # as of a user without a home
+    with pytest.raises(DigitsError, match=rf"{damaged} is damaged.*; move it away, or try"):
+        prepare(tmp_path, "auto")
+    assert not list(Path.cwd().glob("~"))
 
 
 EIGHT_PROCESSES = """

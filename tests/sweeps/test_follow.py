@@ -11,14 +11,22 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from made_runs import make_run, set_status
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from support import REPO, kill_train_py, train_py
 
+from digits.config.overrides import parsed
 from digits.errors import DigitsError
-from digits.sweeps.follow import FollowSweep, check_same_sweep, failed_jobs, interrupted_sweep
+from digits.sweeps.follow import (
+    FollowSweep,
+    check_same_sweep,
+    failed_jobs,
+    hold_sweep,
+    interrupted_sweep,
+)
 
 TINY = ("data=sample", "data.train_size=640", "model.hidden=[16]", "trainer=cpu")
 JOB: Any = SimpleNamespace()
@@ -30,6 +38,7 @@ def sweep_dir(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "grid"
     HydraConfig.instance().cfg = None
     FollowSweep.sweep_dir = None
+    FollowSweep.held.close()
 
 
 def configuration(sweep_dir: Path, *task: str, job: str = "") -> DictConfig:
@@ -113,6 +122,46 @@ def test_another_sweep_in_the_same_directory_is_refused(sweep_dir: Path) -> None
     (sweep_dir / "study.db").touch()
     with pytest.raises(DigitsError, match="holds a search; try another name=SWEEP"):
         check_same_sweep(configuration(sweep_dir, "seed=0,1", "optim.lr=0.1"))
+
+
+def test_jobs_in_deeper_directories_are_followed(
+    sweep_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FollowSweep().on_multirun_start(configuration(sweep_dir, "seed=0,1"))
+    make_run(sweep_dir / "lr0.1" / "s0")
+    end_job(sweep_dir, "lr0.1/s0", "seed=0,1")
+    assert "job 1 of 2  lr0.1/s0 " in capsys.readouterr().out
+    (row,) = csv.DictReader((sweep_dir / "leaderboard.csv").read_text().splitlines())
+    assert row["run"] == "lr0.1/s0"
+
+
+def test_a_sweep_is_started_once_at_a_time(sweep_dir: Path) -> None:
+    config = configuration(sweep_dir, "seed=0,1")
+    hold_sweep(config)
+    with pytest.raises(DigitsError, match="is in use by another process"):
+        hold_sweep(config)
+    FollowSweep().on_multirun_start(config)
+    FollowSweep().on_multirun_end(config)
+    hold_sweep(config)
+    assert not failed_jobs()
+
+
+def test_a_ranking_over_different_validation_images_says_so(
+    sweep_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FollowSweep().on_multirun_start(configuration(sweep_dir, "data.split_seed=0,1"))
+    for seed in (0, 1):
+        make_run(sweep_dir / f"{seed}_run", val_split_sha256=str(seed))
+    FollowSweep().on_multirun_end(configuration(sweep_dir, "data.split_seed=0,1"))
+    for shown in (capsys.readouterr().out, (sweep_dir / "leaderboard.md").read_text()):
+        assert "OF DIFFERENT VALIDATION IMAGES" in shown
+
+
+def test_the_command_line_replaces_the_values_of_an_experiment(sweep_dir: Path) -> None:
+    sweeper, asked = {"params": {"seed": "0,1", "model": "cnn"}}, {"task": ["seed=1,2,3"]}
+    config = OmegaConf.create({"hydra": {"sweeper": sweeper, "overrides": asked}})
+    found = parsed(config, GlobalHydra.instance().config_loader())
+    assert [each.input_line for each in found] == ["seed=1,2,3", "model=cnn"]
 
 
 BROKEN = """

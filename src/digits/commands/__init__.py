@@ -1,17 +1,35 @@
 """The verbs of the command `digits`: what they take, and what they print."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
-from digits.data.datasets import default_folder
+from digits.data.datasets import default_folder, prepare
+from digits.errors import DigitsError
 
 
-def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    """Add the option that all verbs that read data have."""
+def add_data_dir(parser: argparse.ArgumentParser, *, of_run: bool = False) -> None:
+    """Add the option that all verbs that read data have; `of_run`: see `data_dir_of`."""
+    default = "where the run found them, else " if of_run else ""
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
-        default=default_folder(),
-        help="where the files are, or are downloaded to (default: DIGITS_DATA, else data)",
+        default=None if of_run else default_folder(),
+        help="where the files are, or are downloaded to "
+        f"(default: {default}DIGITS_DATA, else data)",
     )
+
+
+def data_dir_of(run: Path, given: Path | None) -> Path:
+    """Return the data folder of a verb that looks at a run: where its data was, if it still is."""
+    from digits.model_file import run_directory
+    from digits.runs import read_status
+
+    if given is None:
+        with suppress(DigitsError, KeyError, TypeError):
+            recorded = Path(read_status(run_directory(run))["config"]["data"]["dir"])
+            if recorded != default_folder():
+                prepare(recorded, "local")
+            return recorded
+    return given or default_folder()

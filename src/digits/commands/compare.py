@@ -37,14 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write."""
-    from digits.compare import compare, show, write_report
+    from digits.compare import FILES, PAGE, compare, show, write_report
     from digits.files import relative
+    from digits.page import report_folder
     from digits.text import screen
 
     console = screen(wide=True)
     with console.status("comparing"):
         comparison = compare(arguments.folders, arguments.baseline)
-        page = write_report(comparison, arguments.out)
+        with report_folder(arguments.out, PAGE, FILES):
+            page = write_report(comparison, arguments.out)
     show(console, comparison)
     console.print(f"written: {relative(page.parent)}; the page: {page.name}")
     return 0

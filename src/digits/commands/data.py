@@ -10,10 +10,19 @@ Examples:
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from digits.commands import add_data_dir
-from digits.data.datasets import DATASETS, MNIST, SOURCES, default_folder, find, prepare
+from digits.data.datasets import (
+    DATASETS,
+    MNIST,
+    SOURCES,
+    NotAsPublishedError,
+    default_folder,
+    find,
+    prepare,
+)
 from digits.errors import DigitsError
 from digits.page import Table, show_table
 from digits.text import screen
@@ -33,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
-    folder, source, console = arguments.data_dir.expanduser(), arguments.source, screen()
+    folder, source, console = (
+        Path(os.path.expanduser(arguments.data_dir)),
+        arguments.source,
+        screen(),
+    )
     try:
         dataset = prepare(folder, source, dir_option="--data-dir", source_option="--source")
     finally:
@@ -59,8 +72,8 @@ def describe_files(folder: Path) -> Table:
     for file in DATASETS[MNIST]:
         try:
             found = find(folder, DATASETS[MNIST], file)
-        except DigitsError:
-            rows.append((file.name, "", "damaged"))
+        except NotAsPublishedError as error:
+            rows.append((str(error.path), f"{error.path.stat().st_size:,}", error.state))
         else:
             path, content = found or (file.name, b"")
             rows.append((str(path), f"{len(content):,}", "good" if found else "not found"))

@@ -16,7 +16,7 @@ model.pt, are written into outputs/ensembles/NAME; every verb takes that file as
 import argparse
 from pathlib import Path
 
-from digits.commands import add_data_dir
+from digits.commands import add_data_dir, data_dir_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     part = "images to measure on (default: test)"
     parser.add_argument("--part", choices=("test", "val"), default="test", help=part)
-    add_data_dir(parser)
+    add_data_dir(parser, of_run=True)
     out = "where to write (default: evaluation/ in the run directory, or outputs/ensembles/NAME)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)
 
@@ -38,17 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write and print."""
     from digits.ensemble import check_folder, combine, ensemble_folder
-    from digits.evaluate import compare_with_metrics, evaluate, show, write_report
+    from digits.evaluate import FILES, PAGE, compare_with_metrics, evaluate, show, write_report
     from digits.files import relative
     from digits.model_file import from_content, load, model_path, results_folder, write_model
+    from digits.page import report_folder
     from digits.runs import MODEL
     from digits.text import screen
 
     console, paths, part = screen(), arguments.runs, arguments.part
     with console.status("evaluating"):
+        data_dir = data_dir_of(paths[0], arguments.data_dir)
         if len(paths) == 1:
             file = model_path(paths[0])
-            evaluation = evaluate(load(file), file, arguments.data_dir, part)
+            evaluation = evaluate(load(file), file, data_dir, part)
             name = "evaluation" if part == "test" else "evaluation-val"
             folder = arguments.out or results_folder(file, name)
         else:
@@ -56,12 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
             folder = arguments.out or ensemble_folder(paths)
             check_folder(folder, paths)
             file = folder / MODEL
-            evaluation = evaluate(from_content(file, content), file, arguments.data_dir, part)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_model(file, content)
+            evaluation = evaluate(from_content(file, content), file, data_dir, part)
             if part == "val":  # the report on test images stays as it is
                 folder /= "evaluation-val"
-        page = write_report(evaluation, folder)
+        with report_folder(folder, PAGE, FILES):
+            if len(paths) > 1:
+                write_model(file, content)
+            page = write_report(evaluation, folder)
     show(console, evaluation)
     if len(paths) > 1:
         console.print(f"the ensemble: {relative(file)}")

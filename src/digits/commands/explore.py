@@ -14,8 +14,7 @@ from pathlib import Path
 
 from digits.commands.data import add_arguments as add_data_arguments
 from digits.data.datasets import SAMPLE
-from digits.errors import DigitsError
-from digits.page import show_table, write_page
+from digits.page import report_folder, show_table, write_page
 from digits.text import screen
 
 
@@ -47,24 +46,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
     console = screen()
     with console.status("importing torch"):
-        from digits.explore import explore, lead, log_to_tensorboard, read_splits
+        from digits.explore import PAGE, PICTURES, explore, lead, log_to_tensorboard, read_splits
 
     out: Path = arguments.out
     dataset, splits = read_splits(
         arguments.data_dir, arguments.source, arguments.val_size, arguments.split_seed
     )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with console.status("measuring and drawing"):
-            sections = explore(splits, out)
-            page = out / "index.html"
-            write_page(page, f"The data: {dataset}", lead(dataset, splits), sections)
-            if arguments.tensorboard:
-                log_to_tensorboard(out, sections)
-    except OSError as error:
-        raise DigitsError(
-            f"cannot write to {out} ({error.strerror or error}); try --out FOLDER"
-        ) from error
+    page = out / PAGE
+    with report_folder(out, PAGE, PICTURES), console.status("measuring and drawing"):
+        sections = explore(splits, out)
+        write_page(page, f"The data: {dataset}", lead(dataset, splits), sections)
+        if arguments.tensorboard:
+            log_to_tensorboard(out, sections)
 
     console.print(lead(dataset, splits), style="bold red" if dataset == SAMPLE else "bold")
     for section in sections:

@@ -27,7 +27,7 @@ Examples:
 import argparse
 from pathlib import Path
 
-from digits.commands import add_data_dir
+from digits.commands import add_data_dir, data_dir_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", choices=("floats", "bytes"), default="floats", help=pixels)
     out = "where to write (default: the run directory)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)
-    add_data_dir(parser)
+    add_data_dir(parser, of_run=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     from digits.model_file import load, model_path, results_folder, run_directory
     from digits.text import screen
 
+    if arguments.out and arguments.out.is_file():
+        raise DigitsError(f"--out takes a folder to write into, got the file {arguments.out}")
     names = dict.fromkeys(arguments.to or ["onnx"])  # each once
     for name in names:
         if name not in FORMATS:
@@ -70,12 +72,21 @@ def run(arguments: argparse.Namespace) -> int:
         folder = results_folder(file, "export") if of_checkpoint else run_directory(file)
         dataset = model.record["dataset"]
         source = "sample" if dataset == SAMPLE else "download"
-        prepare(arguments.data_dir, source, dir_option="--data-dir")
-        images = read(arguments.data_dir, "test", dataset).images
+        data_dir = data_dir_of(arguments.run, arguments.data_dir)
+        prepare(data_dir, source, dir_option="--data-dir")
+        images = read(data_dir, "test", dataset).images
     for name in names:
         form = FORMATS[name]
         with console.status(f"writing {form.file}, and comparing it with the original"):
-            path, comparison = export(model, form, arguments.out or folder, arguments.input, images)
+            try:
+                path, comparison = export(
+                    model, form, arguments.out or folder, arguments.input, images
+                )
+            except OSError as error:
+                raise DigitsError(
+                    f"cannot write to {arguments.out or folder} ({error.strerror or error}); "
+                    "try --out FOLDER"
+                ) from error
         console.print(
             f"{relative(path)}: {path.stat().st_size:,} bytes; pixels: {INPUTS[arguments.input]}\n"
             f"  by {form.runtime}, the same class for all {len(images):,} test images of {dataset}"

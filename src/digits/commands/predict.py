@@ -36,6 +36,8 @@ from digits.errors import DigitsError
 from digits.text import plural
 
 DEFAULT_FOLDER = Path("outputs/predict")
+SOFTWARE = "digits predict --show"
+"""Says in a picture's metadata that it is what a network saw, and may be replaced."""
 MAX_CHARTS = 3  # pictures, for each of which all ten probabilities are printed
 
 
@@ -52,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=DEFAULT_FOLDER,
         metavar="DIR",
         help="write the 28 x 28 pictures that the network saw, as PNG, into this folder, where "
-        f"none is overwritten (default: {DEFAULT_FOLDER}, where older ones are replaced); put it "
-        "last, or write --show=DIR",
+        f"only older ones are replaced (default: {DEFAULT_FOLDER}); put it last, or write "
+        "--show=DIR",
     )
 
 
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     import numpy as np
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     from digits.model_file import load
     from digits.predict import predict as pictures
@@ -80,14 +83,21 @@ def run(arguments: argparse.Namespace) -> int:
     width = min(48, max(len(pictures.printable(file)) for file in files))
     num_failed = 0
     seen = pictures.paths_of_seen(files, folder)
-    existing = [path for path in seen if path.exists()]
-    if arguments.show and folder != DEFAULT_FOLDER and existing:
-        raise DigitsError(f"--show would overwrite {existing[0]}; try a new folder")
+    for path in seen if arguments.show and folder != DEFAULT_FOLDER else ():
+        if path.exists() and not _is_seen(path):
+            raise DigitsError(f"--show would overwrite {path}; try --show=NEW_FOLDER")
     for prediction, path in zip(pictures.predict(model, files), seen, strict=True):
         num_failed += prediction.error is not None
         if arguments.show and prediction.digits:
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.hstack([digit.image for digit in prediction.digits])).save(path)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                note = PngInfo()
+                note.add_text("Software", SOFTWARE)
+                shown = np.hstack([digit.image for digit in prediction.digits])
+                Image.fromarray(shown).save(path, pnginfo=note)
+            except OSError as error:
+                reason = error.strerror or error
+                raise DigitsError(f"cannot write {path} ({reason}); try --show=FOLDER") from error
         if arguments.json:
             print(pictures.as_json(prediction))
         elif prediction.error is not None:
@@ -101,3 +111,13 @@ def run(arguments: argparse.Namespace) -> int:
         number = plural(len(files) - num_failed, "picture")
         print(f"what the network saw: {folder} ({number})", file=sys.stderr)
     return 1 if num_failed else 0
+
+
+def _is_seen(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == SOFTWARE
+    except OSError:
+        return False

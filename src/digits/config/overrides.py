@@ -23,10 +23,14 @@ class WrongJob(HydraException):
 
 
 def parsed(config: DictConfig, loader: ConfigLoader) -> list[Override]:
-    """Return the overrides of a sweep: of `hydra.sweeper.params`, then of the command line."""
+    """Return the overrides of a sweep: of `hydra.sweeper.params`, then of the command line.
+
+    Each key once, as Hydra's sweeper takes them: the last one stays.
+    """
     params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     lines = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
-    return OverridesParser.create(config_loader=loader).parse_overrides(lines)
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(lines)
+    return list({each.get_key_element(): each for each in overrides}.values())
 
 
 def check_choices(config: DictConfig, loader: ConfigLoader) -> None:
@@ -64,7 +68,7 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
     (`seed=0,1,2`) are put into what was composed.
 
     Raises:
-        DigitsError: an override names no value.
+        DigitsError: an override names no value or one twice, or a choice brings another sweep.
         WrongJob: a job cannot be composed.
     """
     named = []
@@ -72,6 +76,8 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
         named.append(values(override))
         if not named[-1]:
             raise DigitsError(f"{override.input_line} names no value, so there is nothing to run")
+        if twice := [each for each in named[-1] if named[-1].count(each) > 1]:
+            raise DigitsError(f"{override.input_line} names {twice[0]} twice; name each value once")
         if override.key_or_group == "name" and len(named[-1]) > 1:
             raise DigitsError(f"{override.input_line}: a sweep has one name; try {named[-1][0]}")
     parser = OverridesParser.create(config_loader=loader)
@@ -85,11 +91,24 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
         chosen = tuple(str(each.input_line) for each in choices)
         try:
             if chosen not in composed:
-                composed[chosen] = plain(loader.load_sweep_config(config, lines))
+                job = loader.load_sweep_config(config, lines)
+                _check_same_sweeper(config, job, chosen)
+                composed[chosen] = plain(job)
         except HydraException as error:
             raise WrongJob(lines) from error
         assigned = {each.key_or_group: each.value() for each in swept if each not in choices}
         yield lines, put(composed[chosen], assigned)
+
+
+def _check_same_sweeper(config: DictConfig, job: DictConfig, chosen: Sequence[str]) -> None:
+    """Refuse choices that bring a sweeper or launcher: a sweep that has begun drops them."""
+    for key in ("hydra.sweeper", "hydra.launcher"):
+        own, brought = (OmegaConf.to_container(OmegaConf.select(c, key)) for c in (config, job))
+        if own != brought:
+            raise DigitsError(
+                f"{' '.join(chosen)} sets {key}, which a sweep over it cannot use; "
+                f"try each choice by itself: python train.py -m {' '.join(chosen)}"
+            )
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -2,15 +2,18 @@
 
 The files of a data set are an entry of `DATASETS`. They are looked for in the data folder, as
 torchvision lays them out (`MNIST/raw/`) or lying flat, gzipped or not; what is missing is
-downloaded. No copy is trusted, wherever it comes from: the checksums below decide. A file that is
-not what its name says is left alone, and ends the run unless there is a good copy beside it.
+downloaded. No copy is trusted, wherever it comes from: the checksums below decide. What lies in the
+folder is never overwritten: of a damaged file a good copy goes to the user's cache folder, and a
+well-formed file of another data set ends the run.
 """
 
 import gzip
 import hashlib
 import logging
+import math
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +45,19 @@ CLASSES = tuple(map(str, range(NUM_CLASSES)))
 CONNECT_S, READ_S = 5.0, 10.0
 """Seconds to wait for a connection, and for the next bytes."""
 
+DAMAGED = "damaged"
+RELATIVES = ("FashionMNIST", "KMNIST")
+"""Data sets in torchvision's catalogue whose files have the same names."""
+
 _log = logging.getLogger(__name__)
+
+
+class NotAsPublishedError(DigitsError):
+    """A file at `path` is not what its name says, for it is `state`."""
+
+    def __init__(self, path: Path, state: str, message: str) -> None:
+        super().__init__(f"{path} {message}")
+        self.path, self.state = path, state
 
 
 @dataclass(frozen=True)
@@ -151,21 +166,33 @@ def prepare(
         The name of the data set that `read` is to read: `"mnist"` or `"mnist-sample-5k"`.
 
     Raises:
-        DigitsError: If the source is unknown or cannot give the data. `"auto"` does not fall back
-            to the sample where a file is there but damaged: its owner means MNIST.
+        DigitsError: If the source is unknown or cannot give the data, or a file is another data
+            set's. `"auto"` does not fall back to the sample where a file is damaged and no good
+            copy is to be had: its owner means MNIST.
     """
     if source not in SOURCES:
         raise DigitsError(f"the source must be one of {', '.join(SOURCES)}, got {source!r}")
     if source == "sample":
         return SAMPLE
-    folder, dataset = Path(folder).expanduser(), DATASETS[MNIST]
+    folder, dataset = Path(os.path.expanduser(folder)), DATASETS[MNIST]
     remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are"
     if source_option:
         remedies += f", or {source_option}=sample, which needs no download"
-    try:
-        missing = [file for file in dataset if find(folder, dataset, file) is None]
-    except DigitsError as error:
-        raise DigitsError(f"{error}; move it away, or {remedies}") from None
+    missing = []
+    for file in dataset:
+        try:
+            if find(folder, dataset, file) is None:
+                missing.append(file)
+        except NotAsPublishedError as error:
+            cache = cache_folder()
+            if error.state != DAMAGED or source == "local" or cache is None:
+                raise DigitsError(f"{error}; move it away, or {remedies}") from None
+            try:
+                _fetch(cache, dataset, [file])
+            except DigitsError as failed:
+                line = f"{error}; {failed}; move it away, or {remedies}"
+                raise DigitsError(line) from failed
+            _log.warning(f"{error}; it is left as it is, and a good copy is read from {cache}")
     if not missing:
         return MNIST
     problem = f"{folder} lacks {', '.join(file.name for file in missing)} (.gz or unpacked)"
@@ -197,10 +224,16 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
         return load_sample(part)
     if dataset not in DATASETS:
         raise DigitsError(f"dataset must be {' or '.join([*DATASETS, SAMPLE])}, got {dataset!r}")
-    entry, folder = DATASETS[dataset], Path(folder).expanduser()
+    entry, folder = DATASETS[dataset], Path(os.path.expanduser(folder))
     arrays = []
     for file in entry.files[part]:
-        found = find(folder, entry, file)
+        try:
+            found = find(folder, entry, file)
+        except NotAsPublishedError as error:
+            cache = cache_folder() if error.state == DAMAGED else None
+            found = find(cache, entry, file) if cache else None
+            if found is None:
+                raise
         if found is None:
             raise DigitsError(f"{file.name} is not in {folder}; try digits data")
         path, content = found
@@ -249,7 +282,7 @@ def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarr
         The copy and all its bytes as they are stored, uint8 `(n,)`; None if there is no copy.
 
     Raises:
-        DigitsError: If there are copies, but no good one.
+        NotAsPublishedError: If a copy cannot be read or is another data set's, or all are damaged.
     """
     damaged = None
     for suffix, sha256 in (("", file.sha256), (".gz", file.gz_sha256)):
@@ -260,16 +293,57 @@ def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarr
             try:
                 content = np.fromfile(path, np.uint8)
             except OSError as error:
-                raise DigitsError(f"{path} cannot be read ({error.strerror})") from error
+                state = "cannot be read"
+                raise NotAsPublishedError(path, state, f"{state} ({error.strerror})") from error
             if hashlib.sha256(content.data).hexdigest() == sha256:
                 return path, content
+            if (shape := _idx_shape(path, content)) is not None:
+                what = _relative(path) or (
+                    f"another data set's ({' x '.join(map(str, shape))} values), or damaged"
+                )
+                message = f"is {what}: its SHA-256 is not that of {dataset.catalogue}'s {file.name}"
+                raise NotAsPublishedError(path, "another data set's", message)
             damaged = damaged or path
     if damaged:
-        raise DigitsError(
-            f"{damaged} is damaged, or another data set's: its SHA-256 is not that of "
-            f"{dataset.catalogue}'s {damaged.name}"
-        )
+        message = f"is damaged: its SHA-256 is not that of {dataset.catalogue}'s {damaged.name}"
+        raise NotAsPublishedError(damaged, DAMAGED, message)
     return None
+
+
+def _idx_shape(path: Path, content: np.ndarray) -> list[int] | None:
+    """Return the dimensions of a well-formed IDX file of any type; `None`: it is not one."""
+    try:
+        content = _gunzip(content.tobytes()) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error):
+        return None
+    sizes = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}  # bytes of a value, by its type
+    if len(content) < 4 or content[:2].any() or content[2] not in sizes:
+        return None
+    start = 4 + 4 * int(content[3])
+    shape: list[int] = content[4:start].copy().view(">u4").tolist() if len(content) >= start else []
+    is_whole = shape and len(content) == start + math.prod(shape) * sizes[int(content[2])]
+    return shape if is_whole else None
+
+
+def _relative(path: Path) -> str | None:
+    """Say which of the relatives a file is of, by the checksum of its `.gz`."""
+    import torchvision.datasets
+
+    packed = path if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    if packed.is_file():
+        md5 = hashlib.md5(packed.read_bytes(), usedforsecurity=False).hexdigest()
+        for name in RELATIVES:
+            if dict(getattr(torchvision.datasets, name).resources).get(packed.name) == md5:
+                return f"{name}'s"
+    return None
+
+
+def cache_folder() -> Path | None:
+    """Return where good copies of damaged files go; `None` if the user has no home."""
+    import pooch  # type: ignore[import-untyped]
+
+    folder = Path(pooch.os_cache("digits"))
+    return folder if folder.is_absolute() else None
 
 
 def _gunzip(content: bytes) -> np.ndarray:
@@ -301,7 +375,7 @@ def _fetch(folder: Path, dataset: Dataset, files: Sequence[DataFile]) -> None:
 
 def _download(target: Path, sha256: str, mirrors: list[str]) -> None:
     """Download a file from the first mirror that has it; those that fail move to the end."""
-    import pooch  # type: ignore[import-untyped]
+    import pooch
     from requests import RequestException
 
     reasons = []

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from digits.data.datasets import SIDE as MNIST_SIDE
 from digits.predict.reading import Picture, Plane, resized, shrunk
 
 Mask = NDArray[np.bool_]
@@ -90,9 +91,11 @@ def locate(picture: Picture) -> tuple[Plane, list[Candidate]] | None:
         found = locate_in(other)
         if found and (best is None or found.score > best.score):
             plane, best = other, found
-    return (
-        (plane, _digits_of(_prepared(plane)[0], best)) if best and best.score >= MIN_SCORE else None
-    )
+    if best is None or best.score < MIN_SCORE:
+        return None
+    if max(plane.shape) <= MNIST_SIDE:  # in MNIST's own size, a gap in a stroke is a pixel
+        return plane, [best]
+    return plane, _digits_of(_prepared(plane)[0], best)
 
 
 def _prepared(plane: Plane) -> tuple[Plane, float]:

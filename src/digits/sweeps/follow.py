@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,8 +25,16 @@ from digits.config.overrides import parsed, values
 from digits.config.resolvers import register_resolvers
 from digits.errors import DigitsError
 from digits.files import relative, write_atomically
-from digits.runs import FINISHED, RUNNING, Run, changes_result, read_json
-from digits.sweeps.leaderboard import STUDY, by_rank, cells, ranked_groups, write_leaderboard
+from digits.runs import FINISHED, RUNNING, Run, changes_result, locked, read_json
+from digits.sweeps.leaderboard import (
+    STUDY,
+    by_rank,
+    cells,
+    job_name,
+    ranked_groups,
+    ranking,
+    write_leaderboard,
+)
 from digits.text import duration, plural, screen
 
 PLAN = ".sweep.json"
@@ -41,6 +50,8 @@ class FollowSweep(Callback):
 
     sweep_dir: ClassVar[Path | None] = None
     """Of the sweep that this process has begun and not ended."""
+    held: ClassVar = ExitStack()
+    """Keeps other processes from starting the same sweep."""
 
     def __reduce__(self) -> Any:
         return _in_another_process, ()
@@ -51,7 +62,7 @@ class FollowSweep(Callback):
         overrides = parsed(config, _loader())
         sweep_dir = FollowSweep.sweep_dir = Path(config.hydra.sweep.dir).absolute()
         sweep_dir.mkdir(parents=True, exist_ok=True)
-        done = [job.dir.name for job in write_leaderboard(sweep_dir) if job.is_finished]
+        done = [job_name(sweep_dir, job) for job in write_leaderboard(sweep_dir) if job.is_finished]
         number = math.prod(len(values(override)) for override in overrides)
         plan = {"num_jobs": number, "done": done, "time": time.time(), "asked": _asked(overrides)}
         write_atomically(sweep_dir / PLAN, json.dumps(plan))
@@ -62,20 +73,22 @@ class FollowSweep(Callback):
         hydra = HydraConfig.get()
         if hydra.mode is not RunMode.MULTIRUN or not _is_followed(config):
             return
-        sweep_dir = Path(hydra.sweep.dir)
+        sweep_dir = Path(hydra.sweep.dir).absolute()
         jobs = write_leaderboard(sweep_dir)
-        name = Path(hydra.runtime.output_dir).name
+        run_dir = Path(hydra.runtime.output_dir).absolute()
         plan = _read_plan(sweep_dir)
         for job in jobs:
-            if job.dir.name == name and name not in plan["done"]:
+            name = job_name(sweep_dir, job)
+            if job.dir == run_dir and name not in plan["done"]:
                 style = "bold red" if job.val_accuracy is None else None
-                screen().print(_line(job, jobs, plan), style=style)
+                screen().print(_line(name, job, jobs, plan), style=style)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         # Hydra does not come here if a job failed.
         if FollowSweep.sweep_dir is not None:
             _show_result(FollowSweep.sweep_dir)
             FollowSweep.sweep_dir = None
+            FollowSweep.held.close()
 
 
 def check_same_sweep(config: DictConfig) -> None:
@@ -105,8 +118,17 @@ def check_same_sweep(config: DictConfig) -> None:
         )
 
 
+def hold_sweep(config: DictConfig) -> None:
+    """Keep a sweep's directory for this process until the sweep ends, or raise."""
+    if _is_followed(config):
+        sweep_dir = Path(config.hydra.sweep.dir)
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+        FollowSweep.held.enter_context(locked(sweep_dir))
+
+
 def failed_jobs() -> list[str]:
     """End the sweep that this process has begun, if any; return what to print of failed jobs."""
+    FollowSweep.held.close()
     if FollowSweep.sweep_dir is None:
         return []
     sweep_dir, FollowSweep.sweep_dir = FollowSweep.sweep_dir, None
@@ -115,7 +137,7 @@ def failed_jobs() -> list[str]:
     if not failed:
         return []
     lines = [f"{plural(len(failed), 'job')} failed; see the train.log in each directory"]
-    lines += [f"error: {job.dir.name}: {_failure(job)}" for job in failed]
+    lines += [f"error: {job_name(sweep_dir, job)}: {_failure(job)}" for job in failed]
     num_begun = sum(job.status != "" for job in jobs)
     if (left := _read_plan(sweep_dir).get("num_jobs", 0) - num_begun) > 0:
         # A launcher whose process was killed, e.g. for lack of memory, starts no other job.
@@ -139,20 +161,21 @@ def _show_result(sweep_dir: Path) -> list[Run]:
         seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
         console.print(f"{rank}. {group.name}{seeds}: validation {validation}, test {test}")
     place = relative(sweep_dir)
-    console.print(f"ranked by validation accuracy; all jobs: {place}/leaderboard.md (.csv, .png)")
+    console.print(f"{ranking(jobs)}; all jobs: {place}/leaderboard.md (.csv, .png)")
     return jobs
 
 
-def _line(job: Run, jobs: Sequence[Run], plan: Mapping[str, Any]) -> str:
+def _line(name: str, job: Run, jobs: Sequence[Run], plan: Mapping[str, Any]) -> str:
     """Return e.g. "job 3 of 12  2_sgd  val/accuracy 98.10%  best 98.31% (number 1)  ..."."""
     num_jobs, num_ended = plan["num_jobs"], sum(job.status not in ("", RUNNING) for job in jobs)
-    head = f"job {num_ended:>{len(str(num_jobs))}} of {num_jobs}  {job.dir.name:<40}"
+    head = f"job {num_ended:>{len(str(num_jobs))}} of {num_jobs}  {name:<40}"
     if job.val_accuracy is None:
-        return f"{head}  {_failure(job)}"
+        return f"{head}  {job.status}"  # the reasons come at the end
     best = by_rank(jobs)[0]
-    number = best.dir.name.partition("_")[0]
+    number = best.dir.name.partition("_")[0]  # with a `hydra.sweep.subdir`, there may be none
+    which = f" (number {number})" if number.isdecimal() else ""
     line = f"{head}  val/accuracy {job.val_accuracy:.2%}"
-    line += f"  best {best.val_accuracy:.2%} (number {number})"
+    line += f"  best {best.val_accuracy:.2%}{which}"
     if num_ended == num_jobs:
         return line
     seconds_a_job = (time.time() - plan["time"]) / max(1, num_ended - len(plan["done"]))

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from digits.files import write_atomically
 from digits.page import Section, Table, as_markdown
-from digits.runs import Group, Run, by_number, group_runs, is_run_dir, read_run
+from digits.runs import Group, Run, by_number, group_runs, read_run, search
 from digits.text import accuracy, typed
 
 METRICS = ("val/accuracy", "test/accuracy", "train_time_s")
@@ -24,8 +24,8 @@ def write_leaderboard(sweep_dir: Path) -> list[Run]:
     """Write the three files from what the run directories say; return the jobs by their numbers."""
     with FileLock(sweep_dir / ".leaderboard.lock"):  # jobs may end at the same time
         jobs = read_jobs(sweep_dir)
-        write_atomically(sweep_dir / "leaderboard.csv", _as_csv(jobs))
-        write_atomically(sweep_dir / "leaderboard.md", _as_markdown(sweep_dir.name, jobs))
+        write_atomically(sweep_dir / "leaderboard.csv", _as_csv(sweep_dir, jobs))
+        write_atomically(sweep_dir / "leaderboard.md", _as_markdown(sweep_dir, jobs))
         if groups := ranked_groups(jobs):
             from digits.figures import draw_leaderboard, save_figure  # matplotlib: half a second
 
@@ -36,11 +36,14 @@ def write_leaderboard(sweep_dir: Path) -> list[Run]:
 
 def read_jobs(sweep_dir: Path) -> list[Run]:
     """Read all jobs that have begun, by their numbers."""
-    return [
-        read_run(folder)
-        for folder in sorted(sweep_dir.iterdir(), key=by_number)
-        if folder.is_dir() and is_run_dir(folder)
-    ]
+    below = sorted((each for each in sweep_dir.iterdir() if each.is_dir()), key=by_number)
+    # `hydra.sweep.subdir` may put them deeper.
+    return [read_run(run_dir) for folder in below for run_dir in search(folder)]
+
+
+def job_name(sweep_dir: Path, job: Run) -> str:
+    """Return a job's directory as it is called within the sweep's."""
+    return job.dir.relative_to(sweep_dir).as_posix()
 
 
 def by_rank(jobs: Iterable[Run]) -> list[Run]:
@@ -77,21 +80,21 @@ def _with_ranks(jobs: Sequence[Run]) -> list[tuple[str, Run]]:
     return [("" if job.val_accuracy is None else str(rank), job) for rank, job in ranked]
 
 
-def _as_csv(jobs: Sequence[Run]) -> str:
+def _as_csv(sweep_dir: Path, jobs: Sequence[Run]) -> str:
     keys, table = varied(jobs), io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["rank", *keys, *METRICS, "status", "run", "reason"])
     for rank, job in _with_ranks(jobs):
         values = [_value(job, key) for key in keys]
         metrics = [job.metrics.get(metric, "") for metric in METRICS]
-        writer.writerow([rank, *values, *metrics, job.status, job.dir.name, job.reason])
+        writer.writerow([rank, *values, *metrics, job.status, job_name(sweep_dir, job), job.reason])
     return table.getvalue()
 
 
-def _as_markdown(name: str, jobs: Sequence[Run]) -> str:
+def _as_markdown(sweep_dir: Path, jobs: Sequence[Run]) -> str:
     keys, groups = varied(jobs), ranked_groups(jobs)
     num_finished = sum(job.val_accuracy is not None for job in jobs)
-    begun = f"{num_finished} of {len(jobs)} jobs that began are finished."
+    begun = f"{num_finished} of {len(jobs)} jobs that began are finished"
     sections = []
     if len(groups) < num_finished:
         columns = ["rank", "group", "seeds", "validation", "test", "time"]
@@ -106,9 +109,18 @@ def _as_markdown(name: str, jobs: Sequence[Run]) -> str:
     for rank, job in _with_ranks(jobs):
         measured = cells(Group(job.dir.name, [job])) if job.is_finished else ["-"] * 3
         values = [_value(job, key) for key in keys]
-        rows.append([rank, *values, *measured, job.dir.name, job.status, job.reason])
+        name = job_name(sweep_dir, job)
+        rows.append([rank, *values, *measured, name, job.status, job.reason])
     sections.append(Section("Jobs", tables=[Table(columns, rows)]))
-    return as_markdown(name, f"{begun} Ranked by validation accuracy.", sections)
+    return as_markdown(sweep_dir.name, f"{begun}; {ranking(jobs)}.", sections)
+
+
+def ranking(jobs: Iterable[Run]) -> str:
+    """Say by what the jobs are ranked, and if they are not comparable by it."""
+    words = "ranked by validation accuracy"
+    if len({job.val_images for job in jobs if job.val_accuracy is not None}) > 1:
+        words += ", BUT OF DIFFERENT VALIDATION IMAGES: it does not tell which options are better"
+    return words
 
 
 def cells(group: Group) -> list[str]:
