@@ -6,13 +6,14 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
-from support import REPO, SMALL, train
+from support import REPO, SMALL, PowerCutError, cut, train
 from torch import nn
 
 from digits.config.errors import explain
 from digits.config.resolvers import register_resolvers
 from digits.errors import DigitsError
 from digits.models import Classifier
+from digits.runs import read_history
 from digits.training.build import make_model, num_threads
 
 OWN = (
@@ -28,6 +29,12 @@ class OwnClassifier(Classifier):
         super().__init__(**training)  # type: ignore[arg-type]
         first = nn.Flatten() if flatten else nn.Identity()
         self.network = nn.Sequential(first, nn.Linear(784, digits))
+
+
+class Frozen(OwnClassifier):
+    def __init__(self, **training: object) -> None:
+        super().__init__(**training)  # type: ignore[arg-type]
+        self.network.requires_grad_(False)
 
 
 def test_your_own_network_trains(tmp_path: Path) -> None:
@@ -106,3 +113,56 @@ def test_a_run_says_with_how_many_threads_it_computed_and_gives_them_back(tmp_pa
     metrics = train(tmp_path / "a", *SMALL, "trainer.max_epochs=1", f"threads={before + 1}")
     assert metrics["threads"] == before + 1
     assert torch.get_num_threads() == before
+
+
+CONSTANT = (*SMALL, "schedule=constant")
+BARE = ("~optim.betas", "~optim.weight_decay", "~optim.fused")
+TORCHS = "schedule._target_=torch.optim.lr_scheduler"
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [
+        (("StepLR", "+schedule.step_size=1", "+schedule.interval=epoch"), [1e-3, 1e-4, 1e-5]),
+        (("StepLR", "+schedule.step_size=20"), [1e-3, 1e-4, 1e-4]),  # of ten steps an epoch
+        (("CosineAnnealingLR", "+schedule.interval=epoch"), [1e-3, 7.5e-4, 2.5e-4]),
+        # The loss does not fall by nine tenths within an epoch.
+        (
+            ("ReduceLROnPlateau", "+schedule.patience=0", "+schedule.threshold=0.9"),
+            [1e-3] * 2 + [1e-4],
+        ),
+    ],
+)
+def test_torchs_schedules_work_by_yaml_each_step_or_epoch_also_resumed(
+    options: tuple[str, ...], rates: list[float], tmp_path: Path
+) -> None:
+    name, *given = options
+    overrides = (*CONSTANT, f"{TORCHS}.{name}", *given, "trainer.max_epochs=3")
+    train(tmp_path / "whole", *overrides)
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "cut", *overrides, cut(batches=2))
+    train(tmp_path / "cut", *overrides)
+    whole, resumed = (read_history(tmp_path / run) for run in ("whole", "cut"))
+    # StepLR that falls with the 20th step has fallen when the second epoch's rate is written.
+    assert [row["lr"] for row in whole] == pytest.approx(rates)
+    assert [row["lr"] for row in resumed] == [row["lr"] for row in whole]
+    assert resumed[-1]["val/loss"] == whole[-1]["val/loss"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ((f"{TORCHS}.StepLR",), r"'step_size'; try \+schedule.step_size=VALUE"),
+        ((f"{TORCHS}.ExponentialLR",), r"'gamma'; try \+schedule.gamma=VALUE"),
+        ((*BARE, "optim._target_=torch.optim.LBFGS"), "'closure'; try optim=adam"),
+        ((*BARE, "optim._target_=torch.optim.SparseAdam"), "dense gradients.*; try optim=adam"),
+        ((*BARE, "optim._target_=torch.optim.Muon"), "Muon only supports 2D"),
+        ((f"model._target_={__name__}.Frozen", "~model.hidden"), "Frozen are frozen"),
+    ],
+)
+def test_what_an_optimizer_or_a_schedule_refuses_is_one_line(
+    overrides: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DigitsError, match=told) as caught:
+        train(tmp_path / "a", *CONSTANT, "trainer.max_epochs=1", *overrides)
+    assert "\n" not in str(caught.value)

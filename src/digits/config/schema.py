@@ -33,7 +33,7 @@ Precision = Literal[
     "32-true", "16-true", "16-mixed", "bf16-true", "bf16-mixed", "64-true", 32, 16, 64, "bf16"
 ]
 Distributed = Literal[
-    "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "ddp_notebook", "fsdp"
+    "ddp", "ddp_find_unused_parameters_true", "fsdp"  # whose processes run train.py again
 ]
 Objective = Literal["val/accuracy", "val/loss", "num_parameters", "train_time_s"]
 Text = Annotated[str, Len(1)]
@@ -123,6 +123,8 @@ class Schedule(Group):
     start_divisor: Annotated[float, Interval(gt=1)] = 25
     end_divisor: Annotated[float, Interval(gt=1)] = 10_000
     cycle_momentum: bool = True
+    interval: Literal["step", "epoch"] = "epoch"
+    monitor: Text = "val/loss"
 
 
 class Trainer(Group):
@@ -332,6 +334,13 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "schedule.warmup_rate must be in (0, 1) for schedule=onecycle, got 0; "
             "try schedule.warmup_rate=0.3"
         )
+    if str(schedule["_target_"]).endswith(".ReduceLROnPlateau"):
+        looks_at = {"monitor": "val/loss", **schedule}
+        yield from _contradictions_of_callback("schedule", looks_at, is_ours=_is_ours(values))
+        if looks_at["monitor"].endswith("accuracy") and "mode" not in schedule:
+            yield "ReduceLROnPlateau waits for a fall; for an accuracy, try +schedule.mode=max"
+        if schedule.get("interval") == "step":
+            yield "ReduceLROnPlateau takes its step after an epoch; try schedule.interval=epoch"
     for name, callback in values["callbacks"].items():
         yield from _contradictions_of_callback(
             f"callbacks.{name}", callback, is_ours=_is_ours(values)

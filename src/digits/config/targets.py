@@ -36,6 +36,8 @@ SET_FROM = {
     "model.seed": "seed",
     "model.optimizer": "optim",
     "model.schedule": "schedule",
+    "model.schedule_interval": "schedule.interval",
+    "model.schedule_monitor": "schedule.monitor",
     "model.accumulate_grad_batches": "trainer.accumulate_grad_batches",
     "model.gradient_clip_val": "trainer.gradient_clip_val",
     "model.gradient_clip_algorithm": "trainer.gradient_clip_algorithm",
@@ -44,6 +46,9 @@ SET_FROM = {
     "trainer.default_root_dir": "hydra.run.dir",
 }
 """Arguments of a group's class that every run sets from another key."""
+
+OF_TRAINING = ("schedule.interval", "schedule.monitor")
+"""Keys that say how what a group makes is used; its class does not get them."""
 
 RENAMED = {
     r"^lightning\.pytorch\.": "pytorch_lightning.",
@@ -90,7 +95,7 @@ def check_targets(values: Mapping[str, Any]) -> None:
         _check_kind(key, name, found)
         accepted = _parameters(found)
         for argument in (each for each in node if not str(each).startswith("_")):
-            if accepted is None or argument in accepted:
+            if accepted is None or argument in accepted or f"{key}.{argument}" in OF_TRAINING:
                 continue
             valid = sorted(each for each in accepted if f"{key}.{each}" not in SET_FROM)
             advice = f"valid: {', '.join(valid) or 'none'}"

@@ -47,7 +47,11 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
             "install it (Debian: apt install g++), or try model.compile=false"
         )
     stepping = {key: config.trainer[key] for key in STEPPING if config.trainer.get(key) is not None}
-    training = {"optimizer": instantiate(config.optim), "schedule": instantiate(config.schedule)}
+    schedule: Any = OmegaConf.to_container(config.schedule, resolve=True)
+    training = {"optimizer": instantiate(config.optim)} | {
+        f"schedule_{key}": schedule.pop(key) for key in ("interval", "monitor") if key in schedule
+    }
+    training["schedule"] = instantiate(schedule, _partial_=True, _convert_="all")
     model = _call(config.model, **training, **stepping, seed=seed)
     if not isinstance(model, Classifier):
         raise DigitsError(
