@@ -207,6 +207,13 @@ class SearchOptions(Group):
     n_jobs: Count | None = None  # null: as many as the launcher runs at once
 
 
+OF_RECIPE = {
+    "enable_checkpointing": (True, "a run tests its best checkpoint and is resumed from its last"),
+    "use_distributed_sampler": (False, "the data module shares an epoch among the processes"),
+    "barebones": (False, "a run logs its curves and writes checkpoints"),
+}
+"""Options of Lightning's Trainer that must be so, and why."""
+
 REQUIRED = (
     *("seed", "test", "resume", "name", "norm", "norm.mean", "norm.std", "callbacks"),
     *("data", "data._target_", "data.batch_size", "model", "model._target_"),
@@ -334,13 +341,16 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "schedule.warmup_rate must be in (0, 1) for schedule=onecycle, got 0; "
             "try schedule.warmup_rate=0.3"
         )
+    for key, (needed, reason) in OF_RECIPE.items():
+        if (given := values["trainer"].get(key)) not in (None, needed):
+            yield f"trainer.{key}={typed(given)} cannot be, since {reason}; leave it out"
     if str(schedule["_target_"]).endswith(".ReduceLROnPlateau"):
         looks_at = {"monitor": "val/loss", **schedule}
         yield from _contradictions_of_callback("schedule", looks_at, is_ours=_is_ours(values))
         if looks_at["monitor"].endswith("accuracy") and "mode" not in schedule:
             yield "ReduceLROnPlateau waits for a fall; for an accuracy, try +schedule.mode=max"
         if schedule.get("interval") == "step":
-            yield "ReduceLROnPlateau takes its step after an epoch; try schedule.interval=epoch"
+            yield "ReduceLROnPlateau takes its step after an epoch; leave schedule.interval out"
     for name, callback in values["callbacks"].items():
         yield from _contradictions_of_callback(
             f"callbacks.{name}", callback, is_ours=_is_ours(values)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from rich import progress
 from rich.console import Console
@@ -21,6 +21,14 @@ COLUMNS = (
     *("epoch", "step", "train/loss", "train/accuracy"),
     *("val/loss", "val/accuracy", "lr", "time_s"),
 )
+
+
+def logged(trainer: Trainer) -> list[str]:
+    """Return the names of an epoch's metrics, those of every network first."""
+    found = trainer.callback_metrics
+    forks = {f"{name}_{kind}" for name in found for kind in ("step", "epoch")}
+    own = sorted(found.keys() - forks - {*METRICS, "step"})
+    return [*(name for name in METRICS if name in found), *own]
 
 
 class History(Callback):
@@ -38,17 +46,22 @@ class History(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
 
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        # The x axis of what a `training_step` of the user's own logs: Lightning counts stacks.
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step - 1
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning calls the checkpoints' hook of this name after all others.
         found = trainer.callback_metrics
         self.rows.append(
             {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
-            | {name: float(found[name]) for name in METRICS if name in found}
+            | {name: float(found[name]) for name in logged(trainer)}
             | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
             | {"time_s": time.perf_counter() - self._started}
         )
         if trainer.is_global_zero:
-            write_history(self.run_dir, self.rows, COLUMNS)
+            own = sorted({name for row in self.rows for name in row} - set(COLUMNS))
+            write_history(self.run_dir, self.rows, [*COLUMNS, *own])
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -57,26 +70,20 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
-class TrainingProgress(ProgressBar):
+class TrainingProgress(Callback):
     """A bar over the whole training's optimizer steps, and one line for each epoch, which stays.
 
-    Only the lines are written where the output is not a terminal.
+    Only the lines are written without `has_bar`, beside a bar of the user's choice, and where the
+    output is not a terminal.
     """
 
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self.console = console
+    def __init__(self, console: Console, *, has_bar: bool = True) -> None:
+        self.console, self.has_bar = console, has_bar
         self._progress: progress.Progress | None = None
         self._task = progress.TaskID(0)
 
-    def disable(self) -> None:
-        # Lightning calls this in all processes but the first.
-        self.console = Console(quiet=True)
-
-    def enable(self) -> None:
-        pass
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        has_bar = self.has_bar and not trainer.progress_bar_callback
         self._progress = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
@@ -87,7 +94,7 @@ class TrainingProgress(ProgressBar):
             console=self.console,
             refresh_per_second=2,  # drawing takes milliseconds, in which the training waits
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=not (has_bar and self.console.is_terminal),
         )
         total = pl_module.num_steps() if isinstance(pl_module, Classifier) else None
         self._task = self._progress.add_task("training", total=total, completed=trainer.global_step)
@@ -101,11 +108,10 @@ class TrainingProgress(ProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         width = len(str(trainer.max_epochs))
         parts = [f"epoch {trainer.current_epoch + 1:>{width}}/{trainer.max_epochs}"]
-        for name in METRICS:
-            if name in trainer.callback_metrics:
-                value = float(trainer.callback_metrics[name])
-                form = ".2%" if name.endswith("accuracy") else ".4f" if value < 1000 else ".3g"
-                parts.append(f"{name} {value:{form}}")
+        for name in logged(trainer):
+            value = float(trainer.callback_metrics[name])
+            form = ".2%" if name.endswith("accuracy") else ".4f" if value < 1000 else ".3g"
+            parts.append(f"{name} {value:{form}}")
         self.console.print("  ".join(parts))
 
     def on_train_end(self, *_: Any) -> None:

@@ -112,7 +112,8 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     torch.set_num_threads(num_threads(config, model))
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
-    callbacks = [history, Resuming(), pictures, TrainingProgress(console)]
+    progress = TrainingProgress(console, has_bar=config.trainer.get("enable_progress_bar", True))
+    callbacks = [history, Resuming(), pictures, progress]
     trainer = make_trainer(config, run_dir, callbacks, checkpoint.get("global_step", 0))
     model.train_on_stacks(datamodule)
 
