@@ -51,7 +51,7 @@ DAMAGED, UNREADABLE = "damaged", "unreadable"
 
 NO_EFFECT = (
     *("name", "test", "resume", "threads", "debug", "logger", "hydra", "data.dir", "data.source"),
-    *("data.mirrors", "trainer.accelerator", "trainer.profiler"),
+    *("data.mirrors", "trainer.accelerator", "trainer.profiler", "trainer.enable_progress_bar"),
     *("callbacks.last", "callbacks.pruning", "callbacks.stop", "callbacks.checkpoint.filename"),
 )
 """Options (and all below them) that change no result: a run may be resumed with other values of

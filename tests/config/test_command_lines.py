@@ -87,6 +87,8 @@ UNREADABLE = [
     ("--config-dir nowhere", "nowhere"),
 ]
 
+PLATEAU = "schedule=constant schedule._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"
+
 VALUES = [
     ("optim.lr=-1", "optim.lr must be greater than 0, got -1; try optim.lr=0.001"),
     ("optim.lr=", "got ''; try optim.lr=0.001"),
@@ -104,6 +106,11 @@ VALUES = [
     ("trainer.max_epochs=0", "got 0; try trainer.max_epochs=10"),
     ("trainer.precision=17", "got 17; try trainer.precision=32-true"),
     ("trainer=ddp trainer.strategy=foo", "got foo; try trainer.strategy=auto"),
+    ("trainer=ddp trainer.strategy=ddp_spawn", "got ddp_spawn; try trainer.strategy=auto"),
+    ("+trainer.enable_checkpointing=false", "since a run tests its best checkpoint"),
+    ("+trainer.use_distributed_sampler=true", "the data module shares an epoch"),
+    (f"{PLATEAU} +schedule.monitor=val/accuracy", "for an accuracy, try +schedule.mode=max"),
+    (f"{PLATEAU} +schedule.interval=step", "after an epoch; leave schedule.interval out"),
     ("callbacks=early_stopping callbacks.early_stopping.patience=-1", "stopping.patience=5"),
     (f"name={300 * 'x'}", "(300 characters); try name=my-run"),
     ("name=a/b", "got a/b; try name=my-run"),

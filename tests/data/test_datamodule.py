@@ -1,17 +1,22 @@
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from fitting import fit
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
+from torch.optim import SGD
 
 from digits.data import datamodule as datamodule_file
+from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import MNIST, LabelledImages, Part, load_sample, read
 from digits.errors import DigitsError
+from digits.models import BaselineClassifier
 from digits.models.augmentation import Augmentation
 
 
@@ -260,3 +265,15 @@ def test_a_checkpoint_brings_the_statistics_back() -> None:
     other = MNISTDataModule(source="sample", mean=None, std=None)
     other.load_state_dict(exact.state_dict())
     assert (other.mean, other.std) == (exact.mean, exact.std)
+
+
+def test_overfit_batches_gives_the_same_images_each_epoch() -> None:
+    class Recorder(BaselineClassifier):
+        def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+            seen.append(batch[1].tolist())
+
+    seen: list[list[int]] = []
+    model = Recorder([8], optimizer=partial(SGD, lr=0.1))
+    fit(model, minibatches_per_stack=None, overfit_batches=3)
+    assert len(seen) == 6 and seen[:3] == seen[3:]
+    assert len(set(map(tuple, seen))) == 3

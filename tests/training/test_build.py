@@ -1,18 +1,21 @@
 """Model, data and trainer as the configuration says, or one line that says why not."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
-from support import REPO, SMALL, train
+from support import REPO, SMALL, PowerCutError, cut, steps, train
 from torch import nn
 
 from digits.config.errors import explain
 from digits.config.resolvers import register_resolvers
+from digits.data.batches import Batch
 from digits.errors import DigitsError
-from digits.models import Classifier
+from digits.models import BaselineClassifier, Classifier
+from digits.runs import read_history
 from digits.training.build import make_model, num_threads
 
 OWN = (
@@ -28,6 +31,12 @@ class OwnClassifier(Classifier):
         super().__init__(**training)  # type: ignore[arg-type]
         first = nn.Flatten() if flatten else nn.Identity()
         self.network = nn.Sequential(first, nn.Linear(784, digits))
+
+
+class Frozen(OwnClassifier):
+    def __init__(self, **training: object) -> None:
+        super().__init__(**training)  # type: ignore[arg-type]
+        self.network.requires_grad_(False)
 
 
 def test_your_own_network_trains(tmp_path: Path) -> None:
@@ -106,3 +115,141 @@ def test_a_run_says_with_how_many_threads_it_computed_and_gives_them_back(tmp_pa
     metrics = train(tmp_path / "a", *SMALL, "trainer.max_epochs=1", f"threads={before + 1}")
     assert metrics["threads"] == before + 1
     assert torch.get_num_threads() == before
+
+
+CONSTANT = (*SMALL, "schedule=constant")
+BARE = ("~optim.betas", "~optim.weight_decay", "~optim.fused")
+FORKING = "{_target_:pytorch_lightning.strategies.DDPStrategy,start_method:fork}"
+TORCHS = "schedule._target_=torch.optim.lr_scheduler"
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [
+        (("StepLR", "+schedule.step_size=1", "+schedule.interval=epoch"), [1e-3, 1e-4, 1e-5]),
+        (("StepLR", "+schedule.step_size=20"), [1e-3, 1e-4, 1e-4]),  # of ten steps an epoch
+        (("CosineAnnealingLR", "+schedule.interval=epoch"), [1e-3, 7.5e-4, 2.5e-4]),
+        # The loss does not fall by nine tenths within an epoch.
+        (
+            ("ReduceLROnPlateau", "+schedule.patience=0", "+schedule.threshold=0.9"),
+            [1e-3] * 2 + [1e-4],
+        ),
+    ],
+)
+def test_torchs_schedules_work_by_yaml_each_step_or_epoch_also_resumed(
+    options: tuple[str, ...], rates: list[float], tmp_path: Path
+) -> None:
+    name, *given = options
+    overrides = (*CONSTANT, f"{TORCHS}.{name}", *given, "trainer.max_epochs=3")
+    train(tmp_path / "whole", *overrides)
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "cut", *overrides, cut(batches=2))
+    train(tmp_path / "cut", *overrides)
+    whole, resumed = (read_history(tmp_path / run) for run in ("whole", "cut"))
+    # StepLR that falls with the 20th step has fallen when the second epoch's rate is written.
+    assert [row["lr"] for row in whole] == pytest.approx(rates)
+    assert [row["lr"] for row in resumed] == [row["lr"] for row in whole]
+    assert resumed[-1]["val/loss"] == whole[-1]["val/loss"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ((f"{TORCHS}.StepLR",), r"'step_size'; try \+schedule.step_size=VALUE"),
+        ((f"{TORCHS}.ExponentialLR",), r"'gamma'; try \+schedule.gamma=VALUE"),
+        ((*BARE, "optim._target_=torch.optim.LBFGS"), "'closure'; try optim=adam"),
+        ((*BARE, "optim._target_=torch.optim.SparseAdam"), "dense gradients.*; try optim=adam"),
+        ((*BARE, "optim._target_=torch.optim.Muon"), "Muon only supports 2D"),
+        ((f"model._target_={__name__}.Frozen", "~model.hidden"), "Frozen are frozen"),
+    ],
+)
+def test_what_an_optimizer_or_a_schedule_refuses_is_one_line(
+    overrides: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DigitsError, match=told) as caught:
+        train(tmp_path / "a", *CONSTANT, "trainer.max_epochs=1", *overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("callback", "told"),
+    [
+        ("BatchSizeFinder", "BatchSizeFinder.*; try -m data.batch_size=64,128,256"),
+        ("LearningRateFinder", "LearningRateFinder.*; try -m optim.lr=0.0003,0.001,0.003"),
+        ("StochasticWeightAveraging,swa_lrs:0.1", "StochasticWeightA.*; try callbacks=ema"),
+        ("GradientAccumulationScheduler,scheduling:{0:2}", "; try trainer.accumulate_grad_ba"),
+    ],
+)
+def test_callbacks_for_automatic_optimization_are_refused(
+    callback: str, told: str, tmp_path: Path
+) -> None:
+    added = f"+callbacks.own={{_target_:pytorch_lightning.callbacks.{callback}}}"
+    with pytest.raises(DigitsError, match=f"callbacks.own: .*{told}"):
+        train(tmp_path / "a", *SMALL, added)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("trainer=ddp", "+trainer.num_nodes=2"), "num_nodes=2 .* torchrun --nnodes 2 --nproc-per"),
+        (("+trainer.num_nodes=2",), "torchrun --nnodes 2 --nproc-per-node 1"),
+        (
+            ("trainer.devices=2", f"+trainer.strategy={FORKING}"),
+            "try trainer=ddp in a terminal",
+        ),
+    ],
+)
+def test_processes_that_nobody_starts_or_that_are_forked_are_refused(
+    options: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DigitsError, match=told):
+        train(tmp_path / "a", *SMALL, *options)
+
+
+def test_the_bar_can_be_switched_off_or_be_another_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bar = "+callbacks.bar._target_=pytorch_lightning.callbacks.TQDMProgressBar"
+    for run, option in {"off": "+trainer.enable_progress_bar=false", "other": bar}.items():
+        train(tmp_path / run, *SMALL, "trainer.max_epochs=1", option)
+        assert "epoch 1/1  train/loss" in capsys.readouterr().out
+
+
+def test_without_checkpoints_the_last_weights_are_tested(tmp_path: Path) -> None:
+    metrics = train(tmp_path / "a", *SMALL, "~callbacks.checkpoint", "~callbacks.last")
+    assert metrics["best_epoch"] == metrics["epochs"] == 10
+    assert not [*tmp_path.rglob("*.ckpt")]
+
+
+class Strangers(BaselineClassifier):
+    """Logs metrics of its own."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        super().training_step(batch, batch_idx)
+        self.log("train/own", 0.25, on_step=True, on_epoch=True)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        self.log("val/f1", 0.5)
+
+
+class TwoOptimizers(BaselineClassifier):
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(self.parameters(), 0.1) for _ in range(2)]
+
+
+def test_own_metrics_are_in_the_table_and_the_epochs_line_and_count_steps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = (f"model._target_={__name__}.Strangers", "callbacks.checkpoint.monitor=val/f1")
+    train(tmp_path / "a", *SMALL, "logger=tensorboard", "trainer.max_epochs=2", *own)
+    rows = read_history(tmp_path / "a")
+    assert [(row["val/f1"], row["train/own"]) for row in rows] == [(0.5, 0.25)] * 2
+    assert "train/own 0.2500  val/f1 0.5000" in capsys.readouterr().out
+    for tag in ("train/own_step", "train/own_epoch", "val/f1", "val/loss"):
+        assert steps(tmp_path / "a", tag) == [9, 19]
+
+
+def test_two_optimizers_with_the_inherited_step_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DigitsError, match=r"several optimizers .* a training_step of its own"):
+        train(tmp_path / "a", *SMALL, f"model._target_={__name__}.TwoOptimizers")

@@ -34,7 +34,7 @@ Precision = Literal[
     "32-true", "16-true", "16-mixed", "bf16-true", "bf16-mixed", "64-true", 32, 16, 64, "bf16"
 ]
 Distributed = Literal[
-    "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork", "ddp_notebook", "fsdp"
+    "ddp", "ddp_find_unused_parameters_true", "fsdp"  # whose processes run train.py again
 ]
 Objective = Literal["val/accuracy", "val/loss", "num_parameters", "train_time_s"]
 Text = Annotated[str, Len(1)]
@@ -133,6 +133,8 @@ class Schedule(Group):
     start_divisor: Annotated[float, Interval(gt=1)] = 25
     end_divisor: Annotated[float, Interval(gt=1)] = 10_000
     cycle_momentum: bool = True
+    interval: Literal["step", "epoch"] = "epoch"
+    monitor: Text = "val/loss"
 
 
 class Trainer(Group):
@@ -232,6 +234,13 @@ WORDS = {
     r"a valid ": "a ",
 }
 """pydantic's words, and ours."""
+
+OF_RECIPE = {
+    "enable_checkpointing": (True, "a run tests its best checkpoint and is resumed from its last"),
+    "use_distributed_sampler": (False, "the data module shares an epoch among the processes"),
+    "barebones": (False, "a run logs its curves and writes checkpoints"),
+}
+"""Options of Lightning's Trainer that must be so, and why."""
 
 REQUIRED = (
     *("seed", "test", "resume", "name", "norm", "norm.mean", "norm.std", "callbacks"),
@@ -386,6 +395,16 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "try schedule.warmup_rate=0.3"
         )
     files: dict[str, str] = {}
+    for key, (needed, reason) in OF_RECIPE.items():
+        if (given := values["trainer"].get(key)) not in (None, needed):
+            yield f"trainer.{key}={typed(given)} cannot be, since {reason}; leave it out"
+    if str(schedule["_target_"]).endswith(".ReduceLROnPlateau"):
+        looks_at = {"monitor": "val/loss", **schedule}
+        yield from _contradictions_of_callback("schedule", looks_at, is_ours=_is_ours(values))
+        if looks_at["monitor"].endswith("accuracy") and "mode" not in schedule:
+            yield "ReduceLROnPlateau waits for a fall; for an accuracy, try +schedule.mode=max"
+        if schedule.get("interval") == "step":
+            yield "ReduceLROnPlateau takes its step after an epoch; leave schedule.interval out"
     for name, callback in values["callbacks"].items():
         if str(callback.get("_target_")).endswith(".RunCheckpoint"):
             file = "last.ckpt" if callback.get("monitor") is None else "best.ckpt"

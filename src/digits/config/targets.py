@@ -39,6 +39,8 @@ SET_FROM = {
     "model.seed": "seed",
     "model.optimizer": "optim",
     "model.schedule": "schedule",
+    "model.schedule_interval": "schedule.interval",
+    "model.schedule_monitor": "schedule.monitor",
     "model.accumulate_grad_batches": "trainer.accumulate_grad_batches",
     "model.gradient_clip_val": "trainer.gradient_clip_val",
     "model.gradient_clip_algorithm": "trainer.gradient_clip_algorithm",
@@ -54,6 +56,9 @@ ELSEWHERE = {"experiment": _OVER, "debug": _OVER} | dict.fromkeys(
     "to resume a run, give its name=RUN, and resume=must to be sure",
 )
 """Keys that are not there, and what to do for what they mean."""
+
+OF_TRAINING = ("schedule.interval", "schedule.monitor")
+"""Keys that say how what a group makes is used; its class does not get them."""
 
 RENAMED = {
     r"^lightning\.pytorch\.": "pytorch_lightning.",
@@ -100,7 +105,7 @@ def check_targets(values: Mapping[str, Any]) -> None:
         _check_kind(key, name, found)
         accepted, takes_any = parameters(found)
         for argument in (each for each in node if not str(each).startswith("_")):
-            if takes_any or argument in accepted:
+            if takes_any or argument in accepted or f"{key}.{argument}" in OF_TRAINING:
                 continue
             valid = sorted(each for each in accepted if f"{key}.{each}" not in SET_FROM)
             advice = f"valid: {', '.join(valid) or 'none'}"

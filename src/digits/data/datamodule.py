@@ -137,7 +137,9 @@ class MNISTDataModule(LightningDataModule):
     ) -> DataLoader[Batch]:
         assert data is not None
         is_training = seed is not None
-        order = self._order(indices, seed)
+        # Lightning would take out a shuffling sampler, but looks for torch's own only.
+        is_shuffled = is_training and not getattr(self.trainer, "overfit_batches", 0)
+        order = self._order(indices, seed if is_shuffled else None)
 
         def transform(images: Tensor, places: Tensor) -> Tensor:
             if self.augment and is_training:

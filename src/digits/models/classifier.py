@@ -3,6 +3,8 @@
 import inspect
 import itertools
 import math
+import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +17,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import CatMetric, MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -23,10 +25,12 @@ from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES
 from digits.errors import DigitsError
+from digits.models.schedules import make_schedule
 from digits.randomness import AUGMENTATION, device_generator, draw_seed
+from digits.text import first_line
 
 OptimizerFactory = Callable[..., Optimizer]
-ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
+ScheduleFactory = Callable[..., LRScheduler | None]
 
 STEP_HOOKS = (
     *("backward", "optimizer_step", "configure_gradient_clipping"),
@@ -51,7 +55,9 @@ class Classifier(LightningModule):
 
     Args:
         optimizer: makes the optimizer from the parameters; not needed to evaluate.
-        schedule: makes the learning rate schedule from the optimizer and the number of its steps.
+        schedule: makes the learning rate schedule from the optimizer, see `make_schedule`.
+        schedule_interval: after what the schedule takes a step: "step" or "epoch".
+        schedule_monitor: the metric that `ReduceLROnPlateau` looks at, each epoch.
         accumulate_grad_batches: minibatches whose gradients are averaged for one optimizer step.
         gradient_clip_val: the largest norm (or absolute value) of the gradient; `None`: any.
         gradient_clip_algorithm: "norm" or "value".
@@ -73,6 +79,8 @@ class Classifier(LightningModule):
         *,
         optimizer: OptimizerFactory | None = None,
         schedule: ScheduleFactory | None = None,
+        schedule_interval: str = "step",
+        schedule_monitor: str = "val/loss",
         accumulate_grad_batches: int = 1,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str = "norm",
@@ -85,6 +93,7 @@ class Classifier(LightningModule):
         self.automatic_optimization = False
         self.save_hyperparameters(ignore=list(inspect.signature(Classifier).parameters))
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
+        self.schedule_interval, self.schedule_monitor = schedule_interval, schedule_monitor
         self.accumulate_grad_batches = accumulate_grad_batches
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
@@ -96,7 +105,8 @@ class Classifier(LightningModule):
         self.num_images = {"val": 0, "test": 0}
         self.test_logits = torch.empty(0, NUM_CLASSES)
         self._logits = CatMetric(nan_strategy="disable")
-        self._on_stacks, self._epoch_logged = False, -1
+        self._on_stacks, self._epoch_logged, self._epoch_validated = False, -1, -1
+        self._epochs_schedule: LRScheduler | None = None
         self._num_accumulated = 0  # minibatches since the last optimizer step
 
     def train_on_stacks(
@@ -134,7 +144,13 @@ class Classifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take one optimizer step for each minibatch (or group of them) of a batch."""
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        assert isinstance(optimizer, LightningOptimizer) and not isinstance(scheduler, list)
+        if not isinstance(optimizer, LightningOptimizer) or isinstance(scheduler, list):
+            raise DigitsError(
+                f"{self.class_path} has several optimizers or schedules, and Classifier's "
+                "training_step takes one of each; write a training_step of its own"
+            )
+        if scheduler is not None and self.trainer.lr_scheduler_configs[0].interval == "epoch":
+            self._epochs_schedule, scheduler = scheduler, None
         backward: Callable[[Tensor], None] = Tensor.backward
         take_step: Callable[[], Any] = optimizer.optimizer.step
         if through_lightning := _lightning_takes_part(self):
@@ -173,7 +189,12 @@ class Classifier(LightningModule):
                     self.clip_gradients(
                         optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
                     )
-                take_step()
+                try:
+                    take_step()
+                except Exception as error:
+                    if _is_of(error, optimizer.optimizer):
+                        raise _refusal("optim", type(optimizer.optimizer), error) from error
+                    raise
                 for parameter in parameters:
                     parameter.grad = None
                 if scheduler is not None:
@@ -230,11 +251,25 @@ class Classifier(LightningModule):
         # Lightning takes a metric of this name for the loggers' x axis; it would count stacks. A
         # test's point lies behind all others, where a resumed run's logger forgets it.
         step = max(self.global_step - 1, 0) if part == "val" else self.global_step
-        self.log("step", float(step), reduce_fx="max", batch_size=1)
+        self.log("step", float(step), reduce_fx="max", batch_size=1, sync_dist=True)
         return logits
 
+    def on_train_epoch_end(self) -> None:
+        schedule, self._epochs_schedule = self._epochs_schedule, None
+        if isinstance(schedule, ReduceLROnPlateau):
+            metrics, monitor = self.trainer.callback_metrics, self.schedule_monitor
+            if self._epoch_validated == self.current_epoch:  # else the metric is an old one
+                if monitor not in metrics:
+                    raise DigitsError(
+                        f"schedule.monitor={monitor} is not a metric of {self.class_path}; "
+                        "try schedule.monitor=val/loss"
+                    )
+                schedule.step(float(metrics[monitor]))
+        elif schedule is not None:
+            schedule.step()
+
     def on_validation_epoch_start(self) -> None:
-        self.num_images["val"] = 0
+        self.num_images["val"], self._epoch_validated = 0, self.current_epoch
 
     def on_test_epoch_start(self) -> None:
         self.num_images["test"] = 0
@@ -259,15 +294,35 @@ class Classifier(LightningModule):
         self.num_images[part] = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
 
     def configure_optimizers(self) -> Any:
-        assert self.optimizer_factory is not None, "this model was made without an optimizer"
+        make_optimizer, interval = self.optimizer_factory, self.schedule_interval
+        assert make_optimizer is not None, "this model was made without an optimizer"
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            raise DigitsError(
+                f"all parameters of {self.class_path} are frozen, so there is nothing to train; "
+                "leave requires_grad=True for some"
+            )
         parameters = self.parameters()
-        optimizer = self.optimizer_factory(
-            parameters if self.decay_biases else decay_groups(parameters)
-        )
-        schedule = self.schedule_factory and self.schedule_factory(optimizer, self.num_steps())
+        try:
+            optimizer = make_optimizer(
+                parameters if self.decay_biases else decay_groups(parameters)
+            )
+        except Exception as error:
+            raise _refusal("optim", make_optimizer, error) from error
+        if self.schedule_factory is None:
+            return optimizer
+        num_steps = self.trainer.max_epochs if interval == "epoch" else self.num_steps()
+        try:
+            schedule = make_schedule(self.schedule_factory, optimizer, num_steps or 1)
+        except Exception as error:
+            raise _refusal("schedule", self.schedule_factory, error) from error
         if schedule is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        if isinstance(schedule, ReduceLROnPlateau):
+            interval = "epoch"
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": interval},
+        }
 
     def num_steps(self) -> int:
         """Return the number of optimizer steps of the whole training."""
@@ -333,6 +388,30 @@ def decay_groups(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
 
 def _accuracy() -> MulticlassAccuracy:
     return MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False)
+
+
+def _is_of(error: BaseException, optimizer: Optimizer) -> bool:
+    """Say whether an error was raised in an optimizer's code, not in a callback's, say."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    module: str = frame.f_globals["__name__"]
+    return module.startswith(("torch.", type(optimizer).__module__))
+
+
+def _refusal(group: str, make: Any, error: Exception) -> DigitsError:
+    """Return in one line what an optimizer or a schedule objects to."""
+    from digits.config.targets import own_place  # imports Hydra
+
+    if isinstance(error, DigitsError):
+        return error
+    maker, place = getattr(make, "func", make), own_place(error)
+    works = {"optim": "adam", "schedule": "cosine"}[group]
+    advice = f"try {group}={works}"
+    if missing := re.search(r"missing \d+ required positional arguments?: '(\w+)'", str(error)):
+        advice = f"try +{group}.{missing[1]}=VALUE" if missing[1] != "closure" else advice
+    return DigitsError(
+        f"{maker.__module__}.{maker.__qualname__} cannot be used here: "
+        f"{first_line(error)}" + (f" ({place})" if place else "") + f"; {advice}"
+    )
 
 
 def _lightning_takes_part(model: LightningModule) -> bool:

@@ -1,12 +1,28 @@
 """Learning rate schedules: scheduler makers that take an optimizer and its number of steps."""
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from digits.errors import DigitsError
+
+
+def make_schedule(
+    make: Callable[..., LRScheduler | None], optimizer: Optimizer, num_steps: int
+) -> LRScheduler | None:
+    """Call what makes a schedule: a function with both, a class (as torch's) with the optimizer.
+
+    A class too is given the number of steps if its arguments name it: `num_steps`, or the `T_max`
+    of torch's CosineAnnealingLR if that is not set.
+    """
+    if not inspect.isclass(getattr(make, "func", make)):
+        return make(optimizer, num_steps)
+    free = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()
+    return make(optimizer, **dict.fromkeys(free & {"num_steps", "T_max"}, num_steps))
 
 
 def constant(optimizer: Optimizer, num_steps: int) -> None:

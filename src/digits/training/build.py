@@ -9,11 +9,21 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    Checkpoint,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from torch import Tensor, nn
 
 from digits.config.resolvers import num_cores
@@ -29,6 +39,14 @@ from digits.training.callbacks import AtomicCheckpointIO
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic
 optimization only."""
+
+UNSUITED = {
+    BatchSizeFinder: "-m data.batch_size=64,128,256",
+    LearningRateFinder: "-m optim.lr=0.0003,0.001,0.003",
+    StochasticWeightAveraging: "callbacks=ema",
+    GradientAccumulationScheduler: "trainer.accumulate_grad_batches=2",
+}
+"""Callbacks that work with Lightning's automatic optimization only, and what works here."""
 
 ONE_THREAD, MOST_THREADS = 20e6, 4
 """Multiply-adds of a minibatch for which one thread is enough, and the threads for more of them:
@@ -49,7 +67,11 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
             "install it (Debian: apt install g++), or try model.compile=false"
         )
     stepping = {key: config.trainer[key] for key in STEPPING if config.trainer.get(key) is not None}
-    training = {"optimizer": instantiate(config.optim), "schedule": instantiate(config.schedule)}
+    schedule: Any = OmegaConf.to_container(config.schedule, resolve=True)
+    training = {"optimizer": instantiate(config.optim)} | {
+        f"schedule_{key}": schedule.pop(key) for key in ("interval", "monitor") if key in schedule
+    }
+    training["schedule"] = instantiate(schedule, _partial_=True, _convert_="all")
     model = _call(config.model, **training, **stepping, seed=seed)
     if not isinstance(model, Classifier):
         raise DigitsError(
@@ -137,11 +159,18 @@ def make_trainer(
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
+    options.pop("enable_progress_bar", None)  # the project's own, which `run` reads
     configured = []
-    for callback in config.callbacks.values():
+    for name, callback in config.callbacks.items():
         is_placed = callback.get("dirpath", "") is None
         places = {"dirpath": run_dir / "checkpoints"} if is_placed else {}
         configured.append(instantiate(callback, **places, _convert_="all"))
+        for kind, remedy in UNSUITED.items():
+            if isinstance(configured[-1], kind):
+                raise DigitsError(
+                    f"callbacks.{name}: Lightning's {kind.__name__} needs automatic optimization, "
+                    f"which no network of this project uses; try {remedy}"
+                )
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # submitit does it
@@ -152,6 +181,8 @@ def make_trainer(
         "plugins": plugins,
         "log_every_n_steps": 1,
         "enable_model_summary": False,
+        "enable_progress_bar": any(isinstance(each, ProgressBar) for each in configured),
+        "enable_checkpointing": any(isinstance(each, Checkpoint) for each in configured),
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the data module shares an epoch among the processes
     }
@@ -159,6 +190,7 @@ def make_trainer(
     if profiler := PROFILERS.get(options.get("profiler", "")):  # by its name it writes to the log
         given["profiler"] = profiler(dirpath=run_dir, filename="profile")
     trainer: Trainer = _call(options, **given)
+    _check_processes(trainer)
     return trainer
 
 
@@ -172,6 +204,24 @@ def make_loggers(config: DictConfig, run_dir: Path, resumed_at_step: int = 0) ->
         given = {name: given[name] for name in given.keys() & accepted if node.get(name) is None}
         made.append(instantiate(node, **given, _convert_="all"))
     return made
+
+
+def _check_processes(trainer: Trainer) -> None:
+    """Refuse several processes that are not started by running the script again."""
+    strategy: Any = trainer.strategy
+    if isinstance(strategy.launcher, _MultiProcessingLauncher):
+        raise DigitsError(
+            "processes that are forked or spawned, as in a notebook, do not give their results "
+            "back; try trainer=ddp in a terminal, or trainer.devices=1"
+        )
+    environment, num_nodes = getattr(strategy, "cluster_environment", None), trainer.num_nodes
+    is_waiting = isinstance(environment, LightningEnvironment) and "MASTER_ADDR" not in os.environ
+    if num_nodes > 1 and is_waiting:
+        raise DigitsError(
+            f"trainer.num_nodes={num_nodes} would wait for processes that nobody starts; on each "
+            f"machine run torchrun --nnodes {num_nodes} --nproc-per-node {trainer.num_devices} "
+            "--rdzv-backend c10d --rdzv-endpoint HOST:29500 train.py with these options and a name"
+        )
 
 
 def _call(config: Any, **objects: Any) -> Any:

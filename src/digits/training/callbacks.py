@@ -2,12 +2,13 @@
 
 import io
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 from rich import progress
@@ -23,6 +24,13 @@ COLUMNS = (
     *("epoch", "step", "train/loss", "train/accuracy"),
     *("val/loss", "val/accuracy", "lr", "time_s"),
 )
+
+
+def logged(found: Mapping[str, float]) -> list[str]:
+    """Return the names of an epoch's metrics, those of every network first."""
+    forks = {f"{name}_{kind}" for name in found for kind in ("step", "epoch")}
+    own = sorted(found.keys() - forks - {*COLUMNS})
+    return [*(name for name in METRICS if name in found), *own]
 
 
 class History(Callback):
@@ -49,6 +57,10 @@ class History(Callback):
             self.rows[-1] |= self.validated
             self._write(trainer)
 
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        # The x axis of what a `training_step` of the user's own logs: Lightning counts stacks.
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step - 1
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning calls the checkpoints' hook of this name after all others.
         # Of a validation in an epoch before, Lightning's metrics still tell.
@@ -57,7 +69,7 @@ class History(Callback):
         found |= self.validated
         self.rows.append(
             {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
-            | {name: found[name] for name in METRICS if name in found}
+            | {name: found[name] for name in logged(found)}
             | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
             | {"time_s": time.perf_counter() - self._started}
         )
@@ -65,7 +77,8 @@ class History(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
-            write_history(self.run_dir, self.rows, COLUMNS)
+            own = sorted({name for row in self.rows for name in row} - set(COLUMNS))
+            write_history(self.run_dir, self.rows, [*COLUMNS, *own])
 
     def on_save_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         # The row of its epoch may be of a later validation.
@@ -78,26 +91,20 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
-class TrainingProgress(ProgressBar):
+class TrainingProgress(Callback):
     """A bar over the whole training's optimizer steps, and one line for each epoch, which stays.
 
-    Only the lines are written where the output is not a terminal.
+    Only the lines are written without `has_bar`, beside a bar of the user's choice, and where the
+    output is not a terminal.
     """
 
-    def __init__(self, console: Console, history: History) -> None:
-        super().__init__()
-        self.console, self.history = console, history
+    def __init__(self, console: Console, history: History, *, has_bar: bool = True) -> None:
+        self.console, self.history, self.has_bar = console, history, has_bar
         self._progress: progress.Progress | None = None
         self._task = progress.TaskID(0)
 
-    def disable(self) -> None:
-        # Lightning calls this in all processes but the first.
-        self.console = Console(quiet=True)
-
-    def enable(self) -> None:
-        pass
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        has_bar = self.has_bar and not trainer.progress_bar_callback
         self._progress = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
@@ -108,7 +115,7 @@ class TrainingProgress(ProgressBar):
             console=self.console,
             refresh_per_second=2,  # drawing takes milliseconds, in which the training waits
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=not (has_bar and self.console.is_terminal),
         )
         total = pl_module.num_steps() if isinstance(pl_module, Classifier) else None
         self._task = self._progress.add_task("training", total=total, completed=trainer.global_step)
@@ -122,10 +129,10 @@ class TrainingProgress(ProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         width = len(str(trainer.max_epochs))
         parts = [f"epoch {trainer.current_epoch + 1:>{width}}/{trainer.max_epochs}"]
-        for name in METRICS:
-            if (value := self.history.rows[-1].get(name)) is not None:
-                form = ".2%" if name.endswith("accuracy") else ".4f" if value < 1000 else ".3g"
-                parts.append(f"{name} {value:{form}}")
+        row = self.history.rows[-1]
+        for name in logged(row):
+            form = ".2%" if name.endswith("accuracy") else ".4f" if row[name] < 1000 else ".3g"
+            parts.append(f"{name} {row[name]:{form}}")
         self.console.print("  ".join(parts))
 
     def on_train_end(self, *_: Any) -> None:

@@ -125,8 +125,9 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     torch.set_num_threads(num_threads(config, model))
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
-    resuming = Resuming()
-    callbacks = [history, resuming, pictures, TrainingProgress(console, history)]
+    resuming, has_bar = Resuming(), config.trainer.get("enable_progress_bar", True)
+    progress = TrainingProgress(console, history, has_bar=has_bar)
+    callbacks = [history, resuming, pictures, progress]
     trainer = make_trainer(config, run_dir, callbacks, checkpoint.get("global_step", 0))
     model.train_on_stacks(datamodule)
 
