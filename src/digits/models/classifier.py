@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import CatMetric, MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from digits.config.targets import own_place
 from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES
@@ -399,8 +400,6 @@ def _is_of(error: BaseException, optimizer: Optimizer) -> bool:
 
 def _refusal(group: str, make: Any, error: Exception) -> DigitsError:
     """Return in one line what an optimizer or a schedule objects to."""
-    from digits.config.targets import own_place  # imports Hydra
-
     if isinstance(error, DigitsError):
         return error
     maker, place = getattr(make, "func", make), own_place(error)
