@@ -255,8 +255,10 @@ def _quiet() -> Iterator[None]:
 
 def _cause(error: BaseException) -> str:
     """Return the first line of the error at the bottom of the chain; torch writes many."""
-    while error.__cause__ is not None:
+    seen = {error}
+    while error.__cause__ is not None and error.__cause__ not in seen:
         error = error.__cause__
+        seen.add(error)
     line = first_line(error).partition(" For more information")[0]
     return f"{type(error).__name__}: {line}".rstrip(".: ")
 

@@ -1,5 +1,6 @@
 """Every wrong command line ends with one line that says what is wrong; what it advises works."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -242,7 +243,10 @@ def test_as_a_process_of_its_own_it_ends_without_importing_torch(
     tmp_path: Path, command: str
 ) -> None:
     arguments = [sys.executable, "-X", "importtime", str(ROOT / "train.py"), *command.split()]
-    ended = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    ended = subprocess.run(
+        arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
 
     lines = ended.stderr.splitlines()
     imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time")}

@@ -50,7 +50,10 @@ SET_FROM = {
 }
 """Arguments of a group's class that every run sets from another key."""
 
-_OVER = "begin its YAML file with the line '# @package _global_'"
+_OVER = (
+    "begin its YAML file with the line '# @package _global_' (nothing before it, not even a "
+    "byte order mark)"
+)
 ELSEWHERE = {"experiment": _OVER, "debug": _OVER} | dict.fromkeys(
     ("ckpt_path", "resume_from_checkpoint"),
     "to resume a run, give its name=RUN, and resume=must to be sure",
