@@ -71,7 +71,7 @@ def explain(error: BaseException) -> str | None:
         near = similar(name, error.options, limit=1)
         known = f"try {group}={near[0]}" if near else f"valid: {', '.join(error.options)}"
         return f"there is no {group}={name}, which a defaults list names; {known}"
-    if early := re.search(r"In '(.+)': Could not override '(debug)'", str(error)):
+    if early := re.search(r"In '(.+)': .* override '/?(debug)\b", str(error)):
         line = f"- override /{early[2]}: ..."
         return (
             f"{early[1]}.yaml: {early[2]} goes before an experiment; take '{line}' out of the file"
