@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         claim = claims.get(name)
         if claim is None:
             near = similar(name, claims) or sorted(claims)
-            raise DigitsError(f"there is no claim {name}; try {' or '.join(near)}")
+            raise DigitsError(f"claim {name} does not exist; try {' or '.join(near)}")
         if claim.num_seeds < 2:
             raise DigitsError(f"{name} is not a sweep over seeds; its command: {claim.command}")
         console.print(f"{name}, as claimed: {claim.circumstances}")

@@ -70,7 +70,7 @@ def test_claims_are_listed_and_what_cannot_be_trained_is_refused(
     assert main([]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in CLAIMS)
-    with pytest.raises(DigitsError, match="there is no claim quik; try quick"):
+    with pytest.raises(DigitsError, match="claim quik does not exist; try quick"):
         main(["quik"])
     with pytest.raises(DigitsError, match="not a sweep over seeds"):
         main(["cnn_ensemble"])

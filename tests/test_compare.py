@@ -165,7 +165,7 @@ def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
     make_run(sweep / "10", num_parameters=[]).joinpath("metrics.json").write_text('{"seed": 1}')
     assert [line.rpartition("/")[2] for line in warnings(compare([sweep]))] == [
         "1_baseline: metrics.csv is damaged",
-        "3_dropout: there is no predictions.npz",
+        "3_dropout: predictions.npz is missing",
         "9: not tested; run its command again without test=false",
         "10: metrics.json does not say dataset; train it again",
     ]

@@ -253,8 +253,8 @@ def test_a_network_from_a_file_on_the_path_is_loaded(
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    assert message(tmp_path / "none.pt") == f"there is no file {tmp_path / 'none.pt'}"
-    assert message(tmp_path / "frist") == f"there is no run directory {tmp_path / 'frist'}"
+    assert message(tmp_path / "none.pt") == f"file {tmp_path / 'none.pt'} does not exist"
+    assert message(tmp_path / "frist") == f"run directory {tmp_path / 'frist'} does not exist"
     (tmp_path / "first").mkdir()
     assert message(tmp_path / "frist").endswith(f"; did you mean {tmp_path / 'first'}?")
     assert "is not a run directory: it holds no model.pt" in message(tmp_path)

@@ -146,7 +146,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
             that were tested on the images on which most groups were.
 
     Raises:
-        DigitsError: there is no run that can be compared, or no such baseline.
+        DigitsError: no run can be compared, or the baseline does not exist.
     """
     named = [Path(baseline)] if baseline and is_run_dir(Path(baseline)) else []
     found = [read_run(path) for path in find_runs([*folders, *named])]

@@ -53,7 +53,7 @@ def read_splits(
     Without a `val_size`, 5,000 are for validation, or 500 of the sample.
 
     Raises:
-        DigitsError: If there is no such data, or no such split.
+        DigitsError: If the data or the split cannot be had.
     """
     dataset = prepare(folder, source, dir_option="--data-dir", source_option="--source")
     train, test = read(folder, "train", dataset), read(folder, "test", dataset)

@@ -160,7 +160,7 @@ def model_path(path: Path) -> Path:
     if not path.exists() and not path.suffix:
         near = similar(path.name, os.listdir(path.parent) if path.parent.is_dir() else [])
         remedy = f"; did you mean {path.parent / near[0]}?" if near else ""
-        raise DigitsError(f"there is no run directory {path}{remedy}")
+        raise DigitsError(f"run directory {path} does not exist{remedy}")
     if not path.is_dir():
         return path
     if (path / MODEL).exists():
@@ -191,7 +191,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
             is_whole = archive.testzip() is None  # torch.load ignores the checksums
         content = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError:
-        raise DigitsError(f"there is no file {path}") from None
+        raise DigitsError(f"file {path} does not exist") from None
     except PermissionError as error:
         raise DigitsError(f"{path} cannot be read ({error.strerror})") from None
     except Exception:  # torch.load raises whatever the bytes make it stumble over

@@ -25,7 +25,7 @@ def begin() -> None:
     gc.set_threshold(ALLOCATIONS, 20, 50)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 has no \u00b1
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 cannot show ±
 
 
 def import_lightning() -> None:

@@ -42,7 +42,7 @@ MODEL, PREDICTIONS, CURVES = "model.pt", "predictions.npz", "loss_curves.png"
 BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
 
 FILES = (STATUS, METRICS, HISTORY, MODEL, PREDICTIONS, CURVES, BEST, LAST)
-"""What a run writes, and writes anew when it is resumed."""
+"""What a run writes, and replaces when it is resumed."""
 
 RUNNING, FINISHED, FAILED, STOPPED, PRUNED = "running", "finished", "failed", "stopped", "pruned"
 """The words of status.json. A run that is "running" though nobody holds its lock was killed."""
@@ -269,7 +269,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
             raise DigitsError(f"{folder} is not a folder; try a run or sweep directory, or outputs")
         below = list(search(folder))
         if not below:
-            raise DigitsError(f"there is no run in {folder}; try a run or sweep directory")
+            raise DigitsError(f"{folder} contains no run; try a run or sweep directory")
         for path in below:
             found.setdefault(path.resolve(), path)
     return list(found.values())
@@ -432,7 +432,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise DigitsError(f"there is no {path.name}") from None
+        raise DigitsError(f"{path.name} is missing") from None
     except PermissionError as error:
         raise DigitsError(f"{path.name} cannot be read ({error.strerror})") from error
     except Exception:  # each format's reader raises whatever the bytes make it stumble over

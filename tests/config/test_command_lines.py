@@ -22,9 +22,9 @@ from digits.config.targets import check_targets
 ROOT = Path(__file__).parents[2]
 
 NAMES = [
-    ("model=basline", "there is no model=basline; try model=baseline"),
+    ("model=basline", "model=basline does not exist; try model=baseline"),
     ("optim=rmsprop", "valid: adam, adamw, sgd"),
-    ("optim=null", "there is no optim=null"),
+    ("optim=null", "optim=null does not exist"),
     ("hydra/launcher=slrm", "try hydra/launcher=slurm"),
     ("callbacks=[default,early_stoping]", "try callbacks=early_stopping"),
     ("experiment=improvd", "try experiment=improved"),
@@ -61,7 +61,7 @@ NAMES = [
     ("+ckpt_path=FILE", "ckpt_path is not a key; to resume a run, give its name=RUN"),
     ("ckpt_path=FILE", "to resume a run, give its name=RUN"),
     ("logger.projector=true", "try logger.tensorboard.projector=true"),
-    ("logger=[tensorboard,cvs]", "there is no logger=cvs; try logger=csv"),
+    ("logger=[tensorboard,cvs]", "logger=cvs does not exist; try logger=csv"),
     ("+logger._target_=a.B", "need a name each (in a YAML file by its first line, '# @package"),
 ]
 

@@ -107,7 +107,7 @@ def test_causes_that_lead_back_to_where_they_began_end() -> None:
         ("debug", "optim: {lr: 0.1}", "begin its YAML file with the line '# @package _global_'"),
         (
             *("experiment", "# @package _global_\ndefaults: [override /optim: sdg]"),
-            "there is no optim=sdg, which a defaults list names; try optim=sgd",
+            "optim=sdg, named in a defaults list, does not exist; try optim=sgd",
         ),
         (
             *("experiment", "# @package _global_\ndefaults: [/optim: sgd]"),

@@ -111,7 +111,7 @@ def test_a_module_beside_the_command_is_the_users_own(
         check_targets(at("model", f"{mine}.Layer"))
     with pytest.raises(DigitsError, match=f"cannot be imported; try model._target_={mine}.Net"):
         check_targets(at("model", f"{mine}.Nett"))
-    with pytest.raises(DigitsError, match="cannot be imported; there is no such class"):
+    with pytest.raises(DigitsError, match="cannot be imported; no such class exists"):
         check_targets(at("model", "no_such_module.Net"))
     for name, told in [
         (

@@ -365,7 +365,7 @@ def test_a_missing_checkpoint_of_a_run_that_had_begun_is_told(
         train(tmp_path, *options, cut(1))
     (tmp_path / "checkpoints" / "last.ckpt").unlink()
     train(tmp_path, *options)
-    assert "checkpoints/last.ckpt is missing: trains from the beginning" in capsys.readouterr().out
+    assert "checkpoints/last.ckpt is missing: training starts over" in capsys.readouterr().out
 
 
 def test_a_run_directory_that_is_moved_away_in_mid_run_is_one_line(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def explain(error: BaseException) -> str | None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         near = similar(name, error.options, limit=1)
         known = f"try {group}={near[0]}" if near else f"valid: {', '.join(error.options)}"
-        return f"there is no {group}={name}, which a defaults list names; {known}"
+        return f"{group}={name}, named in a defaults list, does not exist; {known}"
     if early := re.search(r"In '(.+)': .* override '/?(debug)\b", str(error)):
         line = f"- override /{early[2]}: ..."
         return (
@@ -222,7 +222,7 @@ class _Mistakes:
                 if name not in options:
                     near = similar(name, options, limit=1)
                     advice = f"try {group}={near[0]}" if near else f"valid: {', '.join(options)}"
-                    yield f"there is no {group}={name}; {advice}"
+                    yield f"{group}={name} does not exist; {advice}"
             if override.package or override.is_add() or override.is_force_add():
                 yield f"{line}: a choice is written without + or @; try {group}={value}"
 

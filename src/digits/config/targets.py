@@ -209,7 +209,7 @@ def _locate(key: str, name: str) -> Any:
         if is_wrong and not place:
             parent, _, last = name.rpartition(".")
             near = similar(last, dir(sys.modules[parent])) if parent in sys.modules else []
-            reason = f"try {key}._target_={parent}.{near[0]}" if near else "there is no such class"
+            reason = f"try {key}._target_={parent}.{near[0]}" if near else "no such class exists"
         raise DigitsError(f"{key}._target_={name} cannot be imported; {reason}") from error
 
 

@@ -74,6 +74,8 @@ class Classifier(LightningModule):
     """
 
     network: nn.Module
+    multiply_adds = 0
+    """Of an image's forward pass, once the recipe has tried the network."""
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from digits.config.resolvers import num_cores
 from digits.config.targets import loggers, own_place, parameters
@@ -77,7 +78,7 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
         raise DigitsError(
             f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
         )
-    _try_network(model)
+    model.multiply_adds = _try_network(model)
     return model
 
 
@@ -89,12 +90,17 @@ def num_threads(config: DictConfig, model: Classifier) -> int:
     """
     if config.get("threads", "auto") != "auto":
         return int(config.threads)
-    work = config.data.batch_size * _multiply_adds(model)
+    work = config.data.batch_size * model.multiply_adds
     return 1 if work <= ONE_THREAD else min(num_cores(), MOST_THREADS)
 
 
-def _multiply_adds(model: Classifier) -> int:
-    """Count those of an image's forward pass in the layers that have weights."""
+def _try_network(model: Classifier) -> int:
+    """Return the multiply-adds of an image in the layers that have weights.
+
+    Raises:
+        DigitsError: the network does not map images to ten logits each.
+    """
+    shape, expected = (NUM_TRIED, 1, SIDE, SIDE), (NUM_TRIED, NUM_CLASSES)
     counts = []
 
     def count(layer: nn.Module, _: Any, output: Any) -> None:
@@ -103,18 +109,10 @@ def _multiply_adds(model: Classifier) -> int:
             # Each output is a sum over one row of the weights.
             counts.append(output.numel() * weight.numel() // len(weight))
 
-    hooks = [layer.register_forward_hook(count) for layer in model.network.modules()]
-    _try_network(model)
-    for hook in hooks:
-        hook.remove()
-    return sum(counts) // NUM_TRIED
-
-
-def _try_network(model: Classifier) -> None:
-    """Refuse a network that does not map two images to ten logits each."""
-    shape, expected = (NUM_TRIED, 1, SIDE, SIDE), (NUM_TRIED, NUM_CLASSES)
+    hooks: list[RemovableHandle] = []
     model.eval()
     try:
+        hooks += [layer.register_forward_hook(count) for layer in model.network.modules()]
         with torch.inference_mode():
             found = tuple(model.network(torch.zeros(shape)).shape)
     except Exception as error:  # whatever the user's code stumbles over
@@ -126,11 +124,14 @@ def _try_network(model: Classifier) -> None:
         ) from error
     finally:
         model.train()
+        for hook in hooks:
+            hook.remove()
     if found != expected:
         raise DigitsError(
             f"the network of {model.class_path} maps two images to {found}, not {expected}; "
             f"try nn.Linear(..., {NUM_CLASSES}) last"
         )
+    return sum(counts) // NUM_TRIED
 
 
 def make_datamodule(config: DictConfig, seed: int) -> MNISTDataModule:

@@ -96,7 +96,7 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
                 f"try {key}={before[key]}, or another name=RUN"
             )
     check_same(f"{place} holds a run", _options(recorded), _options(given))
-    # One that was cut within its first epoch has not written the checkpoint, and trains anew.
+    # A run cut short within its first epoch has written no checkpoint, and starts over.
     is_cut = len(rows) < 2 and any(recorded["trainer"].get(f"max_{x}") for x in ("steps", "time"))
     if not last and not is_cut and not finished_run(run_dir, config):
         raise DigitsError(

@@ -135,7 +135,7 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     if last:
         console.print(f"resumed after step {step:,}, from checkpoints/{last.name}")
     elif (run_dir / HISTORY).exists():
-        console.print(f"{LAST} is missing: trains from the beginning")
+        console.print(f"{LAST} is missing: training starts over")
     with _restoring(last, resuming):
         trainer.fit(model, datamodule, ckpt_path=last)
     best_epoch, validated = _load_best(trainer, model, history)
