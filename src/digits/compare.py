@@ -334,9 +334,10 @@ def as_csv(comparison: Comparison) -> str:
                 *(100 * value for value in (each.difference, each.error, *each.interval)),
                 *(each.p, versus.p_holm, each.test, versus.judgement),
             )
+        validated = group.mean_std("val/accuracy") if group.values("val/accuracy") else ("", "")
         row = (
             *(rank, group.name, " ".join(map(str, group.seeds))),
-            *(*group.mean_std("val/accuracy"), *group.mean_std("test/accuracy")),
+            *(*validated, *group.mean_std("test/accuracy")),
             *(*_test_interval(group), group.mean_std("train_time_s")[0], *found),
             " ".join(str(relative(run.dir)) for run in group.runs),
         )

@@ -162,7 +162,8 @@ def _show_result(sweep_dir: Path) -> list[Run]:
         seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
         console.print(f"{number} {group.name}{seeds}: validation {validation}, test {test}")
     place = relative(sweep_dir)
-    console.print(f"{ranking(jobs)}; all jobs: {place}/leaderboard.md (.csv, .png)")
+    drawn = ", .png" if any(job.val_accuracy is not None for job in jobs) else ""
+    console.print(f"{ranking(jobs)}; all jobs: {place}/leaderboard.md (.csv{drawn})")
     return jobs
 
 
