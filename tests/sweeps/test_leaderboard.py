@@ -84,8 +84,8 @@ def test_a_sweep_in_which_nothing_is_finished_has_a_table_too(tmp_path: Path) ->
 
 def test_jobs_without_validation_are_finished_and_come_last(sweep: Path) -> None:
     for seed in (0, 1):
-        choices, none = {"model": "noise"}, {"val_accuracy": None, "num_val": 0}
-        make_run(sweep / f"0{seed}_job", seed, choices=choices, **none)
+        noise = {"model": "noise"}
+        make_run(sweep / f"0{seed}_job", seed, val_accuracy=None, choices=noise, num_val=0)
     jobs = write_leaderboard(sweep)
     assert [group.name for group in ranked_groups(jobs)] == ["dropout", "baseline", "noise"]
     assert [row["rank"] for row in table(sweep)] == ["1", "2", "3", "4", "", "", "", ""]

@@ -72,7 +72,12 @@ def test_there_is_no_part_to_validate_on_but_the_test(
 
 @pytest.mark.parametrize(
     "options",
-    [(), ("callbacks=ema",), ("+trainer.check_val_every_n_epoch=2",), ("+trainer.max_steps=27",)],
+    [
+        (),
+        pytest.param(("callbacks=ema",), marks=pytest.mark.slow),
+        pytest.param(("+trainer.check_val_every_n_epoch=2",), marks=pytest.mark.slow),
+        pytest.param(("+trainer.max_steps=27",), marks=pytest.mark.slow),
+    ],
 )
 def test_a_power_cut_changes_nothing(options: tuple[str, ...], tmp_path: Path) -> None:
     options = ("trainer.limit_train_batches=10", *options)
