@@ -134,6 +134,16 @@ def test_other_validation_images_keep_a_group_out_of_the_ranking_only(sweep: Pat
     ]
 
 
+def test_a_baseline_without_validation_leaves_the_others_ranked(sweep: Path) -> None:
+    final = make_run(sweep / "00", 5, val_accuracy=None, values={"data.val_size": 0}, num_val=0)
+    comparison = compare([sweep], baseline=str(final))
+    assert [row[0] for row in group_table(comparison).rows] == ["1", "2", "3", NOTHING]
+    assert comparison.groups[-1] is comparison.baseline
+    assert len(comparison.versus) == 3
+    *_, last = csv.DictReader(as_csv(comparison).splitlines())
+    assert last["rank"] == last["val_mean"] == last["val_std"] == ""
+
+
 def test_the_same_seed_a_second_time_is_no_further_evidence(sweep: Path) -> None:
     again = make_run(sweep / "9_again", seed=1)
     comparison = compare([sweep])

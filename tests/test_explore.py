@@ -27,6 +27,8 @@ from digits.explore import (
     describe_duplicates,
     describe_near_empty,
     describe_pixels,
+    explore,
+    lead,
     read_splits,
 )
 
@@ -233,3 +235,13 @@ def test_the_statistics_of_mnist_are_the_known_ones(
     assert {"(55000, 1, 28, 28)", "6,180", "1,135"} <= cells(screen)
     assert {"0.13066047627384286", "0.3081078038564627"} <= cells(screen)
     assert "not MNIST" not in screen
+
+
+def test_without_validation_all_images_are_to_train_on(tmp_path: Path) -> None:
+    dataset, splits = read_splits(tmp_path, "sample", 0, 0)
+    assert [(split.name, len(split.labels)) for split in splits] == [
+        *(("training", 4000), ("test", 1000))
+    ]
+    assert "4,000 images to train on, none to validate and 1,000 to test" in lead(dataset, splits)
+    titles = [section.title for section in explore(splits, tmp_path)]
+    assert titles == list(dict.fromkeys(titles)) and len(titles) == 6

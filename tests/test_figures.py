@@ -126,6 +126,16 @@ def test_a_line_is_the_mean_over_seeds_and_the_band_their_range() -> None:
     assert path.get_extents().y1 == pytest.approx(0.6)
 
 
+def test_without_validation_the_training_loss_is_drawn_alone() -> None:
+    rows = [{"epoch": 1.0, "train/loss": 0.5}, {"epoch": 2.0, "train/loss": 0.3}]
+    figure = draw_overlaid_curves({"final": [rows, rows]})
+    (axes,) = figure.axes
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.5, 0.3], []]  # type: ignore[arg-type]
+    legend = axes.get_legend()
+    assert legend and [text.get_text() for text in legend.get_texts()] == ["training"]
+    figure.savefig(io.BytesIO())
+
+
 def test_each_of_many_groups_has_a_colour_of_its_own_and_a_name() -> None:
     groups = {f"group {place}": [history(0.4 + place, 0.2 + place)] for place in range(23)}
     figure = draw_overlaid_curves(groups)

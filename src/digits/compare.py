@@ -115,7 +115,7 @@ class Comparison:
 
     Attributes:
         ranked: by descending mean validation accuracy.
-        unranked: groups that were validated on other images than the baseline, or not at all.
+        unranked: groups that were validated on other images than the ranked, or not at all.
         versus: each other group against the baseline, by name, in the order shown.
         left_out: what is not compared and why, e.g. "outputs/runs/a: not tested".
     """
@@ -184,10 +184,12 @@ def _compare_groups(
     groups: Sequence[Group], baseline: Group, left_out: Sequence[str]
 ) -> Comparison:
     validated = [group for group in groups if group.values("val/accuracy")]
-    images = baseline.runs[0].val_images
+    reference = baseline if baseline in validated else next(iter(validated), baseline)
+    images = reference.runs[0].val_images
     ranked = [group for group in validated if group.runs[0].val_images == images]
     ranked.sort(key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
     unranked = [group for group in groups if group not in ranked]
+    unranked.sort(key=lambda group: group not in validated)
     others = [group for group in (*ranked, *unranked) if group is not baseline]
     found = {group.name: _difference(group, baseline) for group in others}
     corrected = holm([each.p for each in found.values()])
@@ -332,9 +334,10 @@ def as_csv(comparison: Comparison) -> str:
                 *(100 * value for value in (each.difference, each.error, *each.interval)),
                 *(each.p, versus.p_holm, each.test, versus.judgement),
             )
+        validated = group.mean_std("val/accuracy") if group.values("val/accuracy") else ("", "")
         row = (
             *(rank, group.name, " ".join(map(str, group.seeds))),
-            *(*group.mean_std("val/accuracy"), *group.mean_std("test/accuracy")),
+            *(*validated, *group.mean_std("test/accuracy")),
             *(*_test_interval(group), group.mean_std("train_time_s")[0], *found),
             " ".join(str(relative(run.dir)) for run in group.runs),
         )

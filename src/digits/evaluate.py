@@ -145,6 +145,11 @@ def _read_images(
         raise DigitsError(f"{file} was validated on other images than {data_dir} gives")
     assert datamodule.train is not None
     chosen = datamodule.val_indices
+    if not len(chosen):
+        raise DigitsError(
+            f"{file} was trained on all images (data.val_size=0), and none is left to validate on; "
+            "try --part test"
+        )
     return LabelledImages(datamodule.train.images[chosen], datamodule.train.labels[chosen])
 
 

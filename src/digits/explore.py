@@ -50,7 +50,8 @@ def read_splits(
 ) -> tuple[str, list[Split]]:
     """Return the data set's name, and a run's training, validation and test images.
 
-    Without a `val_size`, 5,000 are for validation, or 500 of the sample.
+    Without a `val_size`, 5,000 are for validation, or 500 of the sample; with 0, there is no
+    validation split.
 
     Raises:
         DigitsError: If the data or the split cannot be had.
@@ -68,12 +69,16 @@ def read_splits(
             ("validation", train, parts[1]),
             ("test", test, every),
         )
+        if len(indices)
     ]
 
 
 def lead(dataset: str, splits: Sequence[Split]) -> str:
     """Say which images these are."""
-    training, validation, test = (f"{len(split.labels):,}" for split in splits)
+    numbers = {split.name: f"{len(split.labels):,}" for split in splits}
+    training, validation, test = (
+        numbers.get(name, "none") for name in ("training", "validation", "test")
+    )
     warning = (
         "This is the embedded sample of 5,000 images, not MNIST: "
         "do not compare these figures with those of MNIST. "
@@ -144,10 +149,11 @@ def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
 def describe_pixels(splits: Sequence[Split], folder: Path) -> Section:
     """Measure the pixels of each split, and draw pixel_histogram.png into the folder."""
     counts = {split.name: torch.bincount(split.images.flatten(), minlength=256) for split in splits}
-    training, validation, _ = splits
+    training, *validation, _ = splits
     exact = {split.name: pixel_mean_std(split.images) for split in splits}
-    both = torch.cat([training.images, validation.images])
-    exact["training and validation"] = pixel_mean_std(both)
+    for split in validation:
+        both = torch.cat([training.images, split.images])
+        exact["training and validation"] = pixel_mean_std(both)
     mean, std = exact["training"]
     low, high = (int(value) / 255 for value in training.images.aminmax())
     norms = []

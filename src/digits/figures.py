@@ -232,10 +232,12 @@ def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    styles = [
-        Line2D([], [], color="black", marker="o", markersize=3, label="validation"),
-        Line2D([], [], color="black", linestyle="--", linewidth=1, label="training"),
-    ]
+    styles = [Line2D([], [], color="black", linestyle="--", linewidth=1, label="training")]
+    if any(
+        "val/loss" in row for histories in groups.values() for rows in histories for row in rows
+    ):
+        validation = Line2D([], [], color="black", marker="o", markersize=3, label="validation")
+        styles.insert(0, validation)
     axes.legend(handles=styles, loc="upper right", fontsize="small")
     columns = max(1, 100 // max(25, *map(len, groups)))  # as many names as fit
     figure.legend(

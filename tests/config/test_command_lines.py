@@ -88,6 +88,7 @@ UNREADABLE = [
     ("--config-dir nowhere", "nowhere"),
 ]
 
+NONE_KEPT = "and data.val_size=0 keeps none of the images for validation; try data.val_size=5000"
 PLATEAU = "schedule=constant schedule._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"
 
 VALUES = [
@@ -117,6 +118,15 @@ VALUES = [
     ("name=a/b", "got a/b; try name=my-run"),
     ("data.train_size=55000", "below the 55000 images that data.val_size=5000 leaves"),
     ("data=sample data.train_size=3500", "below the 3500 images that data.val_size=500 leaves"),
+    ("data.val_size=0 callbacks=early_stopping", f"early_stopping looks at val/loss, {NONE_KEPT}"),
+    (f"data.val_size=0 {PLATEAU}", f"schedule looks at val/loss, {NONE_KEPT}"),
+    (
+        "data.val_size=0 +callbacks.own._target_=pytorch_lightning.callbacks.ModelCheckpoint "
+        "+callbacks.own.monitor=val/accuracy",
+        f"callbacks.own looks at val/accuracy, {NONE_KEPT}",
+    ),
+    ("-m hydra/sweeper=optuna data.val_size=0 seed=0,1", f"chooses by validation, {NONE_KEPT}"),
+    ("data.train_size=60000 data.val_size=0", "less than or equal to 59999, got 60000"),
     ("optim=sgd optim.momentum=0", "optim.nesterov=true needs momentum"),
     ("+optim.foreach=true", "cannot both be true; try optim.fused=false"),
     ("schedule=onecycle schedule.warmup_rate=0", "try schedule.warmup_rate=0.3"),

@@ -42,7 +42,13 @@ WRONG = [
 
 RIGHT = [
     *("optim.lr=1e-3", "optim.lr=1", "optim.betas=[0,0.5]", "optim.fused=null", "seed=null"),
-    *("seed=4294967295", "data.train_size=54999", "data.val_size=59999", "norm.mean=null"),
+    *(
+        "seed=4294967295",
+        "data.train_size=54999",
+        "data.val_size=59999",
+        "data.val_size=0",
+        "norm.mean=null",
+    ),
     *("norm.mean=-1", "model.hidden=[1]", "model.dropout_rate=0", "trainer.devices=auto"),
     *("trainer.devices=-1", "trainer.devices=[0,2]", "trainer.precision=16", "name=7"),
     *("trainer.limit_train_batches=0.5", "trainer.limit_train_batches=3", "name=a_b-c.d+e"),

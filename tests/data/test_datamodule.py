@@ -3,6 +3,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -106,6 +107,18 @@ def test_val_size_is_kept_up_to_what_the_sample_allows(val_size: int, expected: 
     assert Counter(labels.tolist()) == dict.fromkeys(range(10), expected // 10)
 
 
+def test_without_validation_a_stranger_trains_on_all_images_and_their_statistics() -> None:
+    data, model = prepared(val_size=0, mean=None, std=None, batch_size=500), Stranger()
+    with pytest.warns(UserWarning, match="across ranks is zero"):
+        trainer(max_epochs=1).fit(model, data)
+    official = load_sample("train")
+    assert data.train_indices.tolist() == list(range(4000))
+    assert torch.cat(model.labels).bincount().equal(official.labels.bincount())
+    assert data.mean == pytest.approx(np.mean(official.images.numpy() / 255), rel=1e-12)
+    assert data.std == pytest.approx(np.std(official.images.numpy() / 255), rel=1e-12)
+    assert list(data.val_dataloader()) == []
+
+
 def test_train_size_takes_so_many_of_each_digit_of_the_images_that_are_left() -> None:
     whole, data = prepared("fit"), prepared("fit", train_size=1000)
     assert data.val_indices.equal(whole.val_indices)
@@ -114,7 +127,7 @@ def test_train_size_takes_so_many_of_each_digit_of_the_images_that_are_left() ->
     assert Counter(labels.tolist()) == dict.fromkeys(range(10), 100)
 
 
-@pytest.mark.parametrize("options", [{"val_size": 0}, {"train_size": 0}, {"train_size": 4000}])
+@pytest.mark.parametrize("options", [{"val_size": -1}, {"train_size": 0}, {"train_size": 4000}])
 def test_an_impossible_size_is_refused_by_its_own_name(options: dict[str, int]) -> None:
     ((name, value),) = options.items()
     with pytest.raises(DigitsError, match=rf"data\.{name} must be .* got {value}; .*{name}="):

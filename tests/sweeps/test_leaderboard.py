@@ -80,3 +80,24 @@ def test_a_sweep_in_which_nothing_is_finished_has_a_table_too(tmp_path: Path) ->
     write_leaderboard(tmp_path / "s")
     assert "0 of 1 jobs" in (tmp_path / "s" / "leaderboard.md").read_text()
     assert not (tmp_path / "s" / "leaderboard.png").exists()
+
+
+def test_jobs_without_validation_are_finished_and_come_last(sweep: Path) -> None:
+    for seed in (0, 1):
+        noise = {"model": "noise"}
+        make_run(sweep / f"0{seed}_job", seed, val_accuracy=None, choices=noise, num_val=0)
+    jobs = write_leaderboard(sweep)
+    assert [group.name for group in ranked_groups(jobs)] == ["dropout", "baseline", "noise"]
+    assert [row["rank"] for row in table(sweep)] == ["1", "2", "3", "4", "", "", "", ""]
+    page = (sweep / "leaderboard.md").read_text()
+    assert "6 of 8 jobs that began are finished; ranked by validation accuracy." in page
+    assert "|  | noise | 2 | - | 90.00% ± 0.00 |" in page
+
+
+def test_a_sweep_without_validation_says_that_nothing_is_ranked(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make_run(tmp_path / str(seed), seed, val_accuracy=None, num_val=0)
+    write_leaderboard(tmp_path)
+    page = (tmp_path / "leaderboard.md").read_text()
+    assert "2 of 2 jobs that began are finished; not ranked: nothing was validated." in page
+    assert not (tmp_path / "leaderboard.png").exists()

@@ -73,8 +73,8 @@ class Data(Group):
     source: Literal["auto", "local", "download", "sample"] = "auto"
     batch_size: Count = 64
     eval_batch_size: Count = 1000
-    train_size: Annotated[int, Interval(ge=1, le=59_998)] | None = None
-    val_size: Annotated[int, Interval(ge=1, le=59_999)] = 5000
+    train_size: Annotated[int, Interval(ge=1, le=59_999)] | None = None
+    val_size: Annotated[int, Interval(ge=0, le=59_999)] = 5000
     split_seed: Seed = 0
 
 
@@ -394,6 +394,8 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             "schedule.warmup_rate must be in (0, 1) for schedule=onecycle, got 0; "
             "try schedule.warmup_rate=0.3"
         )
+    if val_size == 0 and data.get("folds") is None:
+        yield from _uses_of_validation(values)
     files: dict[str, str] = {}
     for key, (needed, reason) in OF_RECIPE.items():
         if (given := values["trainer"].get(key)) not in (None, needed):
@@ -423,6 +425,20 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
                 f"{key} needs the package {package}, which is not installed; "
                 f"try pip install 'digits[{package}]'"
             )
+
+
+def _uses_of_validation(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what looks at validation images, where there are none."""
+    keeps_none = "and data.val_size=0 keeps none of the images for validation"
+    watching = {f"callbacks.{name}": each for name, each in values["callbacks"].items()}
+    if str(values["schedule"]["_target_"]).endswith(".ReduceLROnPlateau"):
+        watching["schedule"] = {"monitor": "val/loss", **values["schedule"]}
+    for key, each in watching.items():
+        kind, monitor = str(each.get("_target_")).rpartition(".")[2], str(each.get("monitor"))
+        if kind == "Pruning":
+            yield f"a search chooses by validation, {keeps_none}; try data.val_size=5000"
+        elif kind != "RunCheckpoint" and monitor.startswith("val"):  # best.ckpt is the last epoch's
+            yield f"{key} looks at {monitor}, {keeps_none}; try data.val_size=5000"
 
 
 def _contradictions_of_callback(

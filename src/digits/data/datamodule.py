@@ -39,7 +39,8 @@ class MNISTDataModule(LightningDataModule):
         source: "auto" (files in `dir`, else download, else the embedded sample), "local",
             "download" or "sample".
         batch_size: images in a minibatch, for one optimizer step.
-        val_size: training images kept apart for validation; for the sample, 5,000 means 500.
+        val_size: training images kept apart for validation; for the sample, 5,000 means 500. With
+            0 there is no validation, and all images are trained on.
         train_size: images to train on, of the others, the same share of each digit; `None`: all.
         split_seed: draws the validation images, the same ones on every machine.
         mean: subtracted from pixels in [0, 1]; `None`: the training images' own.
@@ -97,9 +98,10 @@ class MNISTDataModule(LightningDataModule):
         )
         if self.train_size is not None:
             labels = self.train.labels[self.train_indices]
-            self.train_indices = self.train_indices[
-                stratified_split(labels, self.train_size, self.split_seed, "data.train_size")[1]
-            ]
+            _, chosen = stratified_split(
+                labels, self.train_size, self.split_seed, "data.train_size", minimum=1
+            )
+            self.train_indices = self.train_indices[chosen]
         if self.mean is None or self.std is None:
             mean, std = pixel_mean_std(self.train.images, self.train_indices)
             self.mean = mean if self.mean is None else self.mean

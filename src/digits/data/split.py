@@ -12,7 +12,7 @@ from digits.errors import DigitsError
 
 
 def stratified_split(
-    labels: Tensor, size: int, seed: int, option: str = "data.val_size"
+    labels: Tensor, size: int, seed: int, option: str = "data.val_size", minimum: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Set exactly `size` images aside, each class in the proportion that it has in `labels`.
 
@@ -22,9 +22,10 @@ def stratified_split(
 
     Args:
         labels: int64 labels of all n images, shape `(n,)`.
-        size: Number of validation images, in [1, n - 1].
+        size: Number of validation images, in [minimum, n - 1].
         seed: Seed of the draw, in [0, 2**32 - 1].
         option: What the size is called on the command line.
+        minimum: The smallest size.
 
     Returns:
         Indices of the training images and of the validation images: int64, ascending, disjoint,
@@ -34,9 +35,9 @@ def stratified_split(
         DigitsError: If `size` or `seed` is out of its range.
     """
     num_images = len(labels)
-    if not 1 <= size < num_images:
+    if not minimum <= size < num_images:
         raise DigitsError(
-            f"{option} must be an integer in [1, {num_images - 1}], because there are "
+            f"{option} must be an integer in [{minimum}, {num_images - 1}], because there are "
             f"{num_images} training images, got {size}; "
             f"try {option}={max(1, num_images // 12)}"
         )

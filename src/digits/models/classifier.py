@@ -261,7 +261,8 @@ class Classifier(LightningModule):
         schedule, self._epochs_schedule = self._epochs_schedule, None
         if isinstance(schedule, ReduceLROnPlateau):
             metrics, monitor = self.trainer.callback_metrics, self.schedule_monitor
-            if self._epoch_validated == self.current_epoch:  # else the metric is an old one
+            is_new = monitor.startswith("train/") or self._epoch_validated == self.current_epoch
+            if is_new:  # else the metric is of an earlier validation
                 if monitor not in metrics:
                     raise DigitsError(
                         f"schedule.monitor={monitor} is not a metric of {self.class_path}; "

@@ -35,7 +35,7 @@ from digits.sweeps.leaderboard import (
     ranking,
     write_leaderboard,
 )
-from digits.text import duration, plural, screen
+from digits.text import accuracy, duration, plural, screen
 
 PLAN = ".sweep.json"
 """Written when a sweep begins: its overrides, how many jobs it has, and which were finished."""
@@ -80,7 +80,7 @@ class FollowSweep(Callback):
         for job in jobs:
             name = job_name(sweep_dir, job)
             if job.dir == run_dir and name not in plan["done"]:
-                style = "bold red" if job.val_accuracy is None else None
+                style = None if job.is_finished else "bold red"
                 screen().print(_line(name, job, jobs, plan), style=style)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
@@ -158,10 +158,12 @@ def _show_result(sweep_dir: Path) -> list[Run]:
     console, jobs = screen(), write_leaderboard(sweep_dir)
     for rank, group in enumerate(ranked_groups(jobs)[:SHOWN_GROUPS], start=1):
         validation, test, _ = cells(group)
+        number = f"{rank}." if group.values("val/accuracy") else "not ranked:"
         seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
-        console.print(f"{rank}. {group.name}{seeds}: validation {validation}, test {test}")
+        console.print(f"{number} {group.name}{seeds}: validation {validation}, test {test}")
     place = relative(sweep_dir)
-    console.print(f"{ranking(jobs)}; all jobs: {place}/leaderboard.md (.csv, .png)")
+    drawn = ", .png" if any(job.val_accuracy is not None for job in jobs) else ""
+    console.print(f"{ranking(jobs)}; all jobs: {place}/leaderboard.md (.csv{drawn})")
     return jobs
 
 
@@ -169,13 +171,15 @@ def _line(name: str, job: Run, jobs: Sequence[Run], plan: Mapping[str, Any]) -> 
     """Return e.g. "job 3 of 12  2_sgd  val/accuracy 98.10%  best 98.31% (number 1)  ..."."""
     num_jobs, num_ended = plan["num_jobs"], sum(job.status not in ("", RUNNING) for job in jobs)
     head = f"job {num_ended:>{len(str(num_jobs))}} of {num_jobs}  {name:<40}"
-    if job.val_accuracy is None:
+    if not job.is_finished:
         return f"{head}  {job.status}"  # the reasons come at the end
-    best = by_rank(jobs)[0]
-    number = best.dir.name.partition("_")[0]  # with a `hydra.sweep.subdir`, there may be none
-    which = f" (number {number})" if number.isdecimal() else ""
-    line = f"{head}  val/accuracy {job.val_accuracy:.2%}"
-    line += f"  best {best.val_accuracy:.2%}{which}"
+    line = f"{head}  test/accuracy {accuracy(job.test_accuracy)}"
+    if job.val_accuracy is not None:
+        best = by_rank(jobs)[0]
+        number = best.dir.name.partition("_")[0]  # with a `hydra.sweep.subdir`, there may be none
+        which = f" (number {number})" if number.isdecimal() else ""
+        line = f"{head}  val/accuracy {job.val_accuracy:.2%}"
+        line += f"  best {best.val_accuracy:.2%}{which}"
     if num_ended == num_jobs:
         return line
     seconds_a_job = (time.time() - plan["time"]) / max(1, num_ended - len(plan["done"]))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def write_leaderboard(sweep_dir: Path) -> list[Run]:
         jobs = read_jobs(sweep_dir)
         write_atomically(sweep_dir / "leaderboard.csv", _as_csv(sweep_dir, jobs))
         write_atomically(sweep_dir / "leaderboard.md", _as_markdown(sweep_dir, jobs))
-        if groups := ranked_groups(jobs):
+        if groups := [group for group in ranked_groups(jobs) if group.values("val/accuracy")]:
             from digits.figures import draw_leaderboard, save_figure  # matplotlib: half a second
 
             figure = draw_leaderboard(sweep_dir.name, groups[:SHOWN_GROUPS], len(groups))
@@ -53,10 +54,17 @@ def by_rank(jobs: Iterable[Run]) -> list[Run]:
 
 
 def ranked_groups(jobs: Sequence[Run]) -> list[Group]:
-    """Return the groups over seeds, each seed once, by descending mean validation accuracy."""
-    found = group_runs([job for job in jobs if job.val_accuracy is not None])
+    """Return the groups over seeds, each seed once, by descending mean validation accuracy.
+
+    Those without validation images come last.
+    """
+    found = group_runs([job for job in jobs if job.is_finished])
     groups = [group.each_seed_once()[0] for group in found]
-    return sorted(groups, key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
+
+    def place(group: Group) -> float:
+        return -group.mean_std("val/accuracy")[0] if group.values("val/accuracy") else math.inf
+
+    return sorted(groups, key=place)
 
 
 def varied(jobs: Sequence[Run]) -> list[str]:
@@ -93,14 +101,17 @@ def _as_csv(sweep_dir: Path, jobs: Sequence[Run]) -> str:
 
 def _as_markdown(sweep_dir: Path, jobs: Sequence[Run]) -> str:
     keys, groups = varied(jobs), ranked_groups(jobs)
-    num_finished = sum(job.val_accuracy is not None for job in jobs)
+    num_finished = sum(job.is_finished for job in jobs)
     begun = f"{num_finished} of {len(jobs)} jobs that began are finished"
     sections = []
     if len(groups) < num_finished:
         columns = ["rank", "group", "seeds", "validation", "test", "time"]
+        ranks = [
+            str(n) if group.values("val/accuracy") else "" for n, group in enumerate(groups, 1)
+        ]
         rows = [
-            [str(rank), group.name, str(len(group.runs)), *cells(group)]
-            for rank, group in enumerate(groups, start=1)
+            [rank, group.name, str(len(group.runs)), *cells(group)]
+            for rank, group in zip(ranks, groups, strict=True)
         ]
         table = Table(columns, rows)
         sections.append(Section("Mean ± standard deviation over seeds", tables=[table]))
@@ -117,8 +128,9 @@ def _as_markdown(sweep_dir: Path, jobs: Sequence[Run]) -> str:
 
 def ranking(jobs: Iterable[Run]) -> str:
     """Say by what the jobs are ranked, and if they are not comparable by it."""
-    words = "ranked by validation accuracy"
-    if len({job.val_images for job in jobs if job.val_accuracy is not None}) > 1:
+    validated_on = {job.val_images for job in jobs if job.val_accuracy is not None}
+    words = "ranked by validation accuracy" if validated_on else "not ranked: nothing was validated"
+    if len(validated_on) > 1:
         words += ", BUT OF DIFFERENT VALIDATION IMAGES: it does not tell which options are better"
     return words
 

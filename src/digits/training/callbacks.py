@@ -205,6 +205,8 @@ class RunCheckpoint(ModelCheckpoint):
     last.ckpt, written after whole epochs only: all random draws depend on the epoch
     and the step, so that a run that is resumed from there ends as if nothing had stopped it.
     (Lightning's own `save_last` writes only when the best checkpoint is written.)
+
+    Without validation images, best.ckpt is the network after the last epoch.
     """
 
     def __init__(self, monitor: str | None = None, mode: str = "min") -> None:
@@ -220,8 +222,12 @@ class RunCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        datamodule = getattr(trainer, "datamodule", None)
         # Fixed, since runs are resumed from there.
         self.dirpath = str(Path(trainer.default_root_dir, LAST.parent).absolute())
+        if self.monitor and len(getattr(datamodule, "val_indices", "?")) == 0:
+            # Of Lightning's own, a number that grows: the latest is the best.
+            self.monitor, self.mode, self._save_on_train_epoch_end = "step", "max", True
         super().setup(trainer, pl_module, stage)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -35,6 +35,7 @@ def quieten_lightning() -> None:
         ".*does not have many workers.*",  # the data is in memory: they would have nothing to do
         "Checkpoint directory .* exists and is not empty",  # as it is when a run is resumed
         "The dirpath has changed from",  # as it has when a run directory was moved
+        "Total length of .* across ranks is zero",  # of the validation's, with data.val_size=0
         ".*LeafSpec.*is deprecated",  # Lightning uses what torch will remove
         # A stack is one of Lightning's batches, so an epoch has few of them.
         ".*The number of training batches.*is smaller than the logging interval.*",
@@ -73,13 +74,15 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
         interval, loss = f"{low:.2%} to {high:.2%}", f"{metrics[f'{part}/loss']:.4f}"
         rows.append((title, f"{number:,}", f"{accuracy:.2%}", interval, loss))
     columns = ("split", "images", "accuracy", "95 % interval", "loss")
-    show_table(console, Table(columns, rows, run_dir.name))
+    if rows:
+        show_table(console, Table(columns, rows, run_dir.name))
     if metrics["test/accuracy"] is None:
         console.print("not tested; run the same command without test=false to test this model")
     trained = f"{plural(metrics['epochs'], 'epoch')} in {duration(metrics['train_time_s'])}"
-    console.print(
-        f"{trained}, best after epoch {metrics['best_epoch']}; dataset: {metrics['dataset']}"
-    )
+    best = f"best after epoch {metrics['best_epoch']}"
+    if metrics["val/accuracy"] is None:
+        best = "not validated: the network is that of the last epoch"
+    console.print(f"{trained}, {best}; dataset: {metrics['dataset']}")
     console.print(f"model, metrics and {CURVES}: {relative(run_dir)}")
     for profile in sorted(run_dir.glob("*-profile*")):
         console.print(f"profile: {relative(profile)}")

@@ -139,7 +139,7 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     with _restoring(last, resuming):
         trainer.fit(model, datamodule, ckpt_path=last)
     best_epoch, validated = _load_best(trainer, model, history)
-    if not validated:
+    if not validated and len(datamodule.val_indices):
         trainer.validate(model, datamodule, verbose=False)
         validated = history.validated
     if config.test:
