@@ -14,12 +14,12 @@ from pytorch_lightning.trainer.states import TrainerFn
 from rich import progress
 from rich.console import Console
 
+from digits.config.schema import METRICS
 from digits.files import write_atomically
 from digits.model_file import read_checkpoint
 from digits.models import Classifier
 from digits.runs import BEST, LAST, write_history
 
-METRICS = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 COLUMNS = (
     *("epoch", "step", "train/loss", "train/accuracy"),
     *("val/loss", "val/accuracy", "lr", "time_s"),
@@ -159,12 +159,14 @@ class Resuming(Callback):
         self.has_begun = False
         """Whether all that a checkpoint holds was restored."""
         self._has_stopped, self._max_steps = False, -1
+        self._num_states: tuple[int, int] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["should_stop"] = trainer.should_stop
 
     def on_load_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         self._has_stopped = checkpoint.get("should_stop", False)
+        self._num_states = len(checkpoint["optimizer_states"]), len(checkpoint["lr_schedulers"])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             state = checkpoint["callbacks"].get(callback.state_key) or {}
             if isinstance(callback, ModelCheckpoint):
@@ -177,6 +179,9 @@ class Resuming(Callback):
                 state["patience"] = callback.patience
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found = len(trainer.optimizers), len(trainer.lr_scheduler_configs)
+        if self._num_states not in (None, found):  # Lightning restores as many as there are
+            raise ValueError(f"it has {self._num_states} optimizers and schedules, not {found}")
         # After this, Lightning restores its loops.
         self._max_steps = trainer.max_steps
         trainer.fit_loop.epoch_loop.max_steps = -1
