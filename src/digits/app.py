@@ -256,11 +256,9 @@ def _check_place(key: str, path: Path) -> None:
 
 def _check_single_process(trainer: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """Refuse distributed training in a sweep: each of its processes would start the sweep again."""
-    for name, alone in {"strategy": "auto", "devices": 1, "num_nodes": 1}.items():
-        given = trainer.get(name, alone)
-        if given != alone and not (
-            name == "devices" and isinstance(given, list) and len(given) == 1
-        ):
+    for name in ("devices", "num_nodes"):
+        given = trainer.get(name, 1)
+        if given != 1 and not (isinstance(given, list) and len(given) == 1):
             raise DigitsError(
                 f"trainer.{name}={typed(given)} trains in several processes, which a sweep cannot "
                 f"start; try its jobs one by one: python train.py {' '.join(overrides)}"

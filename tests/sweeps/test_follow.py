@@ -260,6 +260,15 @@ def test_a_job_does_not_inherit_the_drawn_seed_of_the_job_before(tmp_path: Path)
     assert len(set(seeds)) == 2
 
 
+@pytest.mark.slow
+def test_ddp_on_one_device_is_one_process_which_a_sweep_can_start(tmp_path: Path) -> None:
+    options = (*TINY[:-1], "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1")
+    done = train_py("-m", *options, "trainer.max_epochs=1", "seed=0,1", "name=ddp", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = leaderboard(tmp_path / "outputs" / "sweeps" / "ddp")
+    assert [row["status"] for row in rows] == ["finished"] * 2
+
+
 def test_a_folder_with_somebody_elses_leaderboard_is_refused(sweep_dir: Path) -> None:
     sweep_dir.mkdir()
     (sweep_dir / "leaderboard.md").write_text("mine")
