@@ -61,7 +61,10 @@ NAMES = [
     ("+ckpt_path=FILE", "ckpt_path is not a key; to resume a run, give its name=RUN"),
     ("ckpt_path=FILE", "to resume a run, give its name=RUN"),
     ("callbacks.checkpoint.dirpath=/x", "checkpoints are in the run directory: choose it by name="),
-    ("+callbacks.checkpoint.dirpath=/x", "checkpoints are in the run directory: choose it by name="),
+    (
+        "+callbacks.checkpoint.dirpath=/x",
+        "checkpoints are in the run directory: choose it by name=",
+    ),
     ("logger.projector=true", "try logger.tensorboard.projector=true"),
     ("logger=[tensorboard,cvs]", "logger=cvs does not exist; try logger=csv"),
     ("+logger._target_=a.B", "need a name each (in a YAML file by its first line, '# @package"),
