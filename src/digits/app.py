@@ -40,7 +40,7 @@ INTERRUPTED = 130
 
 
 class CheckBeforeRun(Callback):
-    """End a wrong command line before its run or sweep begins and anything is written.
+    """The check of a command line before its run or sweep begins and anything is written.
 
     Hydra turns the exceptions of a callback into warnings, but lets SystemExit pass. So what is
     wrong leaves as the cause of a SystemExit, and `one_line_errors` prints it.

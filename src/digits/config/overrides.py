@@ -15,7 +15,7 @@ from digits.files import put
 
 
 class WrongJob(HydraException):
-    """A job of a sweep, of these overrides, cannot be composed for the reason in `__cause__`."""
+    """A job of these overrides that cannot be composed, for the reason in `__cause__`."""
 
     def __init__(self, overrides: Sequence[str]) -> None:
         super().__init__(f"a job of the sweep cannot be composed: {' '.join(overrides)}")

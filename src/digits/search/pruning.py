@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Pruning(Callback):
-    """Tells the study how a trial is doing after each epoch, and ends the trial if it is hopeless.
+    """What tells the study how a trial is doing after each epoch, and ends a hopeless trial.
 
     Does nothing outside a search, where `trial`, its number in the study, is `None`.
     """

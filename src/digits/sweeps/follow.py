@@ -44,7 +44,7 @@ SHOWN_GROUPS = 5
 
 
 class FollowSweep(Callback):
-    """Follow the sweeps of Hydra's own sweeper; a search reports for itself.
+    """What the screen shows of sweeps of Hydra's own sweeper; a search reports for itself.
 
     A job's process may be another one (a launcher's), so what they share is in files.
     """

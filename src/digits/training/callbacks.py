@@ -34,7 +34,7 @@ def logged(found: Mapping[str, float]) -> list[str]:
 
 
 class History(Callback):
-    """Writes metrics.csv, one row an epoch.
+    """The table metrics.csv, one row an epoch.
 
     The rows are part of every checkpoint, so that a resumed run ends with the same table as an
     uninterrupted one, but for the times.
@@ -145,7 +145,7 @@ class TrainingProgress(Callback):
 
 
 class Resuming(Callback):
-    """Keeps what Lightning loses of a training that it resumes from the end of an epoch.
+    """What Lightning loses of a training that it resumes from the end of an epoch.
 
     That is: whether early stopping had ended it there, and that it stood between two epochs also if
     `trainer.max_steps` is set, with which Lightning takes it for one that stood within an epoch.
