@@ -10,7 +10,7 @@ class Pruned(Exception):  # noqa: N818 - nothing is wrong
 
 
 class Terminated(SystemExit):
-    """The end of a run by SIGTERM, after which it can be resumed: exit code 143, 128 and its number."""
+    """The end of a run by SIGTERM, which can be resumed: exit code 143, 128 and its number."""
 
     def __init__(self) -> None:
         super().__init__(143)

@@ -369,7 +369,7 @@ def _best(candidates: list[Candidate]) -> Candidate | None:
 
 
 def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
-    """Say whether it is a digit beside the table at the border, not a piece of the table or a speck."""
+    """Say whether it is a digit beside the table at the border, not a piece of it or a speck."""
     return (
         not candidate.at_border
         and candidate.box.side > 0.05 * max(candidate.mask.shape)
