@@ -1,6 +1,7 @@
 """What is around a run: exit codes, errors after it began, and what a job is given."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -132,6 +133,27 @@ def test_a_signal_has_its_exit_code_and_its_handler_is_given_back(
     assert (ended.code, started) == (code, [1])
     assert ended.stderr == f"{word}; run the same command with name=one to resume\n"
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        ((), r"name=\d{4}-[\d_-]+_baseline-adam-half"),
+        (("-m", "hydra/sweeper=optuna", "optim.lr=interval(0.1,0.2)"), r"name=\d{4}-[\d_-]+"),
+        (("-m", "seed=0,1"), r"name=\d{4}-[\d_-]+"),
+        (("hydra.run.dir=a b",), "'hydra.run.dir=a b'"),
+    ],
+)
+def test_an_interrupted_run_says_by_what_it_is_resumed(
+    command_line: CommandLine, recipe: Recipe, tmp_path: Path, arguments: tuple[str], remedy: str
+) -> None:
+    recipe(lambda *_, **__: interrupt())
+    ended = command_line(*arguments)
+    told = f"interrupted; run the same command with ({remedy}) to resume\n"
+    found = re.fullmatch(told, ended.stderr)
+    assert found, ended.stderr
+    place = found[1].strip("'").partition("=")[2]
+    assert [*tmp_path.glob(f"**/{place}")], "no directory of that name"
 
 
 def test_each_job_of_a_sweep_has_a_gpu_of_its_own(

@@ -1,5 +1,6 @@
 """Several models made one: what the file holds and does, and what is refused."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_the_members_records_are_in_the_file(members: list[Path], tmp_path: Path
 def test_validation_images_are_the_members_only_if_they_had_the_same(
     members: list[Path], tmp_path: Path
 ) -> None:
-    content = read_model(members[0])
+    content = read_model(members[1])
     split = content["split"]
     assert combine(members)["split"] == split
     content["split"] = split | {"val_sha256": "of others"}
@@ -121,14 +122,22 @@ def test_validation_images_are_the_members_only_if_they_had_the_same(
     assert combine([members[0], tmp_path])["split"] == split | {"val_sha256": None}
 
 
-def test_members_of_two_datasets_and_one_named_twice_are_refused(
+def test_members_of_two_datasets_and_a_network_twice_are_refused(
     members: list[Path], tmp_path: Path
 ) -> None:
     torch.save(read_model(members[1]) | {"dataset": "mnist"}, tmp_path / "model.pt")
     with pytest.raises(DigitsError, match=r"on dataset mnist, .* on mnist-sample-5k; try"):
         combine([members[0], tmp_path])
-    with pytest.raises(DigitsError, match="is named twice"):
-        combine([members[0], members[1], members[0] / "model.pt"])
+    pair, nested = saved(tmp_path / "pair", *members[:2]), tmp_path / "nested"
+    shutil.copytree(members[0], tmp_path / "copy")
+    for again in (
+        members[0] / "model.pt",
+        tmp_path / "copy",
+        pair,
+        saved(nested, pair, members[2]),
+    ):
+        with pytest.raises(DigitsError, match=r" hold the same network; name each member once"):
+            combine([members[0], again])
 
 
 def test_a_member_is_called_by_its_run_or_its_sweep_and_number(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ What a run does is in `digits.training.run`, which knows nothing of Hydra or of 
 import argparse
 import copy
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,7 +30,7 @@ from digits.config.resolvers import share_start
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
 from digits.process import import_lightning
-from digits.sweeps.follow import check_same_sweep, failed_jobs, hold_sweep, interrupted_sweep
+from digits.sweeps.follow import check_same_sweep, failed_jobs, hold_sweep, update_leaderboard
 from digits.text import typed
 
 # The schema and the explanations of errors are imported where they are needed: --help is not.
@@ -39,11 +40,14 @@ INTERRUPTED = 130
 
 
 class CheckBeforeRun(Callback):
-    """End a wrong command line before its run or sweep begins and anything is written.
+    """The check of a command line before its run or sweep begins and anything is written.
 
     Hydra turns the exceptions of a callback into warnings, but lets SystemExit pass. So what is
     wrong leaves as the cause of a SystemExit, and `one_line_errors` prints it.
     """
+
+    resume_with: ClassVar = ""
+    """What resumes what this process has begun, added to its command, e.g. " with name=first"."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         from digits.training.resume import check_resumable
@@ -60,6 +64,7 @@ class CheckBeforeRun(Callback):
             _check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_resumable(Path(config.hydra.run.dir), OmegaConf.create(values))
             _check_with_torch(values)
+            _note_place(config, "hydra.run.dir")
         except Exception as error:
             raise SystemExit(1) from error
 
@@ -91,6 +96,7 @@ class CheckBeforeRun(Callback):
                 for values in composed:
                     _check_with_torch(values)
             hold_sweep(config)
+            _note_place(config, "hydra.sweep.dir")
         except Exception as error:
             raise SystemExit(1) from error
 
@@ -197,13 +203,10 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def _stop(code: int) -> NoReturn:
-    given = (each for each in sys.argv[1:] if each.startswith("name="))
-    name = next(given, "name=RUN, its directory's name,")
     with suppress(OSError, KeyboardInterrupt):  # what matters now is to end
-        if sweep := interrupted_sweep():
-            name = f"name={sweep.name}"
+        update_leaderboard()
     word = "interrupted" if code == INTERRUPTED else "terminated"
-    print(f"{word}; run the same command with {name} to resume", file=sys.stderr)
+    print(f"{word}; run the same command{CheckBeforeRun.resume_with} to resume", file=sys.stderr)
     sys.exit(code)
 
 
@@ -243,6 +246,13 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _note_place(config: DictConfig, key: str) -> None:
+    """Note by what a run or sweep, which may be named by its time, is resumed."""
+    place = str(OmegaConf.select(config, key))
+    option = f"name={config.name}" if config.name in place else f"{key}={place}"
+    CheckBeforeRun.resume_with = f" with {shlex.quote(option)}"
+
+
 def _check_place(key: str, path: Path) -> None:
     """Make sure that a directory, which the configuration's `key` names, can be written."""
     absolute = path.absolute()
@@ -256,11 +266,9 @@ def _check_place(key: str, path: Path) -> None:
 
 def _check_single_process(trainer: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """Refuse distributed training in a sweep: each of its processes would start the sweep again."""
-    for name, alone in {"strategy": "auto", "devices": 1, "num_nodes": 1}.items():
-        given = trainer.get(name, alone)
-        if given != alone and not (
-            name == "devices" and isinstance(given, list) and len(given) == 1
-        ):
+    for name in ("devices", "num_nodes"):
+        given = trainer.get(name, 1)
+        if given != 1 and not (isinstance(given, list) and len(given) == 1):
             raise DigitsError(
                 f"trainer.{name}={typed(given)} trains in several processes, which a sweep cannot "
                 f"start; try its jobs one by one: python train.py {' '.join(overrides)}"

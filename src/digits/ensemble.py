@@ -4,7 +4,8 @@ Lakshminarayanan, Pritzel & Blundell, "Simple and scalable predictive uncertaint
 deep ensembles", NeurIPS 2017. The ensemble's model.pt is a model like any other.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,12 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
     `None` then, and it can be tested, but not validated.
 
     Raises:
-        DigitsError: a file cannot be used, is named twice, or is of another dataset.
+        DigitsError: a file cannot be used or is of another dataset, or a network is in two.
     """
     files = [model_path(path) for path in paths]
-    for place, file in enumerate(files):
-        if file.resolve() in [earlier.resolve() for earlier in files[:place]]:
-            raise DigitsError(f"{file} is named twice; name each member of an ensemble once")
     contents = [read_model(file) for file in files]
     first = contents[0]
+    seen: dict[str, Path] = {}
     members = []
     for file, content in zip(files, contents, strict=True):
         if content["dataset"] != first["dataset"]:
@@ -42,6 +41,12 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
                 f"{file} was trained on dataset {content['dataset']}, {files[0]} on "
                 f"{first['dataset']}; try runs on the same data"
             )
+        for network in _networks(content):
+            if other := seen.get(network):
+                raise DigitsError(
+                    f"{file} and {other} hold the same network; name each member once"
+                )
+            seen[network] = file
         record = {key: value for key, value in content.items() if key != "weights"}
         members.append(record | {"name": member_name(file)})
     weights = {
@@ -60,6 +65,21 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
         | {"val_sha256": validated_on.pop() if len(validated_on) == 1 else None},
         "precision": precisions.pop() if len(precisions) == 1 else "32-true",
     }
+
+
+def _networks(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a checksum of each network in the content of a model.pt, which may be an ensemble's."""
+    weights, arguments = content["weights"], content["arguments"]
+    if content["model"] == ENSEMBLE:
+        for number, member in enumerate(arguments["members"]):
+            own = {name: weights[name] for name in weights if name.startswith(f"members.{number}.")}
+            yield from _networks(member | {"weights": {x.split(".", 3)[3]: own[x] for x in own}})
+        return
+    record = repr([content["model"], arguments, content["normalization"]])
+    checksum = hashlib.sha256(record.encode())
+    for weight in weights.values():
+        checksum.update(weight.double().numpy().tobytes())
+    yield checksum.hexdigest()
 
 
 def member_name(path: Path) -> str:

@@ -6,11 +6,11 @@ class DigitsError(Exception):
 
 
 class Pruned(Exception):  # noqa: N818 - nothing is wrong
-    """A search has ended a run early, because others did better by then."""
+    """The early end of a run by a search, because others did better by then."""
 
 
 class Terminated(SystemExit):
-    """SIGTERM has asked a run to end, which can be resumed: exit code 143, 128 and its number."""
+    """The end of a run by SIGTERM, which can be resumed: exit code 143, 128 and its number."""
 
     def __init__(self) -> None:
         super().__init__(143)

@@ -1,12 +1,22 @@
 import math
+from typing import Any
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    SequentialLR,
+    StepLR,
+)
 
-from digits.models.schedules import constant, cosine, onecycle
+from digits.models.schedules import constant, cosine, make_schedule, onecycle
 
 PEAK = 0.4
 NUM_STEPS = 40
@@ -69,6 +79,27 @@ def test_onecycle_is_torchs_and_moves_momentum_the_other_way() -> None:
             step.step()
     # The last step, from the definition: peak / start_divisor / end_divisor.
     assert ours.param_groups[0]["lr"] == pytest.approx(PEAK / 10 / 100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"), [(SequentialLR, {"milestones": [8]}), (ChainedScheduler, {})]
+)
+def test_torchs_schedules_of_schedules_are_made_from_a_configuration(
+    kind: Any, own: dict[str, Any]
+) -> None:
+    parts = [(LinearLR, {"total_iters": 8}), (StepLR, {"step_size": 5})]
+    nodes = [
+        {"_target_": f"torch.optim.lr_scheduler.{part.__name__}", "_partial_": True, **options}
+        for part, options in parts
+    ]
+    node = {"_target_": f"torch.optim.lr_scheduler.{kind.__name__}", "schedulers": nodes, **own}
+    ours, theirs = sgd(), sgd()
+    made = make_schedule(instantiate(node, _partial_=True, _convert_="all"), ours, NUM_STEPS)
+    expected = kind(
+        optimizer=theirs, schedulers=[part(theirs, **options) for part, options in parts], **own
+    )
+    assert made is not None
+    assert rates(ours, made) == pytest.approx(rates(theirs, expected))
 
 
 @pytest.mark.parametrize("num_steps", [5, 10])

@@ -67,14 +67,22 @@ def sweep_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def report(callback: Any, epochs: Iterable[int], accuracy: float, world_size: int = 1) -> None:
-    """Do what a trainer does with the callback."""
+def report(
+    callback: Any,
+    epochs: Iterable[int],
+    accuracy: float,
+    world_size: int = 1,
+    every: int = 1,
+) -> None:
+    """Do what a trainer does with the callback, which validates `every` so many epochs."""
     metrics = {"val/accuracy": torch.tensor(accuracy)}
     state: dict[str, Any] = {"world_size": world_size, "max_epochs": 9, "callback_metrics": metrics}
     callback.on_fit_start(types.SimpleNamespace(**state), None)
     try:
         for epoch in epochs:
             trainer = types.SimpleNamespace(current_epoch=epoch - 1, **state)
+            if epoch % every == 0:
+                callback.on_validation_end(trainer, None)
             callback.on_train_epoch_end(trainer, None)
     finally:
         callback.on_fit_end()
@@ -85,6 +93,12 @@ def test_epochs_that_a_resumed_run_trains_again_are_reported_once(sweep_dir: Pat
         report(Pruning(5, str(sweep_dir), ["val/accuracy"], "median"), epochs, 0.95)
     found = trials_of(sweep_dir)[5].intermediate_values
     assert found == pytest.approx({1: 0.95, 2: 0.95, 3: 0.95})
+
+
+def test_an_epoch_without_validation_is_not_reported(sweep_dir: Path) -> None:
+    report(Pruning(5, str(sweep_dir), ["val/accuracy"], "median"), range(1, 6), 0.95, every=2)
+    found = trials_of(sweep_dir)[5].intermediate_values
+    assert found == pytest.approx({2: 0.95, 4: 0.95})
 
 
 def test_the_last_epoch_is_not_pruned(sweep_dir: Path) -> None:

@@ -1,8 +1,10 @@
 """Sweeps: what is printed, failures, kills, and starting again."""
 
+import contextlib
 import csv
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from made_runs import make_run, set_status
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from support import REPO, kill_train_py, train_py
 
 from digits.config.overrides import parsed
@@ -25,7 +27,7 @@ from digits.sweeps.follow import (
     check_same_sweep,
     failed_jobs,
     hold_sweep,
-    interrupted_sweep,
+    update_leaderboard,
 )
 
 TINY = ("data=sample", "data.train_size=640", "model.hidden=[16]", "trainer=cpu")
@@ -82,14 +84,15 @@ def test_failed_jobs_are_listed_at_the_end(
     sweep_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = ("seed=0,1,2,3",)
-    assert failed_jobs() == [] and interrupted_sweep() is None
+    assert failed_jobs() == []
     FollowSweep().on_multirun_start(configuration(sweep_dir, *task))
     make_run(sweep_dir / "0_run")
     set_status(make_run(sweep_dir / "1_run", 1), "failed", "the loss diverged")
     set_status(make_run(sweep_dir / "2_run", 2), "running")
     end_job(sweep_dir, "1_run", *task)
     assert "1_run" in capsys.readouterr().out.splitlines()[-1]
-    assert interrupted_sweep() == sweep_dir
+    update_leaderboard()
+    assert "diverged" in (sweep_dir / "leaderboard.md").read_text()
     assert failed_jobs() == [
         "2 jobs failed; see the train.log in each directory",
         "error: 1_run: failed: the loss diverged",
@@ -119,7 +122,7 @@ def test_another_sweep_in_the_same_directory_is_refused(sweep_dir: Path) -> None
         with pytest.raises(DigitsError, match=r"holds a sweep of seed=0,1 optim.lr=0.1, not of "):
             check_same_sweep(configuration(sweep_dir, *task))
     check_same_sweep(configuration(sweep_dir, "seed=0,1", "optim.lr=0.1", "logger=none"))
-    (sweep_dir / "study.db").touch()
+    (sweep_dir / "study.db").touch()  # as at the start of a search
     with pytest.raises(DigitsError, match="holds a search; try another name=SWEEP"):
         check_same_sweep(configuration(sweep_dir, "seed=0,1", "optim.lr=0.1"))
 
@@ -258,6 +261,37 @@ def test_a_job_does_not_inherit_the_drawn_seed_of_the_job_before(tmp_path: Path)
     runs = (tmp_path / "outputs" / "sweeps" / "drawn").glob("*/metrics.json")
     seeds = [json.loads(run.read_text())["seed"] for run in runs]
     assert len(set(seeds)) == 2
+
+
+@pytest.mark.slow
+def test_ddp_on_one_device_is_one_process_which_a_sweep_can_start(tmp_path: Path) -> None:
+    options = (*TINY[:-1], "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1")
+    done = train_py("-m", *options, "trainer.max_epochs=1", "seed=0,1", "name=ddp", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = leaderboard(tmp_path / "outputs" / "sweeps" / "ddp")
+    assert [row["status"] for row in rows] == ["finished"] * 2
+
+
+@pytest.mark.parametrize("content", ["text", "table", "study"])
+def test_a_folder_with_somebody_elses_study_is_refused(content: str, sweep_dir: Path) -> None:
+    sweep_dir.mkdir()
+    file = sweep_dir / "study.db"
+    if content == "text":
+        file.write_text("mine")
+    elif content == "table":
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            database.execute("CREATE TABLE patients (name)")
+    else:
+        optuna = pytest.importorskip("optuna")
+        optuna.create_study(storage=f"sqlite:///{file}", study_name="mine")
+    before = file.read_bytes()
+    for sweeper in ("basic", "optuna"):
+        config = configuration(sweep_dir, "seed=0,1")
+        with read_write(config.hydra):
+            config.hydra.sweeper._target_ = f"a.{sweeper.capitalize()}Sweeper"
+        with pytest.raises(DigitsError, match=r"holds study\.db and is not a sweep directory"):
+            check_same_sweep(config)
+    assert file.read_bytes() == before
 
 
 def test_a_folder_with_somebody_elses_leaderboard_is_refused(sweep_dir: Path) -> None:

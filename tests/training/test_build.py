@@ -206,6 +206,16 @@ def test_processes_that_nobody_starts_or_that_are_forked_are_refused(
         train(tmp_path / "a", *SMALL, *options)
 
 
+def test_a_package_that_a_callback_lacks_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytorch_lightning.callbacks.device_stats_monitor._PSUTIL_AVAILABLE", "")
+    added = "+callbacks.own._target_=pytorch_lightning.callbacks.DeviceStatsMonitor"
+    with pytest.raises(ModuleNotFoundError) as caught:
+        train(tmp_path / "a", *SMALL, added, "logger=csv")
+    assert "`psutil` is not installed" in str(explain(caught.value))
+
+
 def test_the_bar_can_be_switched_off_or_be_another_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -302,7 +302,10 @@ def test_a_checkpoint_names_no_file_elsewhere_that_is_then_deleted(
 
 @pytest.mark.parametrize(
     "odd",
-    [{"loops": {}}, {"loops": 3}, {"callbacks": 3}, {"global_step": "many"}],
+    [
+        *({"loops": {}}, {"loops": 3}, {"callbacks": 3}, {"global_step": "many"}),
+        *({"optimizer_states": []}, {"lr_schedulers": [{}]}),
+    ],
 )
 def test_odd_contents_of_a_checkpoint_are_one_line(
     odd: dict[str, Any], finished: Path, tmp_path: Path

@@ -44,6 +44,8 @@ OUTSIDE = (
 )
 """Faults of a disk or its permissions, which are not ours."""
 
+LIGHTNING = ("pytorch_lightning.", "lightning_fabric.")
+
 EXTRAS = {"joblib": "sweep", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
 """Launchers of other packages, and the extra of this project that installs each."""
 
@@ -91,14 +93,15 @@ def explain(error: BaseException) -> str | None:
     # By name, so that a wrong option need not wait for the import of Lightning.
     names = {cls.__name__ for cls in type(error).__mro__}
     is_mistake = isinstance(error, DigitsError) or "MisconfigurationException" in names
+    if isinstance(error, ImportError):  # a callback of Lightning's lacks a package
+        is_mistake = _raised_by(error, *LIGHTNING)
     return first_line(error) if is_mistake or _raised_by(error, "hydra.") else None
 
 
 def _is_refusal(cause: BaseException) -> bool:
     """Say whether a class refuses its arguments."""
-    library = ("hydra.", "pytorch_lightning.", "lightning_fabric.")
     refused = isinstance(cause, ValueError | TypeError | ImportError) and _raised_by(
-        cause, *library
+        cause, "hydra.", *LIGHTNING
     )
     # torch: a layer of the user's own network that cannot be made with the values given.
     return refused or type(cause) is ValueError or _raised_by(cause, "torch.")

@@ -15,7 +15,7 @@ from digits.files import put
 
 
 class WrongJob(HydraException):
-    """A job of a sweep, of these overrides, cannot be composed for the reason in `__cause__`."""
+    """A job of these overrides that cannot be composed, for the reason in `__cause__`."""
 
     def __init__(self, overrides: Sequence[str]) -> None:
         super().__init__(f"a job of the sweep cannot be composed: {' '.join(overrides)}")
@@ -72,15 +72,20 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
         WrongJob: a job cannot be composed.
     """
     named = []
+    parser = OverridesParser.create(config_loader=loader)
     for override in parsed(config, loader):
         named.append(values(override))
         if not named[-1]:
             raise DigitsError(f"{override.input_line} names no value, so there is nothing to run")
-        if twice := [each for each in named[-1] if named[-1].count(each) > 1]:
+        # 0.1 is 1e-1, and 1 is 1.0, but not true.
+        meant = [each.value() for each in parser.parse_overrides(named[-1])]
+        keys = [(isinstance(value, bool), value) for value in meant]
+        if twice := [
+            line for line, key in zip(named[-1], keys, strict=True) if keys.count(key) > 1
+        ]:
             raise DigitsError(f"{override.input_line} names {twice[0]} twice; name each value once")
         if override.key_or_group == "name" and len(named[-1]) > 1:
             raise DigitsError(f"{override.input_line}: a sweep has one name; try {named[-1][0]}")
-    parser = OverridesParser.create(config_loader=loader)
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
     for index in range(max(map(len, named), default=1)):
         lines = [each[min(index, len(each) - 1)] for each in named]
@@ -107,7 +112,7 @@ def _check_same_sweeper(config: DictConfig, job: DictConfig, chosen: Sequence[st
         if own != brought:
             raise DigitsError(
                 f"{' '.join(chosen)} sets {key}, which a sweep over it cannot use; "
-                f"try each choice by itself: python train.py -m {' '.join(chosen)}"
+                f"try each choice by itself, as -m {' '.join(chosen)}"
             )
 
 

@@ -253,8 +253,8 @@ REQUIRED = (
 PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 """What loggers of Lightning's need besides it; an extra of this project has the package's name."""
 
-METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-"""What our networks log once an epoch."""
+METRICS = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
+"""What our networks log once an epoch, in the order of its line."""
 
 
 Checked = TypeVar("Checked", bound=Group)

@@ -58,6 +58,9 @@ ELSEWHERE = {"experiment": _OVER, "debug": _OVER} | dict.fromkeys(
     ("ckpt_path", "resume_from_checkpoint"),
     "to resume a run, give its name=RUN, and resume=must to be sure",
 )
+ELSEWHERE["dirpath"] = (
+    "checkpoints are in the run directory: choose it by name=RUN or hydra.run.dir"
+)
 """Keys that are not there, and what to do for what they mean."""
 
 OF_TRAINING = ("schedule.interval", "schedule.monitor")

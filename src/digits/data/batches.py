@@ -84,7 +84,7 @@ class Order(Sampler[int]):
 
 
 class Batches(BatchSampler):
-    """Cuts an epoch into tensors of places, one for each batch; the last one may be shorter.
+    """An epoch cut into tensors of places, one for each batch; the last one may be shorter.
 
     A torch `BatchSampler`, so that Lightning can replace the order by one of its own, e.g. to
     predict, or for several processes with `use_distributed_sampler`; it gives a `drop_last`, which

@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 class NotAsPublishedError(DigitsError):
-    """A file at `path` is not what its name says, for it is `state`."""
+    """A file at `path` that is not what its name says, for it is `state`."""
 
     def __init__(self, path: Path, state: str, message: str) -> None:
         super().__init__(f"{path} {message}")

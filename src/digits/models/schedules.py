@@ -17,11 +17,16 @@ def make_schedule(
     """Call what makes a schedule: a function with both, a class (as torch's) with the optimizer.
 
     A class too is given the number of steps if its arguments name it: `num_steps`, or the `T_max`
-    of torch's CosineAnnealingLR if that is not set.
+    of torch's CosineAnnealingLR if that is not set. `schedulers` of a class (as of torch's
+    SequentialLR) are made the same way.
     """
     if not inspect.isclass(getattr(make, "func", make)):
         return make(optimizer, num_steps)
-    free = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()
+    given = getattr(make, "keywords", {})
+    if parts := given.get("schedulers"):
+        schedulers = [make_schedule(each, optimizer, num_steps) for each in parts]
+        return make(optimizer=optimizer, schedulers=schedulers)
+    free = inspect.signature(make).parameters.keys() - given.keys()
     return make(optimizer, **dict.fromkeys(free & {"num_steps", "T_max"}, num_steps))
 
 

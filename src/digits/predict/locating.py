@@ -296,7 +296,7 @@ def _near(boxes: NDArray[np.int64], strokes: Mask, main: int) -> tuple[Mask, Box
 
 
 def _covers_a_side(mask: Mask) -> bool:
-    """Whether it lies along a whole side of the picture, as a table does and a digit hardly."""
+    """Say whether it lies along a whole side of the picture, as a table does and a digit hardly."""
     return max(float(side.mean()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])) > 0.97
 
 
@@ -369,7 +369,7 @@ def _best(candidates: list[Candidate]) -> Candidate | None:
 
 
 def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
-    """Whether it is a digit beside the table at the border, not a piece of the table or a speck."""
+    """Say whether it is a digit beside the table at the border, not a piece of it or a speck."""
     return (
         not candidate.at_border
         and candidate.box.side > 0.05 * max(candidate.mask.shape)
@@ -379,7 +379,7 @@ def _stands_apart(candidate: Candidate, at_border: Candidate) -> bool:
 
 
 def _is_more_of(best: Candidate, other: Candidate) -> bool:
-    """Whether it is the same digit with its fainter strokes."""
+    """Say whether it is the same digit with its fainter strokes."""
     return (
         other.at_border == best.at_border
         and other.stroke_limit == best.stroke_limit
@@ -390,7 +390,7 @@ def _is_more_of(best: Candidate, other: Candidate) -> bool:
 
 
 def _is_page_around(outer: Candidate, inner: Candidate) -> bool:
-    """Whether the better one of two is a small page, on which the other one is written."""
+    """Say whether the better one of two is a small page, on which the other one is written."""
     return (
         not inner.at_border
         and inner.box.share_within(outer.box) > 0.8
@@ -454,7 +454,7 @@ def _digits_of(plane: Plane, best: Candidate) -> list[Candidate]:
 
 
 def _belongs(part: Box, whole: Box, height: int) -> bool:
-    """Whether a stroke lies above, below or within a digit of a line of this height."""
+    """Say whether a stroke lies above, below or within a digit of a line of this height."""
     overlap = min(part.right, whole.right) - max(part.left, whole.left)
     gap = max(part.top, whole.top) - min(part.bottom, whole.bottom)
     narrower = min(part.right - part.left, whole.right - whole.left)

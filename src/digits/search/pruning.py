@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Pruning(Callback):
-    """Tells the study how a trial is doing after each epoch, and ends the trial if it is hopeless.
+    """What tells the study how a trial is doing after each epoch, and ends a hopeless trial.
 
     Does nothing outside a search, where `trial`, its number in the study, is `None`.
     """
@@ -37,6 +37,7 @@ class Pruning(Callback):
         self._open = ExitStack()
         self._trial: Trial | None = None
         self._reported: set[int] = set()
+        self._validated_epoch = -1
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.prunes or trainer.world_size > 1:
@@ -52,9 +53,12 @@ class Pruning(Callback):
         self._trial = open_trial(study, storage, self.number)
         self._reported = set(study.get_trials()[self.number].intermediate_values)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validated_epoch = trainer.current_epoch
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch, value = trainer.current_epoch + 1, trainer.callback_metrics.get(self.objective)
-        if self._trial is None or value is None:
+        if self._trial is None or value is None or self._validated_epoch != trainer.current_epoch:
             return
         if epoch not in self._reported:  # by a run that was stopped before it wrote its checkpoint
             self._trial.report(float(value), epoch)

@@ -113,8 +113,11 @@ def distribution(override: Override) -> "BaseDistribution":
             low, high = value.start, value.end
             assert low is not None and high is not None
             if low > high:
-                limits = f"{override.get_key_element()}=interval({high},{low})"
-                raise ValueError(f"the lower limit is above the upper one; try {limits}")
+                limits = f"interval({high},{low})"
+                for tag in value.tags:
+                    limits = f"tag({tag},{limits})"
+                remedy = f"{override.get_key_element()}={limits}"
+                raise ValueError(f"the lower limit is above the upper one; try {remedy}")
             if isinstance(low, int) and isinstance(high, int):
                 return IntDistribution(low, high, log=log)
             # In Hydra's syntax the upper limit is not part of an interval.

@@ -3,11 +3,12 @@
 import json
 import math
 import os
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,7 +44,7 @@ SHOWN_GROUPS = 5
 
 
 class FollowSweep(Callback):
-    """Follow the sweeps of Hydra's own sweeper; a search reports for itself.
+    """What the screen shows of sweeps of Hydra's own sweeper; a search reports for itself.
 
     A job's process may be another one (a launcher's), so what they share is in files.
     """
@@ -100,8 +101,8 @@ def check_same_sweep(config: DictConfig) -> None:
     is_own = any((sweep_dir / name).exists() for name in (PLAN, STUDY)) or any(
         sweep_dir.glob("*/.hydra")
     )
-    for file in sweep_dir.glob("leaderboard.*"):
-        if not is_own:
+    for file in [*sweep_dir.glob("leaderboard.*"), *sweep_dir.glob(STUDY)]:
+        if not (_is_study(file) if file.name == STUDY else is_own):
             raise DigitsError(
                 f"{relative(sweep_dir)} holds {file.name} and is not a sweep directory; "
                 "try another folder, so that nothing in it is overwritten"
@@ -116,6 +117,16 @@ def check_same_sweep(config: DictConfig) -> None:
             f"{sweep_dir} holds a sweep of {' '.join(old)}, not of {' '.join(new)}; "
             "try another name=SWEEP"
         )
+
+
+def _is_study(file: Path) -> bool:
+    """Say whether a file is of Optuna and about its folder; also if a search has just made it."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            names = database.execute("SELECT study_name FROM studies").fetchall()
+    except sqlite3.Error:
+        return file.stat().st_size == 0
+    return {name for (name,) in names} <= {file.absolute().parent.name}
 
 
 def hold_sweep(config: DictConfig) -> None:
@@ -146,11 +157,10 @@ def failed_jobs() -> list[str]:
     return lines
 
 
-def interrupted_sweep() -> Path | None:
-    """Return the directory of the sweep that this process has begun, its leaderboard up to date."""
+def update_leaderboard() -> None:
+    """Bring the leaderboard up to date of the sweep that this process has begun, if any."""
     if FollowSweep.sweep_dir is not None:
         write_leaderboard(FollowSweep.sweep_dir)
-    return FollowSweep.sweep_dir
 
 
 def _show_result(sweep_dir: Path) -> list[Run]:

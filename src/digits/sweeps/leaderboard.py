@@ -14,7 +14,7 @@ from digits.page import Section, Table, as_markdown
 from digits.runs import Group, Run, by_number, group_runs, read_run, search
 from digits.text import accuracy, typed
 
-METRICS = ("val/accuracy", "test/accuracy", "train_time_s")
+COLUMNS = ("val/accuracy", "test/accuracy", "train_time_s")
 STUDY = "study.db"
 """Makes a directory that of a search; `optuna-dashboard sqlite:///FILE` opens it."""
 SHOWN_GROUPS = 30
@@ -91,10 +91,10 @@ def _with_ranks(jobs: Sequence[Run]) -> list[tuple[str, Run]]:
 def _as_csv(sweep_dir: Path, jobs: Sequence[Run]) -> str:
     keys, table = varied(jobs), io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["rank", *keys, *METRICS, "status", "run", "reason"])
+    writer.writerow(["rank", *keys, *COLUMNS, "status", "run", "reason"])
     for rank, job in _with_ranks(jobs):
         values = [_value(job, key) for key in keys]
-        metrics = [job.metrics.get(metric, "") for metric in METRICS]
+        metrics = [job.metrics.get(metric, "") for metric in COLUMNS]
         writer.writerow([rank, *values, *metrics, job.status, job_name(sweep_dir, job), job.reason])
     return table.getvalue()
 

@@ -14,12 +14,12 @@ from pytorch_lightning.trainer.states import TrainerFn
 from rich import progress
 from rich.console import Console
 
+from digits.config.schema import METRICS
 from digits.files import write_atomically
 from digits.model_file import read_checkpoint
 from digits.models import Classifier
 from digits.runs import BEST, LAST, write_history
 
-METRICS = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 COLUMNS = (
     *("epoch", "step", "train/loss", "train/accuracy"),
     *("val/loss", "val/accuracy", "lr", "time_s"),
@@ -34,7 +34,7 @@ def logged(found: Mapping[str, float]) -> list[str]:
 
 
 class History(Callback):
-    """Writes metrics.csv, one row an epoch.
+    """The table metrics.csv, one row an epoch.
 
     The rows are part of every checkpoint, so that a resumed run ends with the same table as an
     uninterrupted one, but for the times.
@@ -145,7 +145,7 @@ class TrainingProgress(Callback):
 
 
 class Resuming(Callback):
-    """Keeps what Lightning loses of a training that it resumes from the end of an epoch.
+    """What Lightning loses of a training that it resumes from the end of an epoch.
 
     That is: whether early stopping had ended it there, and that it stood between two epochs also if
     `trainer.max_steps` is set, with which Lightning takes it for one that stood within an epoch.
@@ -159,12 +159,14 @@ class Resuming(Callback):
         self.has_begun = False
         """Whether all that a checkpoint holds was restored."""
         self._has_stopped, self._max_steps = False, -1
+        self._num_states: tuple[int, int] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["should_stop"] = trainer.should_stop
 
     def on_load_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         self._has_stopped = checkpoint.get("should_stop", False)
+        self._num_states = len(checkpoint["optimizer_states"]), len(checkpoint["lr_schedulers"])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             state = checkpoint["callbacks"].get(callback.state_key) or {}
             if isinstance(callback, ModelCheckpoint):
@@ -177,6 +179,9 @@ class Resuming(Callback):
                 state["patience"] = callback.patience
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found = len(trainer.optimizers), len(trainer.lr_scheduler_configs)
+        if self._num_states not in (None, found):  # Lightning restores as many as there are
+            raise ValueError(f"it has {self._num_states} optimizers and schedules, not {found}")
         # After this, Lightning restores its loops.
         self._max_steps = trainer.max_steps
         trainer.fit_loop.epoch_loop.max_steps = -1

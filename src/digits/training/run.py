@@ -156,7 +156,7 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
         log_hyperparameters(trainer, config, choices, metrics)
         write_metrics(run_dir, metrics)
         show_summary(console, run_dir, metrics)
-    if trainer.world_size > 1:  # Lightning kills the first process if another one ends badly
+    if distributed.is_initialized():  # Lightning kills the first process if another one ends badly
         trainer.strategy.barrier()
         distributed.destroy_process_group()
     return metrics

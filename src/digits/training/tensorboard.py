@@ -102,7 +102,7 @@ def log_hyperparameters(
 
 
 class TensorBoardPictures(Callback):
-    """Adds text, graph, images, histograms and precision-recall curves to a run's events.
+    """Text, graph, images, histograms and precision-recall curves among a run's events.
 
     Does nothing without TensorBoard. Takes about half a second of a run, without the projector.
     """

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 
 class OptunaSweeper(Sweeper):
-    """Asks Optuna for the jobs of a sweep."""
+    """A sweeper that asks Optuna for its jobs."""
 
     def __init__(self, **_: Any) -> None:  # the search reads its options itself
         self.config: DictConfig | None = None
