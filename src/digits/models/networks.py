@@ -231,6 +231,11 @@ class Ensemble(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (batch, 1, 28, 28), floats in [0, 1], to log-probabilities (batch, 10)."""
-        # By logarithms throughout, no probability is rounded to 0, whose logarithm is infinite.
-        logs = [F.log_softmax(member(images).float(), dim=1) for member in self.members]
-        return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
+        return log_mean_probability([member(images) for member in self.members])
+
+
+def log_mean_probability(logits: Sequence[Tensor]) -> Tensor:
+    """Return the logarithm of the mean of the probabilities that several logits stand for."""
+    # By logarithms throughout, no probability is rounded to 0, whose logarithm is infinite.
+    logs = [F.log_softmax(each.float(), dim=1) for each in logits]
+    return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
