@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss  # type: ignore[import-untyped]
 from support import SMALL, train
+from torchvision.transforms.functional import InterpolationMode, affine
 
 from digits.__main__ import main
 from digits.data.datasets import load_sample
@@ -92,6 +94,64 @@ def test_the_verb_writes_all_that_it_promises(
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3
     assert "http://" not in page and "https://" not in page
+
+
+def shifted(images: torch.Tensor) -> list[torch.Tensor]:
+    """All nine shifts by up to one pixel."""
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
+    return [padded[..., y : y + 28, x : x + 28] for y in range(3) for x in range(3)]
+
+
+def scaled(images: torch.Tensor) -> list[torch.Tensor]:
+    bilinear = InterpolationMode.BILINEAR
+    return [affine(images, 0, [0, 0], scale, [0, 0], bilinear) for scale in (0.95, 1, 1.05)]
+
+
+@pytest.mark.parametrize(("number", "make"), [(9, shifted), (3, scaled)])
+def test_views_of_each_image_are_averaged_and_labelled(
+    number: int,
+    make: Callable[[torch.Tensor], list[torch.Tensor]],
+    members: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(members[0], run_dir)
+    before = (run_dir / "metrics.json").read_bytes()
+    assert main(["evaluate", str(run_dir), "--views", str(number)]) == 0
+    seen = make(TEST.images)
+    assert len(seen) == number
+    model = load(run_dir)
+    probabilities = np.mean([model(view).detach().double().softmax(1) for view in seen], axis=0)
+    folder = run_dir / f"evaluation-views-{number}"
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["num_views"] == number
+    assert found["test/loss"] == pytest.approx(log_loss(TEST.labels, probabilities), rel=1e-4)
+    assert found["test/loss"] != pytest.approx(recorded(run_dir)["test/loss"], rel=1e-3)
+    expected = accuracy_score(TEST.labels, probabilities.argmax(1))
+    # torchvision rounds a few pixels of a scaled image otherwise
+    assert found["test/accuracy"] == pytest.approx(expected, abs=0.0011)
+    output, page = capsys.readouterr().out, (folder / "report.html").read_text()
+    assert f"test, {number} views" in output and "metrics.json has those of" in output
+    assert f"{number} views of each image" in page
+    assert not (run_dir / "evaluation").exists()
+    assert (run_dir / "metrics.json").read_bytes() == before
+
+
+def test_an_ensembles_views_are_a_report_of_their_own(
+    members: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = evaluated(tmp_path / "out", *members)
+    assert main(["evaluate", *map(str, members), "--views", "9", "--out", f"{tmp_path}/out"]) == 0
+    found = json.loads((tmp_path / "out" / "evaluation-views-9" / "evaluation.json").read_text())
+    again = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert again == plain and plain["num_views"] == 1
+    answers = [load(each)(view).detach() for each in members for view in shifted(TEST.images)]
+    probabilities = np.mean([each.double().softmax(1).numpy() for each in answers], axis=0)
+    assert found["test/loss"] == pytest.approx(log_loss(TEST.labels, probabilities), rel=1e-5)
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(members[0]), "--views", "5"])
+    assert "argument --views: invalid choice: 5 (choose from 1, 3, 9)" in capsys.readouterr().err
 
 
 def test_differences_from_metrics_json_are_reported(members: list[Path], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from digits.errors import DigitsError
 from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
 from digits.files import write_atomically
 from digits.model_file import TrainedClassifier, run_directory
+from digits.models.augmentation import origins, sample
 from digits.models.measure import Measures, measure
-from digits.models.networks import Ensemble
+from digits.models.networks import Ensemble, log_mean_probability
 from digits.page import Picture, Section, Table, show_table, write_page
 from digits.process import torch_threads
 from digits.runs import BEST, MODEL, finished_metrics
@@ -37,6 +38,17 @@ ROUNDING = 0.001
 """What other machines and releases of torch change: a few of the images, the loss's last digits."""
 DTYPES = {"16": torch.float16, "bf16": torch.bfloat16, "32": torch.float32, "64": torch.float64}
 
+VIEWS = {  # shift to the right and down in pixels, and scale
+    1: [(0, 0, 1.0)],
+    3: [(0, 0, scale) for scale in (0.95, 1.0, 1.05)],
+    9: [(right, down, 1.0) for right in (-1, 0, 1) for down in (-1, 0, 1)],
+}
+"""By their number, the views of an image whose probabilities are averaged."""
+OF_VIEWS = {
+    3: "the mean of 3 views of each image: 0.95, 1 and 1.05 times its size",
+    9: "the mean of 9 views of each image: shifted by up to one pixel",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -48,6 +60,7 @@ class Evaluation:
         loss: mean cross-entropy in nats.
         record: all that the file says of its model besides the weights.
         members: the results of each member of an ensemble by itself, in their order.
+        num_views: of `VIEWS`; 1 for each image as it is.
     """
 
     file: Path
@@ -57,6 +70,7 @@ class Evaluation:
     images: LabelledImages
     record: Mapping[str, Any]
     members: Sequence["Evaluation"] = ()
+    num_views: int = 1
 
     @property
     def name(self) -> str:
@@ -65,7 +79,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: TrainedClassifier, file: Path, data_dir: Path, part: str = "test"
+    model: TrainedClassifier, file: Path, data_dir: Path, part: str = "test", num_views: int = 1
 ) -> Evaluation:
     """Measure a saved model as its training did: same images, normalization and precision.
 
@@ -76,6 +90,7 @@ def evaluate(
         file: its model.pt or checkpoint, for messages and the report.
         data_dir: the data folder; files that are not there are downloaded to it.
         part: "test", or "val" for the images that the training kept apart.
+        num_views: of each image, whose probabilities are averaged: a key of `VIEWS`.
 
     Raises:
         DigitsError: the data cannot be used, or the validation images are not those that the
@@ -86,9 +101,9 @@ def evaluate(
 
     def measured(model: TrainedClassifier, members: Sequence[Evaluation] = ()) -> Evaluation:
         with torch_threads(metrics.get("threads")):  # so that sums are rounded alike
-            logits, loss = evaluate_network(model, images)
+            logits, loss = evaluate_network(model, images, num_views)
         measures = measure(logits, images.labels)
-        return Evaluation(file, part, loss, measures, images, model.record, members)
+        return Evaluation(file, part, loss, measures, images, model.record, members, num_views)
 
     members = []
     if isinstance(model.network, Ensemble):
@@ -101,11 +116,14 @@ def evaluate(
 
 
 @torch.inference_mode()
-def evaluate_network(model: TrainedClassifier, data: LabelledImages) -> tuple[Tensor, float]:
+def evaluate_network(
+    model: TrainedClassifier, data: LabelledImages, num_views: int = 1
+) -> tuple[Tensor, float]:
     """Return the logits, (n, classes) on the CPU, and the mean cross-entropy in nats.
 
     It computes what Lightning's Trainer does in validation and test, in the precision of the
-    training, on a GPU if there is one.
+    training, on a GPU if there is one. Of several views the logits are the logarithms of the mean
+    probabilities.
     """
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     bits, _, mode = model.record.get("precision", "32-true").partition("-")
@@ -116,12 +134,25 @@ def evaluate_network(model: TrainedClassifier, data: LabelledImages) -> tuple[Te
     split = (torch.split(each, BATCH_SIZE) for each in (data.images, data.labels))
     for images, labels in zip(*split, strict=True):
         with autocast:
-            normalized = normalize(images.to(device), model.mean, model.std)
-            logits = network(normalized.to(dtype))
+            found = [
+                network(normalize(view, model.mean, model.std).to(dtype))
+                for view in views(images.to(device), num_views)
+            ]
+            logits = log_mean_probability(found) if num_views > 1 else found[0]
             losses = F.cross_entropy(logits, labels.to(device), reduction="none")
         batches.append(logits.float().cpu())
         mean_loss.update(losses)
     return torch.cat(batches), mean_loss.compute().item()
+
+
+def views(images: Tensor, number: int) -> Iterator[Tensor]:
+    """Yield each of the `VIEWS` of images (n, 1, 28, 28), bytes, as augmentation would make it."""
+    still = torch.zeros(len(images), device=images.device)
+    for right, down, scale in VIEWS[number]:
+        if (right, down, scale) == (0, 0, 1):
+            yield images
+        else:
+            yield sample(images, origins(still, still + scale, still, still + right, still + down))
 
 
 def _read_images(
@@ -155,6 +186,8 @@ def _read_images(
 
 def compare_with_metrics(evaluation: Evaluation) -> str:
     """Say whether accuracy and loss are those that the training wrote into metrics.json."""
+    if evaluation.num_views > 1:
+        return f"{OF_VIEWS[evaluation.num_views]}; metrics.json has those of the images as they are"
     run_dir, part = run_directory(evaluation.file), evaluation.part
     metrics = finished_metrics(run_dir)
     if metrics is None or metrics.get(f"{part}/accuracy") is None:
@@ -192,7 +225,12 @@ def summary_table(evaluation: Evaluation) -> Table:
         ("top-2 accuracy", f"{measures.top2_accuracy:.2%}"),
         ("expected calibration error", f"{measures.calibration_error:.2%}"),
     ]
-    return Table(("metric", PARTS[evaluation.part]), rows)
+    return Table(("metric", _part(evaluation)), rows)
+
+
+def _part(evaluation: Evaluation) -> str:
+    part = PARTS[evaluation.part]
+    return f"{part}, {evaluation.num_views} views" if evaluation.num_views > 1 else part
 
 
 def _interval(measures: Measures) -> str:
@@ -238,7 +276,9 @@ def member_table(evaluation: Evaluation) -> Table:
         name, measures = "the ensemble" if each is evaluation else each.name, each.measures
         results = f"{measures.accuracy:.2%}", _interval(measures), f"{each.loss:.4f}"
         rows.append((name, *results, f"{measures.calibration_error:.2%}"))
-    return Table(("network", "accuracy", "95% interval", "loss", "calibration error"), rows)
+    title = _part(evaluation) if evaluation.num_views > 1 else ""
+    columns = ("network", "accuracy", "95% interval", "loss", "calibration error")
+    return Table(columns, rows, title)
 
 
 def model_table(evaluation: Evaluation) -> Table:
@@ -282,8 +322,12 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     ]
     page = folder / PAGE
     part, dataset = PARTS[evaluation.part], evaluation.record["dataset"]
-    lead = f"{evaluation.measures.num_images:,} {part} images of {dataset}, by {evaluation.name}."
-    write_page(page, f"Evaluation of {evaluation.name}", lead, sections)
+    lead = f"{evaluation.measures.num_images:,} {part} images of {dataset}, by {evaluation.name}"
+    title = f"Evaluation of {evaluation.name}"
+    if evaluation.num_views > 1:
+        lead += f"; {OF_VIEWS[evaluation.num_views]}"
+        title += f" with {evaluation.num_views} views"
+    write_page(page, title, f"{lead}.", sections)
     return page
 
 
@@ -322,7 +366,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     part, measures = evaluation.part, evaluation.measures.as_dict()
     results = {f"{part}/accuracy": evaluation.measures.accuracy, f"{part}/loss": evaluation.loss}
     content = {"file": str(evaluation.file), "dataset": evaluation.record["dataset"], "part": part}
-    content |= results
+    content |= {"num_views": evaluation.num_views} | results
     if evaluation.members:
         shown = (*results, "accuracy_95_low", "accuracy_95_high", "calibration_error")
         content["members"] = [

@@ -22,7 +22,11 @@ IMAGES = load_sample("test").images[:100] / 255
 
 
 @pytest.mark.parametrize(
-    "network", [MLP(), NoisyMLP([5]), ConvNet(), ConvNet([2]), ConvNet([2, 3, 4, 5])]
+    "network",
+    [
+        *(MLP(), NoisyMLP([5]), ConvNet(), ConvNet([2]), ConvNet([2, 3, 4, 5])),
+        *(ConvNet([2, 3, 4, 5, 6], kernel_size=7, pool=True), ConvNet([2], convolutions=1)),
+    ],
 )
 @pytest.mark.parametrize("num_images", [1, 3])
 def test_images_become_ten_logits_each(network: nn.Module, num_images: int) -> None:
@@ -30,7 +34,11 @@ def test_images_become_ten_logits_each(network: nn.Module, num_images: int) -> N
 
 
 @pytest.mark.parametrize(
-    "network", [MLP((7, 6), 0.1, 0.2), NoisyMLP((5, 4), 0.1), ConvNet((3, 2), 0.4)]
+    "network",
+    [
+        *(MLP((7, 6), 0.1, 0.2), NoisyMLP((5, 4), 0.1), ConvNet((3, 2), 0.4)),
+        ConvNet((3, 2), 0.4, (5, 3), convolutions=1, pool=True, dense=7),
+    ],
 )
 def test_a_network_is_made_again_from_its_arguments(network: Any) -> None:
     again = type(network)(**network.arguments)
@@ -122,6 +130,35 @@ def test_networks_in_evaluation_are_those_of_torchs_layers() -> None:
         ours(IMAGES)  # which gives the normalizations some statistics
         theirs.load_state_dict(ours.state_dict())
         torch.testing.assert_close(ours.eval()(IMAGES), theirs.eval()(IMAGES))
+
+
+def test_with_pooling_a_stage_sees_its_whole_image_with_kernels_of_its_size() -> None:
+    def convolution(
+        channels_in: int, channels: int, size: int, *pool: nn.Module
+    ) -> list[nn.Module]:
+        layer = nn.Conv2d(channels_in, channels, size, padding="same", bias=False)
+        return [layer, *pool, nn.BatchNorm2d(channels), nn.ReLU()]
+
+    pool = nn.MaxPool2d(2, ceil_mode=True)
+    first = [*convolution(1, 3, 5), *convolution(3, 3, 5, pool)]
+    second = [*convolution(3, 4, 3), *convolution(4, 4, 3, pool)]
+    dense = [nn.Linear(4 * 7 * 7, 6), nn.ReLU(), nn.Linear(6, 10)]
+    theirs = nn.Sequential(nn.Identity(), *first, *second, nn.Flatten(), *dense)
+    ours = ConvNet([3, 4], kernel_size=[5, 3], pool=True, dense=6)
+    sides = [layer(IMAGES).shape[-1] for layer in (ours[:4], ours[:8], ours[:12])]
+    assert sides == [28, 14, 14]
+    theirs.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(ours.eval()(IMAGES), theirs.eval()(IMAGES))
+
+
+def test_a_model_saved_before_there_were_kernel_sizes_is_the_same_network() -> None:
+    former = {"channels": [3, 4], "dropout_rate": 0.5}
+    assert str(ConvNet(**former)) == str(ConvNet(**ConvNet(**former).arguments))  # type: ignore[arg-type]
+
+
+def test_kernel_sizes_are_as_many_as_stages() -> None:
+    with pytest.raises(DigitsError, match=r"2 sizes and model\.channels 3 stages; try model"):
+        ConvNet([2, 3, 4], kernel_size=[3, 5])
 
 
 def test_activations_lie_pixel_by_pixel_and_no_image_is_copied() -> None:

@@ -1,7 +1,9 @@
 """Measure a finished run, or several as an ensemble, on the test images.
 
 Writes evaluation.json, pictures and report.html into evaluation/ in the run directory; for a
-checkpoint into a folder of its own, e.g. evaluation-last/.
+checkpoint into a folder of its own, e.g. evaluation-last/. With --views it averages the
+probabilities of several views of each image, a little moved or scaled, and writes into
+evaluation-views-9/; the run's own results stay as they are.
 
 Several runs are measured as an ensemble: the mean of their networks' probabilities, beside each of
 them alone. The networks may differ, the dataset may not. The same files, and the ensemble's
@@ -10,6 +12,7 @@ model.pt, are written into outputs/ensembles/NAME; every verb takes that file as
   digits evaluate outputs/runs/first
   digits evaluate outputs/runs/first/checkpoints/last.ckpt
   digits evaluate outputs/runs/first --part val   the images that the training kept apart
+  digits evaluate outputs/runs/first --views 9    the mean over shifts by one pixel; 3: over scales
   digits evaluate outputs/runs/first outputs/runs/second
 """
 
@@ -30,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     part = "images to measure on (default: test)"
     parser.add_argument("--part", choices=("test", "val"), default="test", help=part)
+    views = "average over 9 shifts by up to one pixel, or 3 scales (default: 1, no average)"
+    parser.add_argument("--views", type=int, choices=(1, 3, 9), default=1, help=views)
     add_data_dir(parser, of_run=True)
     out = "where to write (default: evaluation/ in the run directory, or outputs/ensembles/NAME)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)
@@ -46,21 +51,23 @@ def run(arguments: argparse.Namespace) -> int:
     from digits.text import screen
 
     console, paths, part = screen(), arguments.runs, arguments.part
+    num_views = arguments.views
+    name = "evaluation" if part == "test" else "evaluation-val"
+    name += f"-views-{num_views}" if num_views > 1 else ""
     with console.status("evaluating"):
         data_dir = data_dir_of(paths[0], arguments.data_dir)
         if len(paths) == 1:
             file = model_path(paths[0])
-            evaluation = evaluate(load(file), file, data_dir, part)
-            name = "evaluation" if part == "test" else "evaluation-val"
+            evaluation = evaluate(load(file), file, data_dir, part, num_views)
             folder = arguments.out or results_folder(file, name)
         else:
             content = combine(paths)
             folder = arguments.out or ensemble_folder(paths)
             check_folder(folder, paths)
             file = folder / MODEL
-            evaluation = evaluate(from_content(file, content), file, data_dir, part)
-            if part == "val":  # the report on test images stays as it is
-                folder /= "evaluation-val"
+            evaluation = evaluate(from_content(file, content), file, data_dir, part, num_views)
+            if name != "evaluation":  # the report on test images stays as it is
+                folder /= name
         with report_folder(folder, PAGE, FILES):
             if len(paths) > 1:
                 write_model(file, content)

@@ -28,6 +28,7 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 Positive = Annotated[float, Interval(gt=0)]
 NonNegative = Annotated[float, Interval(ge=0)]
 Widths = Annotated[list[Count], Len(1)]
+KernelSize = Literal[1, 3, 5, 7]
 # As in Lightning, an integer counts minibatches and a fraction is a share of them.
 Limit = Count | Annotated[float, Interval(gt=0, le=1)] | None
 Precision = Literal[
@@ -109,6 +110,10 @@ class Model(Group):
     label_smoothing: Rate = 0.1
     decay_biases: bool = False
     channels: Widths = [24, 48, 96]
+    kernel_size: KernelSize | Annotated[list[KernelSize], Len(1)] = 3
+    convolutions: Count = 2  # in a stage
+    pool: bool = False
+    dense: Index = 256  # units
     compile: bool = False
 
 

@@ -74,10 +74,17 @@ class CnnClassifier(Classifier):
     """A small convolutional network with batch normalization."""
 
     def __init__(
-        self, channels: Sequence[int] = (24, 48, 96), dropout_rate: float = 0.2, **training: Any
+        self,
+        channels: Sequence[int] = (24, 48, 96),
+        dropout_rate: float = 0.2,
+        kernel_size: int | Sequence[int] = 3,
+        convolutions: int = 2,
+        pool: bool = False,
+        dense: int = 0,
+        **training: Any,
     ) -> None:
         super().__init__(**training)
-        self.network = ConvNet(channels, dropout_rate)
+        self.network = ConvNet(channels, dropout_rate, kernel_size, convolutions, pool, dense)
 
 
 def limit_norms_after_each_step(

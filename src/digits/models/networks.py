@@ -127,35 +127,70 @@ class NoisyBatchNorm(nn.BatchNorm1d):
 class ConvNet(_Network):
     """A small convolutional network in the style of VGG, made for a processor with few cores.
 
-    Each stage is two 3 x 3 convolutions, of which the second halves the image; each is followed by
-    batch normalization and a ReLU. VGG: Simonyan & Zisserman, "Very deep convolutional networks for
+    Each stage is some convolutions, of which the last halves the image; each is followed by batch
+    normalization and a ReLU. VGG: Simonyan & Zisserman, "Very deep convolutional networks for
     large-scale image recognition", ICLR 2015. Departures: strides in place of pooling, as in
-    Springenberg et al., "Striving for simplicity: the all convolutional net", 2015; batch
-    normalization (Ioffe & Szegedy 2015); and a single layer after the convolutions.
+    Springenberg et al., "Striving for simplicity: the all convolutional net", 2015, unless `pool`;
+    batch normalization (Ioffe & Szegedy 2015); and one or two layers after the convolutions.
 
     Args:
         channels: of each stage; three stages make 4 x 4 pixels of the image.
         dropout_rate: share of the last stage's values that each training step leaves out, in [0,
             1).
+        kernel_size: width of the convolutions, odd; of all, or a list with one of each stage.
+        convolutions: number of them in a stage, at least 1.
+        pool: whether max pooling behind the last convolution of a stage halves the image, in place
+            of that convolution's stride; all convolutions of a stage see its whole image then.
+        dense: units of a layer with a ReLU between the last stage and the output; 0 for none.
+
+    Raises:
+        DigitsError: there are not as many kernel sizes as stages.
     """
 
-    def __init__(self, channels: Sequence[int] = (24, 48, 96), dropout_rate: float = 0.0) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int] = (24, 48, 96),
+        dropout_rate: float = 0.0,
+        kernel_size: int | Sequence[int] = 3,
+        convolutions: int = 2,
+        pool: bool = False,
+        dense: int = 0,
+    ) -> None:
+        if isinstance(kernel_size, int):
+            kernel_size = [kernel_size] * len(channels)
+        if len(kernel_size) != len(channels):
+            raise DigitsError(
+                f"model.kernel_size has {len(kernel_size)} sizes and model.channels "
+                f"{len(channels)} stages; try model.kernel_size=3"
+            )
         layers: list[nn.Module] = [ChannelsLast()]
         channels_in, side = 1, SIDE
-        for width in channels:
-            layers += [*self._convolution(channels_in, width, 1), *self._convolution(width, width)]
-            channels_in, side = width, -(-side // 2)
+        for width, size in zip(channels, kernel_size, strict=True):
+            for number in range(1, convolutions + 1):
+                is_last = number == convolutions
+                stride = 2 if is_last and not pool else 1
+                # The normalization that follows would take a bias away again.
+                layers.append(nn.Conv2d(channels_in, width, size, stride, size // 2, bias=False))
+                if is_last and pool:  # first, so that what follows has a quarter of the values
+                    layers.append(nn.MaxPool2d(2, ceil_mode=True))
+                layers += [nn.BatchNorm2d(width), nn.ReLU()]
+                channels_in = width
+            side = -(-side // 2)
         layers.append(nn.Flatten())
         if dropout_rate:
             layers.append(nn.Dropout(dropout_rate))
-        super().__init__(*layers, nn.Linear(channels_in * side * side, NUM_CLASSES))
-        self.arguments = {"channels": list(channels), "dropout_rate": dropout_rate}
-
-    @staticmethod
-    def _convolution(channels_in: int, channels: int, stride: int = 2) -> list[nn.Module]:
-        # The normalization that follows would take a bias away again.
-        convolution = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
-        return [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
+        features = channels_in * side * side
+        if dense:
+            layers += [nn.Linear(features, dense), nn.ReLU()]
+        super().__init__(*layers, nn.Linear(dense or features, NUM_CLASSES))
+        self.arguments = {
+            "channels": list(channels),
+            "dropout_rate": dropout_rate,
+            "kernel_size": list(kernel_size),
+            "convolutions": convolutions,
+            "pool": pool,
+            "dense": dense,
+        }
 
 
 class ChannelsLast(nn.Module):
@@ -196,6 +231,11 @@ class Ensemble(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (batch, 1, 28, 28), floats in [0, 1], to log-probabilities (batch, 10)."""
-        # By logarithms throughout, no probability is rounded to 0, whose logarithm is infinite.
-        logs = [F.log_softmax(member(images).float(), dim=1) for member in self.members]
-        return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
+        return log_mean_probability([member(images) for member in self.members])
+
+
+def log_mean_probability(logits: Sequence[Tensor]) -> Tensor:
+    """Return the logarithm of the mean of the probabilities that several logits stand for."""
+    # By logarithms throughout, no probability is rounded to 0, whose logarithm is infinite.
+    logs = [F.log_softmax(each.float(), dim=1) for each in logits]
+    return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
