@@ -106,6 +106,8 @@ class Model(Group):
     input_dropout_rate: Rate = 0.2
     max_norm: Positive | None = 2
     noise_std: NonNegative = 0.3
+    input_noise_std: NonNegative | None = 0.3
+    vat_epsilon: NonNegative = 2
     label_smoothing: Rate = 0.1
     decay_biases: bool = False
     channels: Widths = [24, 48, 96]
@@ -129,6 +131,7 @@ class Schedule(Group):
     """conf/schedule: how the learning rate changes."""
 
     warmup_rate: Rate = 0.1
+    constant_rate: Share = 0.667
     final_rate: Share = 0
     start_divisor: Annotated[float, Interval(gt=1)] = 25
     end_divisor: Annotated[float, Interval(gt=1)] = 10_000

@@ -69,21 +69,30 @@ class NoisyMLP(_Network):
 
     Args:
         hidden: widths of the hidden layers, each followed by a ReLU.
-        noise_std: standard deviation of all the noise, at least 0; at the input in units of the
-            normalized pixels.
+        noise_std: standard deviation of the noise in each layer, at least 0.
+        input_noise_std: that of the noise at the input, in units of the normalized pixels; `None`:
+            as in the layers.
     """
 
     def __init__(
-        self, hidden: Sequence[int] = (1000, 500, 250, 250, 250), noise_std: float = 0.3
+        self,
+        hidden: Sequence[int] = (1000, 500, 250, 250, 250),
+        noise_std: float = 0.3,
+        input_noise_std: float | None = None,
     ) -> None:
-        layers: list[nn.Module] = [nn.Flatten(), GaussianNoise(noise_std)]
+        at_input = noise_std if input_noise_std is None else input_noise_std
+        layers: list[nn.Module] = [nn.Flatten(), GaussianNoise(at_input)]
         width_in = NUM_PIXELS
         for width in (*hidden, NUM_CLASSES):
             layers += [nn.Linear(width_in, width, bias=False), NoisyBatchNorm(width, noise_std)]
             layers.append(nn.ReLU())
             width_in = width
         super().__init__(*layers[:-1])
-        self.arguments = {"hidden": list(hidden), "noise_std": noise_std}
+        self.arguments = {
+            "hidden": list(hidden),
+            "noise_std": noise_std,
+            "input_noise_std": input_noise_std,
+        }
 
 
 class GaussianNoise(nn.Module):
@@ -94,7 +103,9 @@ class GaussianNoise(nn.Module):
         self.std = std
 
     def forward(self, values: Tensor) -> Tensor:
-        return values + self.std * torch.randn_like(values) if self.training else values
+        if not self.training or not self.std:
+            return values
+        return values + self.std * torch.randn_like(values)
 
 
 class NoisyBatchNorm(nn.BatchNorm1d):
@@ -110,18 +121,17 @@ class NoisyBatchNorm(nn.BatchNorm1d):
         self.noise_std = noise_std
 
     def forward(self, values: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(values)
-        if len(values) == 1:
+        if self.training and len(values) == 1:
             raise DigitsError(
                 "batch normalization needs at least two images in each minibatch, and the last one "
                 "of an epoch has 1; try another data.batch_size"
             )
-        normalized = F.batch_norm(
-            values, self.running_mean, self.running_var, training=True, eps=self.eps
+        normalized = super().forward(values)
+        if not self.training or not self.noise_std:
+            return normalized
+        return torch.addcmul(
+            normalized, torch.randn_like(values), self.weight, value=self.noise_std
         )
-        noisy = normalized.add_(torch.randn_like(values), alpha=self.noise_std)
-        return torch.addcmul(self.bias, noisy, self.weight)
 
 
 class ConvNet(_Network):
