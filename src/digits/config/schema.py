@@ -96,6 +96,7 @@ class Augment(Group):
     shear: Annotated[float, Interval(ge=0, le=80)] = 0  # degrees
     elastic_alpha: Annotated[float, Interval(ge=0, le=1000)] = 0  # pixels
     elastic_sigma: Annotated[float, Interval(ge=1, le=28)] = 4  # pixels
+    erase: Share = 0
 
 
 class Model(Group):
@@ -108,6 +109,7 @@ class Model(Group):
     noise_std: NonNegative = 0.3
     input_noise_std: NonNegative | None = 0.3
     vat_epsilon: NonNegative = 2
+    exact_batch_norm: bool = True
     label_smoothing: Rate = 0.1
     decay_biases: bool = False
     channels: Widths = [24, 48, 96]

@@ -26,6 +26,7 @@ from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES
 from digits.errors import DigitsError
+from digits.models.networks import recompute_batch_norm
 from digits.models.schedules import make_schedule
 from digits.models.vat import virtual_adversarial_loss
 from digits.randomness import AUGMENTATION, device_generator, draw_seed
@@ -68,6 +69,9 @@ class Classifier(LightningModule):
         decay_biases: whether weight decay is for biases and normalization layers, too.
         vat_epsilon: of virtual adversarial training, see `virtual_adversarial_loss`, which is added
             to the cross-entropy; in units of pixels in [0, 1]; 0: off.
+        exact_batch_norm: whether, before each validation and at the end of each epoch, batch
+            normalization's averages are computed again, see `recompute_batch_norm`, over training
+            images as they are; so what is validated is what is saved and tested.
         compile: use torch.compile: worth its minute for large networks and long runs.
         seed: what, with the step, the random draws of the training depend on.
 
@@ -93,6 +97,7 @@ class Classifier(LightningModule):
         label_smoothing: float = 0.0,
         decay_biases: bool = True,
         vat_epsilon: float = 0.0,
+        exact_batch_norm: bool = False,
         compile: bool = False,
         seed: int = 0,
     ) -> None:
@@ -105,7 +110,8 @@ class Classifier(LightningModule):
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.label_smoothing, self.decay_biases = label_smoothing, decay_biases
-        self.vat_epsilon, self.compile_network, self.seed = vat_epsilon, compile, seed
+        self.vat_epsilon, self.exact_batch_norm = vat_epsilon, exact_batch_norm
+        self.compile_network, self.seed = compile, seed
         self.train_loss, self.train_accuracy = MeanMetric(), _accuracy()
         self.val_loss, self.val_accuracy = MeanMetric(), _accuracy()
         self.test_loss, self.test_accuracy = MeanMetric(), _accuracy()
@@ -271,7 +277,15 @@ class Classifier(LightningModule):
         self.log("step", float(step), reduce_fx="max", batch_size=1, sync_dist=True)
         return logits
 
+    def _recompute_batch_norm(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if self.exact_batch_norm and isinstance(data, MNISTDataModule):
+            batches = (images.to(self.dtype) for images, _ in data.clean_train_dataloader())
+            recompute_batch_norm(self.network, batches)
+
     def on_train_epoch_end(self) -> None:
+        if self._epoch_validated != self.current_epoch:
+            self._recompute_batch_norm()
         schedule, self._epochs_schedule = self._epochs_schedule, None
         if isinstance(schedule, ReduceLROnPlateau):
             metrics, monitor = self.trainer.callback_metrics, self.schedule_monitor
@@ -287,6 +301,7 @@ class Classifier(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.num_images["val"], self._epoch_validated = 0, self.current_epoch
+        self._recompute_batch_norm()
 
     def on_test_epoch_start(self) -> None:
         self.num_images["test"] = 0

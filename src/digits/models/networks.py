@@ -5,12 +5,13 @@ network's class and these, and is loaded without Lightning. `digits.models.class
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.data.split import normalize
@@ -132,6 +133,36 @@ class NoisyBatchNorm(nn.BatchNorm1d):
         return torch.addcmul(
             normalized, torch.randn_like(values), self.weight, value=self.noise_std
         )
+
+
+@torch.no_grad()
+def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace the running averages of all batch normalizations by statistics over `batches`.
+
+    They are those of the network as it is evaluated, without noise and dropout, as at the end of
+    the training in Rasmus et al. 2015; each batch is normalized by the statistics so far, its own
+    included, and batches count alike.
+    """
+    num_batches = 0
+
+    def take(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        (values,) = inputs
+        variance, mean = torch.var_mean(values, [dim for dim in range(values.ndim) if dim != 1])
+        layer.running_mean.lerp_(mean.to(layer.running_mean), 1 / num_batches)
+        layer.running_var.lerp_(variance.to(layer.running_var), 1 / num_batches)
+
+    layers = [each for each in network.modules() if isinstance(each, _BatchNorm)]
+    hooks = [layer.register_forward_pre_hook(take) for layer in layers if layer.track_running_stats]
+    was_training = network.training
+    network.eval()
+    try:
+        for images in batches:
+            num_batches += 1
+            network.forward(images)  # past torch.compile, which would not see the hooks
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
 
 
 class ConvNet(_Network):
