@@ -14,6 +14,7 @@ from digits.models.augmentation import (
     displacements,
     num_points,
     origins,
+    rectangles,
     sample,
 )
 
@@ -56,7 +57,14 @@ def test_the_same_seed_gives_the_same_images_whatever_else_is_drawn(
 
 @pytest.mark.parametrize(
     "options",
-    [{"shift": 2}, {"rotation": 10}, {"scale": 0.1}, {"shear": 10}, {"elastic_alpha": 30}],
+    [
+        {"shift": 2},
+        {"rotation": 10},
+        {"scale": 0.1},
+        {"shear": 10},
+        {"elastic_alpha": 30},
+        {"erase": 1.0},
+    ],
 )
 def test_each_image_of_a_batch_is_drawn_separately(options: dict[str, float]) -> None:
     same = FLOATS[:1].expand(16, -1, -1, -1)
@@ -83,6 +91,40 @@ def test_draws_fill_their_ranges_evenly(monkeypatch: pytest.MonkeyPatch) -> None
         assert high - 0.01 * width < values.max() <= high
         # uniform numbers have a standard deviation of their width / sqrt(12)
         assert values.std().item() == pytest.approx(width / 12**0.5, rel=0.02)
+
+
+def test_rectangles_are_of_torchvisions_sizes_and_lie_anywhere() -> None:
+    transforms = pytest.importorskip("torchvision.transforms")
+    erased = rectangles(torch.rand(20_000, 5, generator=seeded()), 0.5)[:, 0]
+    is_erased = erased.any(dim=(1, 2))
+    assert is_erased.double().mean().item() == pytest.approx(0.5, abs=0.02)
+    rows, columns = erased.any(dim=2), erased.any(dim=1)
+    assert (rows[:, :, None] & columns[:, None, :]).equal(erased)  # nothing else than rectangles
+    for axis in (rows[is_erased], columns[is_erased]):
+        assert (axis.int().diff(dim=1) == 1).sum(dim=1).max() <= 1  # in one piece
+        shares = axis.double().mean(dim=0)
+        torch.testing.assert_close(shares, shares.flip(0), atol=0.02, rtol=0)
+
+    torch.manual_seed(0)
+    theirs = [
+        transforms.RandomErasing.get_params(SOME[0], (0.02, 0.33), (0.3, 3.3), [0.0])[2:4]
+        for _ in range(5000)
+    ]
+    sizes = torch.tensor(theirs).double()
+    heights, widths = rows[is_erased].double().sum(1), columns[is_erased].double().sum(1)
+    assert heights.mean().item() == pytest.approx(sizes[:, 0].mean().item(), rel=0.03)
+    assert (heights * widths).mean().item() == pytest.approx(sizes.prod(1).mean().item(), rel=0.03)
+
+
+@pytest.mark.parametrize("images", [BYTES, FLOATS])
+def test_erasing_blackens_a_rectangle_and_leaves_the_rest(images: Tensor) -> None:
+    found = Augmentation(erase=1.0)(images + images.new_ones(1), seeded())
+    kept = found != 0
+    assert (~kept).any(dim=(1, 2, 3)).all() and found[kept].equal((images + 1)[kept])
+    assert not Augmentation(erase=1.0).changes_nothing
+    shifted = Augmentation(shift=2)(images, seeded())
+    both = Augmentation(shift=2, erase=0.5)(images, seeded())
+    assert both.equal(torch.where(both == 0, both, shifted))  # the shift's draws are the same
 
 
 def test_positions_stay_exact_under_autocast() -> None:

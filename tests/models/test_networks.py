@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from digits.data.datasets import load_sample
 from digits.errors import DigitsError
@@ -16,6 +17,7 @@ from digits.models.networks import (
     NoisyBatchNorm,
     NoisyMLP,
     Normalized,
+    recompute_batch_norm,
 )
 
 IMAGES = load_sample("test").images[:100] / 255
@@ -97,6 +99,36 @@ def test_without_noise_it_is_torchs_batch_normalization_and_its_statistics() -> 
     torch.testing.assert_close(layer.running_mean, torchs.running_mean)
     torch.testing.assert_close(layer.running_var, torchs.running_var)
     assert layer.eval()(values).equal(torchs.eval()(values))
+
+
+def test_noise_at_the_input_is_that_of_the_layers_unless_it_is_given() -> None:
+    def stds(network: NoisyMLP) -> list[float]:
+        noise = [each for each in network if isinstance(each, GaussianNoise | NoisyBatchNorm)]
+        return [each.std if isinstance(each, GaussianNoise) else each.noise_std for each in noise]
+
+    assert stds(NoisyMLP([5], 0.4)) == [0.4, 0.4, 0.4]
+    assert stds(NoisyMLP([5], 0.5, input_noise_std=0.0)) == [0.0, 0.5, 0.5]
+    network = NoisyMLP([5], 0.5, 0.3)
+    assert stds(NoisyMLP(**network.arguments)) == stds(network) == [0.3, 0.5, 0.5]
+
+
+def test_recomputed_statistics_are_those_of_the_noiseless_network_over_all_images() -> None:
+    for network in (NoisyMLP([6, 5], 0.5), ConvNet([3, 4], 0.5)):
+        network(IMAGES * 2)  # statistics to be forgotten
+        quiet = NoisyMLP([6, 5], 0.0) if isinstance(network, NoisyMLP) else ConvNet([3, 4])
+        quiet.load_state_dict(
+            dict(zip(quiet.state_dict(), network.state_dict().values(), strict=True))
+        )
+        update_bn([IMAGES], quiet)  # torch's own, in one batch
+        recompute_batch_norm(network, [IMAGES])
+        assert network.training
+        for ours, theirs in zip(network.buffers(), quiet.buffers(), strict=True):
+            if ours.is_floating_point():  # 1 % apart as variances of 100 images by 99 and by 100
+                torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.005)
+        # In two halves, means over the images stay what they are in the first layer.
+        first = next(network.buffers()).clone()
+        recompute_batch_norm(network, IMAGES.chunk(2))
+        torch.testing.assert_close(next(network.buffers()), first)
 
 
 def test_noise_comes_behind_the_normalization_and_before_the_scale() -> None:

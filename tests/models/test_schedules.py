@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
+    ConstantLR,
     CosineAnnealingLR,
     LinearLR,
     LRScheduler,
@@ -16,7 +17,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from digits.models.schedules import constant, cosine, make_schedule, onecycle
+from digits.models.schedules import constant, cosine, linear, make_schedule, onecycle
 
 PEAK = 0.4
 NUM_STEPS = 40
@@ -64,6 +65,26 @@ def test_cosine_stays_at_the_final_rate_and_of_one_step_takes_it_at_the_peak() -
     assert found[NUM_STEPS:] == pytest.approx([0.1 * PEAK] * 5)
     optimizer = sgd()
     assert rates(optimizer, cosine(optimizer, 1, warmup_rate=0.5), 1) == [PEAK]
+
+
+@pytest.mark.parametrize("final_rate", [0.0, 0.1])
+def test_linear_is_torchs_constant_and_then_linear_schedule(final_rate: float) -> None:
+    ours, theirs = sgd(), sgd()
+    parts: list[LRScheduler] = [
+        ConstantLR(theirs, factor=1.0),
+        LinearLR(theirs, 1.0, final_rate, total_iters=10),
+    ]
+    expected = SequentialLR(theirs, parts, milestones=[30])
+    found = rates(ours, linear(ours, NUM_STEPS, 0.75, final_rate=final_rate), NUM_STEPS + 5)
+    assert found == pytest.approx(rates(theirs, expected, NUM_STEPS + 5), abs=1e-9)
+    assert found[30] == PEAK > found[31]
+
+
+def test_a_linear_schedule_warms_up_within_its_constant_part() -> None:
+    optimizer = sgd()
+    found = rates(optimizer, linear(optimizer, NUM_STEPS, 0.5, warmup_rate=0.1))
+    assert found[:20] == pytest.approx([PEAK * min(1, (step + 1) / 5) for step in range(20)])
+    assert found[-1] == pytest.approx(PEAK / 20)
 
 
 def test_onecycle_is_torchs_and_moves_momentum_the_other_way() -> None:

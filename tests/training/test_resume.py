@@ -25,6 +25,7 @@ DEMANDING = (
 )
 """Everything that an interruption could upset; 40 minibatches an epoch, each a batch."""
 SHORT = (*SMALL, "trainer.max_epochs=2")
+VAT = "model=noise model.vat_epsilon=2 model.exact_batch_norm=true augment.erase=0.5"
 
 
 def state(folder: Path) -> dict[Path, int]:
@@ -68,10 +69,12 @@ def test_a_resumed_runs_curves_have_no_step_twice(resumed: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "batches"), [("+trainer.val_check_interval=0.5", 5), ("callbacks=ema", 17)]
+    ("option", "batches"),
+    [("+trainer.val_check_interval=0.5", 5), ("callbacks=ema", 17), (VAT, 17)],
 )
 def test_power_cuts_change_nothing(option: str, batches: int, tmp_path: Path) -> None:
-    options = (*SMALL, option, "trainer.max_epochs=3", "trainer.limit_train_batches=10")
+    epochs = ("trainer.max_epochs=3", "trainer.limit_train_batches=10")
+    options = (*SMALL, *option.split(), *epochs)
     train(tmp_path / "whole", *options)
     for number in (batches, 8):
         with pytest.raises(PowerCutError):

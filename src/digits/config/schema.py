@@ -97,6 +97,7 @@ class Augment(Group):
     shear: Annotated[float, Interval(ge=0, le=80)] = 0  # degrees
     elastic_alpha: Annotated[float, Interval(ge=0, le=1000)] = 0  # pixels
     elastic_sigma: Annotated[float, Interval(ge=1, le=28)] = 4  # pixels
+    erase: Share = 0
 
 
 class Model(Group):
@@ -107,6 +108,9 @@ class Model(Group):
     input_dropout_rate: Rate = 0.2
     max_norm: Positive | None = 2
     noise_std: NonNegative = 0.3
+    input_noise_std: NonNegative | None = 0.3
+    vat_epsilon: NonNegative = 2
+    exact_batch_norm: bool = True
     label_smoothing: Rate = 0.1
     decay_biases: bool = False
     channels: Widths = [24, 48, 96]
@@ -134,6 +138,7 @@ class Schedule(Group):
     """conf/schedule: how the learning rate changes."""
 
     warmup_rate: Rate = 0.1
+    constant_rate: Share = 0.667
     final_rate: Share = 0
     start_divisor: Annotated[float, Interval(gt=1)] = 25
     end_divisor: Annotated[float, Interval(gt=1)] = 10_000

@@ -21,6 +21,9 @@ IMAGES_PER_STACK = 8192
 PREPARED_TOGETHER = 1024
 """Images of a stack that are normalized by one operation on the CPU: few enough to stay in its
 cache until they are used, enough to be worth the start of several threads."""
+NUM_CLEAN = 10_000
+"""Training images, at least, by which statistics of the network are computed: each mean is known to
+a hundredth of a standard deviation, in a fraction of the time that an epoch takes."""
 VAL_SIZE, SAMPLE_VAL_SIZE = 5000, 500
 
 _log = logging.getLogger(__name__)
@@ -121,6 +124,12 @@ class MNISTDataModule(LightningDataModule):
         self.setup("fit")
         size = self.batch_size * self.minibatches_per_stack
         return self._loader(self.train, self.train_indices, size, self.seed)
+
+    def clean_train_dataloader(self) -> DataLoader[Batch]:
+        """Make the loader of training images to compute statistics of: unshuffled, unchanged."""
+        self.setup("fit")
+        every = max(1, len(self.train_indices) // NUM_CLEAN)
+        return self._loader(self.train, self.train_indices[::every], self.eval_batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         self.setup("validate")

@@ -26,7 +26,9 @@ from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES
 from digits.errors import DigitsError
+from digits.models.networks import recompute_batch_norm
 from digits.models.schedules import make_schedule
+from digits.models.vat import virtual_adversarial_loss
 from digits.randomness import AUGMENTATION, device_generator, draw_seed
 from digits.text import first_line
 
@@ -65,6 +67,11 @@ class Classifier(LightningModule):
         label_smoothing: share of each label, in [0, 1), that is spread evenly over all classes
             (Szegedy et al., "Rethinking the Inception architecture", CVPR 2016); in training only.
         decay_biases: whether weight decay is for biases and normalization layers, too.
+        vat_epsilon: of virtual adversarial training, see `virtual_adversarial_loss`, which is added
+            to the cross-entropy; in units of pixels in [0, 1]; 0: off.
+        exact_batch_norm: whether, before each validation and at the end of each epoch, batch
+            normalization's averages are computed again, see `recompute_batch_norm`, over training
+            images as they are; so what is validated is what is saved and tested.
         compile: use torch.compile: worth its minute for large networks and long runs.
         seed: what, with the step, the random draws of the training depend on.
 
@@ -89,6 +96,8 @@ class Classifier(LightningModule):
         gradient_clip_algorithm: str = "norm",
         label_smoothing: float = 0.0,
         decay_biases: bool = True,
+        vat_epsilon: float = 0.0,
+        exact_batch_norm: bool = False,
         compile: bool = False,
         seed: int = 0,
     ) -> None:
@@ -101,6 +110,7 @@ class Classifier(LightningModule):
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.label_smoothing, self.decay_biases = label_smoothing, decay_biases
+        self.vat_epsilon, self.exact_batch_norm = vat_epsilon, exact_batch_norm
         self.compile_network, self.seed = compile, seed
         self.train_loss, self.train_accuracy = MeanMetric(), _accuracy()
         self.val_loss, self.val_accuracy = MeanMetric(), _accuracy()
@@ -124,6 +134,12 @@ class Classifier(LightningModule):
         # The trainer's, since callbacks that average weights copy this module with all it holds.
         trainer: Any = self.trainer
         return trainer.datamodule if self._on_stacks else None
+
+    @property
+    def _pixel_unit(self) -> float:
+        # Of another loader's normalization nothing is known.
+        trainer: Any = self.trainer
+        return 1 / (getattr(trainer.datamodule, "std", None) or 1.0)
 
     def minibatches(
         self, batch: Batch, draws: Callable[[], torch.Generator] | None = None
@@ -179,6 +195,10 @@ class Classifier(LightningModule):
             seeded()
             output = self.forward(images)
             loss = F.cross_entropy(output, labels, label_smoothing=self.label_smoothing)
+            if self.vat_epsilon:
+                loss = loss + virtual_adversarial_loss(
+                    self, images, output, self.vat_epsilon, self._pixel_unit
+                )
             backward(loss / accumulate if accumulate > 1 else loss)
             losses.append(loss.detach())
             logits.append(output.detach())
@@ -257,7 +277,15 @@ class Classifier(LightningModule):
         self.log("step", float(step), reduce_fx="max", batch_size=1, sync_dist=True)
         return logits
 
+    def _recompute_batch_norm(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if self.exact_batch_norm and isinstance(data, MNISTDataModule):
+            batches = (images.to(self.dtype) for images, _ in data.clean_train_dataloader())
+            recompute_batch_norm(self.network, batches)
+
     def on_train_epoch_end(self) -> None:
+        if self._epoch_validated != self.current_epoch:
+            self._recompute_batch_norm()
         schedule, self._epochs_schedule = self._epochs_schedule, None
         if isinstance(schedule, ReduceLROnPlateau):
             metrics, monitor = self.trainer.callback_metrics, self.schedule_monitor
@@ -274,6 +302,7 @@ class Classifier(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.num_images["val"], self._epoch_validated = 0, self.current_epoch
+        self._recompute_batch_norm()
 
     def on_test_epoch_start(self) -> None:
         self.num_images["test"] = 0

@@ -64,10 +64,11 @@ class NoiseClassifier(Classifier):
         self,
         hidden: Sequence[int] = (1000, 500, 250, 250, 250),
         noise_std: float = 0.3,
+        input_noise_std: float | None = None,
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        self.network = NoisyMLP(hidden, noise_std)
+        self.network = NoisyMLP(hidden, noise_std, input_noise_std)
 
 
 class CnnClassifier(Classifier):

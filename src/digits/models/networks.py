@@ -5,12 +5,13 @@ network's class and these, and is loaded without Lightning. `digits.models.class
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.data.split import normalize
@@ -69,21 +70,30 @@ class NoisyMLP(_Network):
 
     Args:
         hidden: widths of the hidden layers, each followed by a ReLU.
-        noise_std: standard deviation of all the noise, at least 0; at the input in units of the
-            normalized pixels.
+        noise_std: standard deviation of the noise in each layer, at least 0.
+        input_noise_std: that of the noise at the input, in units of the normalized pixels; `None`:
+            as in the layers.
     """
 
     def __init__(
-        self, hidden: Sequence[int] = (1000, 500, 250, 250, 250), noise_std: float = 0.3
+        self,
+        hidden: Sequence[int] = (1000, 500, 250, 250, 250),
+        noise_std: float = 0.3,
+        input_noise_std: float | None = None,
     ) -> None:
-        layers: list[nn.Module] = [nn.Flatten(), GaussianNoise(noise_std)]
+        at_input = noise_std if input_noise_std is None else input_noise_std
+        layers: list[nn.Module] = [nn.Flatten(), GaussianNoise(at_input)]
         width_in = NUM_PIXELS
         for width in (*hidden, NUM_CLASSES):
             layers += [nn.Linear(width_in, width, bias=False), NoisyBatchNorm(width, noise_std)]
             layers.append(nn.ReLU())
             width_in = width
         super().__init__(*layers[:-1])
-        self.arguments = {"hidden": list(hidden), "noise_std": noise_std}
+        self.arguments = {
+            "hidden": list(hidden),
+            "noise_std": noise_std,
+            "input_noise_std": input_noise_std,
+        }
 
 
 class GaussianNoise(nn.Module):
@@ -94,7 +104,9 @@ class GaussianNoise(nn.Module):
         self.std = std
 
     def forward(self, values: Tensor) -> Tensor:
-        return values + self.std * torch.randn_like(values) if self.training else values
+        if not self.training or not self.std:
+            return values
+        return values + self.std * torch.randn_like(values)
 
 
 class NoisyBatchNorm(nn.BatchNorm1d):
@@ -110,18 +122,47 @@ class NoisyBatchNorm(nn.BatchNorm1d):
         self.noise_std = noise_std
 
     def forward(self, values: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(values)
-        if len(values) == 1:
+        if self.training and len(values) == 1:
             raise DigitsError(
                 "batch normalization needs at least two images in each minibatch, and the last one "
                 "of an epoch has 1; try another data.batch_size"
             )
-        normalized = F.batch_norm(
-            values, self.running_mean, self.running_var, training=True, eps=self.eps
+        normalized = super().forward(values)
+        if not self.training or not self.noise_std:
+            return normalized
+        return torch.addcmul(
+            normalized, torch.randn_like(values), self.weight, value=self.noise_std
         )
-        noisy = normalized.add_(torch.randn_like(values), alpha=self.noise_std)
-        return torch.addcmul(self.bias, noisy, self.weight)
+
+
+@torch.no_grad()
+def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace the running averages of all batch normalizations by statistics over `batches`.
+
+    They are those of the network as it is evaluated, without noise and dropout, as at the end of
+    the training in Rasmus et al. 2015; each batch is normalized by the statistics so far, its own
+    included, and batches count alike.
+    """
+    num_batches = 0
+
+    def take(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        (values,) = inputs
+        variance, mean = torch.var_mean(values, [dim for dim in range(values.ndim) if dim != 1])
+        layer.running_mean.lerp_(mean.to(layer.running_mean), 1 / num_batches)
+        layer.running_var.lerp_(variance.to(layer.running_var), 1 / num_batches)
+
+    layers = [each for each in network.modules() if isinstance(each, _BatchNorm)]
+    hooks = [layer.register_forward_pre_hook(take) for layer in layers if layer.track_running_stats]
+    was_training = network.training
+    network.eval()
+    try:
+        for images in batches:
+            num_batches += 1
+            network.forward(images)  # past torch.compile, which would not see the hooks
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
 
 
 class ConvNet(_Network):

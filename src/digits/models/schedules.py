@@ -49,13 +49,56 @@ def cosine(
             peak.
         final_rate: share of the peak, in [0, 1], that is reached at the end.
     """
+
+    def half_cosine(progress: float) -> float:
+        return (1 + math.cos(math.pi * progress)) / 2
+
+    return _rise_and_fall(optimizer, num_steps, warmup_rate, 0.0, final_rate, half_cosine)
+
+
+def linear(
+    optimizer: Optimizer,
+    num_steps: int,
+    constant_rate: float = 0.667,
+    warmup_rate: float = 0.0,
+    final_rate: float = 0.0,
+) -> LRScheduler:
+    """Keep the optimizer's learning rate for most of the steps, then fall along a line.
+
+    Rasmus et al., "Semi-supervised learning with ladder networks", NeurIPS 2015, who keep it for
+    two thirds of their epochs.
+
+    Args:
+        optimizer: its learning rate is the peak.
+        num_steps: optimizer steps in all.
+        constant_rate: share of the steps, in [0, 1], before the fall, the warm-up's included.
+        warmup_rate: share of the steps, in [0, 1), in which the learning rate rises linearly to its
+            peak.
+        final_rate: share of the peak, in [0, 1], that is reached at the end.
+    """
+
+    def line(progress: float) -> float:
+        return 1 - progress
+
+    return _rise_and_fall(optimizer, num_steps, warmup_rate, constant_rate, final_rate, line)
+
+
+def _rise_and_fall(
+    optimizer: Optimizer,
+    num_steps: int,
+    warmup_rate: float,
+    constant_rate: float,
+    final_rate: float,
+    shape: Callable[[float], float],
+) -> LRScheduler:
     warmup_steps = int(warmup_rate * num_steps)
+    steps_before = max(warmup_steps, int(constant_rate * num_steps))
 
     def factor(step: int) -> float:
         if step < warmup_steps:
             return (step + 1) / (warmup_steps + 1)
-        progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
-        return final_rate + (1 - final_rate) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+        progress = max(0, step - steps_before) / max(1, num_steps - steps_before)
+        return final_rate + (1 - final_rate) * shape(min(1.0, progress))
 
     return LambdaLR(optimizer, factor)
 

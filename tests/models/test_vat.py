@@ -1,0 +1,115 @@
+import copy
+from functools import partial
+from typing import Any
+
+import fitting
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from digits.data.datasets import load_sample
+from digits.models import BaselineClassifier, Classifier, CnnClassifier, NoiseClassifier
+from digits.models.networks import MLP, ConvNet, NoisyMLP
+from digits.models.vat import virtual_adversarial_loss
+from digits.randomness import draw_seed
+
+IMAGES = load_sample("train").images[:40].double() / 255
+EPSILON, XI = 2.1, 0.01
+ADAM = partial(torch.optim.Adam, lr=0.01)
+
+
+def unit(values: Tensor) -> Tensor:
+    return values / values.pow(2).sum(dim=(1, 2, 3), keepdim=True).sqrt()
+
+
+def divergence(network: nn.Module, images: Tensor, changed: Tensor) -> Tensor:
+    """Return KL(p || q), the mean over the images, written out."""
+    p, q = (F.softmax(network(some), dim=1) for some in (images, changed))
+    p = p.detach()
+    return (p * (p.log() - q.log())).sum(dim=1).mean()
+
+
+def written_out(network: nn.Module, images: Tensor, std: float, seed: int) -> Tensor:
+    """Return the loss as in the paper; the network is a copy whose averages do not matter."""
+    torch.manual_seed(seed)
+    direction = unit(torch.randn_like(images)).requires_grad_()
+    divergence(network, images, images + XI / std * direction).backward()  # type: ignore[no-untyped-call]
+    assert direction.grad is not None
+    network.zero_grad()
+    return divergence(network, images, images + EPSILON / std * unit(direction.grad))
+
+
+@pytest.mark.parametrize("make", [lambda: MLP([30]), lambda: NoisyMLP([30, 20], 0.0), ConvNet])
+@pytest.mark.parametrize("std", [1.0, 0.5])
+def test_loss_and_gradients_are_those_of_the_paper(make: Any, std: float) -> None:
+    torch.manual_seed(1)
+    network, images = make().double(), (IMAGES - 0.3) / std
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    theirs = copy.deepcopy(network)
+    expected = written_out(theirs, images, std, seed=5)
+    expected.backward()  # type: ignore[no-untyped-call]
+
+    logits, before = network(images), copy.deepcopy(network.state_dict())
+    torch.manual_seed(5)
+    loss = virtual_adversarial_loss(network, images, logits, EPSILON, 1 / std)
+    assert all(each.grad is None for each in network.parameters())
+    loss.backward()  # type: ignore[no-untyped-call]
+
+    assert 0.01 < loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    for ours, other in zip(network.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, other.grad, rtol=1e-4, atol=1e-7)
+    after = network.state_dict()
+    assert all(after[name].equal(value) for name, value in before.items())  # the averages, too
+    if buffers := list(network.buffers()):  # which are kept again
+        network(images)
+        assert not buffers[0].equal(before[next(name for name, _ in network.named_buffers())])
+
+
+def test_an_image_of_which_the_network_is_certain_makes_no_nan() -> None:
+    network = MLP([8])
+    with torch.no_grad():
+        network[-1].bias[3] = 1e4
+    loss = virtual_adversarial_loss(network, IMAGES.float(), network(IMAGES.float()), EPSILON)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 0
+    assert all(each.grad.isfinite().all() for each in network.parameters())
+
+
+@pytest.mark.parametrize("std", [1.0, 0.5])
+def test_a_training_step_adds_it_to_the_cross_entropy_with_draws_of_its_step(std: float) -> None:
+    torch.manual_seed(0)
+    model = BaselineClassifier(
+        [20], optimizer=partial(torch.optim.SGD, lr=0.1), vat_epsilon=EPSILON, seed=4
+    )
+    twin = copy.deepcopy(model.network)
+    data = fitting.images(mean=0.2, std=std)
+    model.train_on_stacks(data, 1)
+    fitting.trainer(max_steps=1).fit(model, data)
+    images, labels = next(iter(fitting.images(mean=0.2, std=std).train_dataloader()))
+    loss = F.cross_entropy(twin(images), labels)
+    (loss + written_out(twin, images, std, draw_seed(4, 0, 0, 0))).backward()  # type: ignore[no-untyped-call]
+    for ours, theirs in zip(model.network.parameters(), twin.parameters(), strict=True):
+        assert theirs.grad is not None
+        torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (BaselineClassifier, {"hidden": [32]}),
+        (NoiseClassifier, {"hidden": [64, 32]}),
+        (CnnClassifier, {"channels": [4, 8]}),
+    ],
+)
+def test_networks_learn_with_it_and_stacks_change_nothing(
+    kind: type[Classifier], options: dict[str, Any]
+) -> None:
+    models = []
+    for size in (1, 5):
+        torch.manual_seed(0)
+        models.append(kind(optimizer=ADAM, vat_epsilon=1.0, **options))
+        fitted = fitting.fit(models[-1], minibatches_per_stack=size, max_epochs=6)
+    assert fitted.callback_metrics["train/accuracy"] > 0.5
+    assert fitting.same_weights(models[0].network, models[1].network)
