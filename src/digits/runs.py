@@ -58,6 +58,9 @@ NO_EFFECT = (
 them, and runs that differ in them are compared as one. `debug` holds nothing by itself, and what
 `data.source` led to is in metrics.json as the dataset."""
 
+FORMER_DEFAULTS = {"data.split": "random"}
+"""Options that older runs lack, and what they did: with it, runs are the same as those."""
+
 DEFAULT_CHOICES = {
     **{"model": "baseline", "optim": "adam", "norm": "half", "schedule": "cosine"},
     **{"augment": "none", "data": "mnist", "trainer": "auto"},
@@ -208,7 +211,7 @@ def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change a result, without the seed and nulls, by dotted keys."""
     found = {}
     for key, value in flat(config):
-        if value is None or key == "seed" or not changes_result(key):
+        if value in (None, FORMER_DEFAULTS.get(key)) or key == "seed" or not changes_result(key):
             continue
         if key.endswith("_target_") and str(value).startswith("digits."):
             value = value.rpartition(".")[2]  # its module may be another one in a release

@@ -75,6 +75,7 @@ class Data(Group):
     eval_batch_size: Count = 1000
     train_size: Annotated[int, Interval(ge=1, le=59_998)] | None = None
     val_size: Annotated[int, Interval(ge=1, le=59_999)] = 5000
+    split: Literal["random", "writers"] = "random"
     split_seed: Seed = 0
 
 

@@ -11,8 +11,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from digits.data.batches import Batch, Batches, InMemoryImages, Order, loader
-from digits.data.datasets import SAMPLE, LabelledImages, default_folder, prepare, read
-from digits.data.split import normalize, pixel_mean_std, split_hash, stratified_split
+from digits.data.datasets import (
+    SAMPLE,
+    LabelledImages,
+    default_folder,
+    prepare,
+    prepare_writers,
+    read,
+    read_writers,
+)
+from digits.data.split import (
+    normalize,
+    pixel_mean_std,
+    split_hash,
+    stratified_split,
+    writers_split,
+)
 from digits.errors import DigitsError
 from digits.randomness import AUGMENTATION, draw_seed
 
@@ -41,6 +55,7 @@ class MNISTDataModule(LightningDataModule):
         batch_size: images in a minibatch, for one optimizer step.
         val_size: training images kept apart for validation; for the sample, 5,000 means 500.
         train_size: images to train on, of the others, the same share of each digit; `None`: all.
+        split: "random" (the same share of each digit) or "writers" (all images of some writers).
         split_seed: draws the validation images, the same ones on every machine.
         mean: subtracted from pixels in [0, 1]; `None`: the training images' own.
         std: what pixels are then divided by; `None`: the training images' own.
@@ -56,6 +71,7 @@ class MNISTDataModule(LightningDataModule):
         batch_size: int = 64,
         val_size: int = VAL_SIZE,
         train_size: int | None = None,
+        split: str = "random",
         split_seed: int = 0,
         mean: float | None = 0.5,
         std: float | None = 0.5,
@@ -66,7 +82,8 @@ class MNISTDataModule(LightningDataModule):
         super().__init__()
         self.dir, self.source = Path(dir or default_folder()), source
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.val_size, self.train_size, self.split_seed = val_size, train_size, split_seed
+        self.val_size, self.train_size = val_size, train_size
+        self.split, self.split_seed = split, split_seed
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
         self.dataset = ""
         self.train: LabelledImages | None = None
@@ -77,7 +94,10 @@ class MNISTDataModule(LightningDataModule):
         self._normalized = torch.empty(0)
 
     def prepare_data(self) -> None:
-        self.dataset = self.dataset or prepare(self.dir, self.source, source_option="data.source")
+        if not self.dataset:
+            self.dataset = prepare(self.dir, self.source, source_option="data.source")
+            if self.split == "writers":
+                prepare_writers(self.dir, self.source, self.dataset)
 
     def setup(self, stage: str | None = None) -> None:
         """Read what a stage needs, or everything: a fit never touches the test images."""
@@ -92,9 +112,12 @@ class MNISTDataModule(LightningDataModule):
         self.train = read(self.dir, "train", self.dataset)
         of_mnist = self.dataset == SAMPLE and self.val_size == VAL_SIZE
         val_size = SAMPLE_VAL_SIZE if of_mnist else self.val_size
-        self.train_indices, self.val_indices = stratified_split(
-            self.train.labels, val_size, self.split_seed
-        )
+        if self.split == "writers":
+            known = read_writers(self.dir, self.dataset, self.train.labels)
+            parts = writers_split(known.writers, known.series, val_size, self.split_seed)
+        else:
+            parts = stratified_split(self.train.labels, val_size, self.split_seed)
+        self.train_indices, self.val_indices = parts
         if self.train_size is not None:
             labels = self.train.labels[self.train_indices]
             self.train_indices = self.train_indices[
@@ -218,6 +241,7 @@ class MNISTDataModule(LightningDataModule):
             "dataset": self.dataset,
             "val_size": self.val_size,
             "train_size": self.train_size,
+            "split": self.split,
             "split_seed": self.split_seed,
             "train_sha256": f"{self.dataset}:{split_hash(self.train_indices)}",
             "val_sha256": self.split_sha256,
