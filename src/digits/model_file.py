@@ -49,8 +49,8 @@ PARTS = {
     **{"model": str, "arguments": dict, "weights": dict, "normalization": dict},
     **{"classes": list, "dataset": str, "split": dict},
 }
-SPLIT = ("val_size", "train_size", "split", "split_seed", "val_sha256")
-FORMER_SPLIT = {"split": "random"}
+SPLIT = ("val_size", "train_size", "split", "split_seed", "folds", "fold", "val_sha256")
+FORMER_SPLIT = {"split": "random", "folds": None, "fold": None}
 """What checkpoints of releases before do not say."""
 
 

@@ -149,3 +149,14 @@ def test_the_writers_of_mnist_are_those_that_torchvision_checks(real_data: Path)
     assert abs(len(validation) - 5000) <= 50
     share = [(known.series[each] == 0).mean() for each in (validation, slice(None))]
     assert share[0] == pytest.approx(share[1], abs=0.005)
+
+
+def test_folds_by_writers_hold_each_writer_once_and_both_series(
+    packed: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / f"{NAME}.gz").write_bytes(packed)
+    held_out = [by_writers(tmp_path, folds=5, fold=fold).val_indices for fold in range(5)]
+    assert sorted(index for each in held_out for index in each.tolist()) == list(range(40))
+    sets = [set(TABLE[each, 2].tolist()) for each in held_out]
+    assert sum(map(len, sets)) == 20 == len(set.union(*sets))
+    assert all(len(each) == 8 and (TABLE[each, 1] == 0).sum() == 4 for each in held_out)

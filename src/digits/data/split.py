@@ -102,6 +102,38 @@ def writers_split(
     return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))
 
 
+def folds_by_class(labels: Tensor, folds: int, seed: int) -> np.ndarray:
+    """Deal images into folds of k-fold cross-validation: each class evenly, to one image.
+
+    Returns:
+        The number of each image's fold, from 0: shape `(n,)`.
+    """
+    order = np.random.RandomState(seed).permutation(len(labels))
+    by_class = order[np.argsort(labels.numpy()[order], kind="stable")]
+    found = np.empty(len(labels), dtype=np.int64)
+    found[by_class] = np.arange(len(labels)) % folds
+    return found
+
+
+def folds_by_writers(writers: np.ndarray, series: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Deal whole writers into folds, those with most images first, each to the smallest fold.
+
+    Both series are dealt evenly. Arguments are those of `writers_split`.
+
+    Returns:
+        The number of each image's fold, from 0: shape `(n,)`.
+    """
+    random, found = np.random.RandomState(seed), np.empty(len(writers), dtype=np.int64)
+    for each in np.unique(series):
+        names, counts = np.unique(writers[series == each], return_counts=True)
+        order, sizes = random.permutation(len(names)), np.zeros(folds, dtype=np.int64)
+        for place in order[np.argsort(-counts[order], kind="stable")]:
+            smallest = int(sizes.argmin())
+            sizes[smallest] += counts[place]
+            found[writers == names[place]] = smallest
+    return found
+
+
 def split_hash(indices: Tensor) -> str:
     """Name a split, so that two runs can be seen to have validated on the same images.
 

@@ -158,8 +158,8 @@ def _show_result(sweep_dir: Path) -> list[Run]:
     console, jobs = screen(), write_leaderboard(sweep_dir)
     for rank, group in enumerate(ranked_groups(jobs)[:SHOWN_GROUPS], start=1):
         validation, test, _ = cells(group)
-        seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
-        console.print(f"{rank}. {group.name}{seeds}: validation {validation}, test {test}")
+        size = f" ({group.size})" if len(group.runs) > 1 or group.num_folds else ""
+        console.print(f"{rank}. {group.name}{size}: validation {validation}, test {test}")
     place = relative(sweep_dir)
     console.print(f"{ranking(jobs)}; all jobs: {place}/leaderboard.md (.csv, .png)")
     return jobs
@@ -171,11 +171,11 @@ def _line(name: str, job: Run, jobs: Sequence[Run], plan: Mapping[str, Any]) -> 
     head = f"job {num_ended:>{len(str(num_jobs))}} of {num_jobs}  {name:<40}"
     if job.val_accuracy is None:
         return f"{head}  {job.status}"  # the reasons come at the end
-    best = by_rank(jobs)[0]
+    best, line = by_rank(jobs)[0], f"{head}  val/accuracy {job.val_accuracy:.2%}"
     number = best.dir.name.partition("_")[0]  # with a `hydra.sweep.subdir`, there may be none
     which = f" (number {number})" if number.isdecimal() else ""
-    line = f"{head}  val/accuracy {job.val_accuracy:.2%}"
-    line += f"  best {best.val_accuracy:.2%}{which}"
+    if job.fold is None:  # the folds' images are not equally hard
+        line += f"  best {best.val_accuracy:.2%}{which}"
     if num_ended == num_jobs:
         return line
     seconds_a_job = (time.time() - plan["time"]) / max(1, num_ended - len(plan["done"]))

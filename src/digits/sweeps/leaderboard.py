@@ -53,7 +53,7 @@ def by_rank(jobs: Iterable[Run]) -> list[Run]:
 
 
 def ranked_groups(jobs: Sequence[Run]) -> list[Group]:
-    """Return the groups over seeds, each seed once, by descending mean validation accuracy."""
+    """Return the groups over seeds or folds, each once, by descending mean validation accuracy."""
     found = group_runs([job for job in jobs if job.val_accuracy is not None])
     groups = [group.each_seed_once()[0] for group in found]
     return sorted(groups, key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
@@ -77,7 +77,11 @@ def _value(job: Run, key: str) -> str:
 
 def _with_ranks(jobs: Sequence[Run]) -> list[tuple[str, Run]]:
     ranked = enumerate(by_rank(jobs), start=1)
-    return [("" if job.val_accuracy is None else str(rank), job) for rank, job in ranked]
+    # A fold has other images than the next one: only the group has a rank.
+    return [
+        ("" if job.val_accuracy is None or job.fold is not None else str(rank), job)
+        for rank, job in ranked
+    ]
 
 
 def _as_csv(sweep_dir: Path, jobs: Sequence[Run]) -> str:
@@ -96,14 +100,21 @@ def _as_markdown(sweep_dir: Path, jobs: Sequence[Run]) -> str:
     num_finished = sum(job.val_accuracy is not None for job in jobs)
     begun = f"{num_finished} of {len(jobs)} jobs that began are finished"
     sections = []
-    if len(groups) < num_finished:
-        columns = ["rank", "group", "seeds", "validation", "test", "time"]
+    has_folds = any(group.num_folds for group in groups)
+    if len(groups) < num_finished or has_folds:
+        columns = ["rank", "group", "runs" if has_folds else "seeds", "validation", "test", "time"]
         rows = [
-            [str(rank), group.name, str(len(group.runs)), *cells(group)]
+            [
+                str(rank),
+                group.name,
+                group.size if has_folds else str(len(group.runs)),
+                *cells(group),
+            ]
             for rank, group in enumerate(groups, start=1)
         ]
         table = Table(columns, rows)
-        sections.append(Section("Mean ± standard deviation over seeds", tables=[table]))
+        over = "folds" if has_folds else "seeds"
+        sections.append(Section(f"Mean ± standard deviation over {over}", tables=[table]))
     columns = ["rank", *keys, "validation", "test", "time", "run", "status", "reason"]
     rows = []
     for rank, job in _with_ranks(jobs):
@@ -124,6 +135,6 @@ def ranking(jobs: Iterable[Run]) -> str:
 
 
 def cells(group: Group) -> list[str]:
-    """Return validation and test accuracy with their spread over seeds, and the mean time."""
+    """Return validation and test accuracy with their spread over the runs, and the mean time."""
     found = [accuracy(*group.mean_std(f"{part}/accuracy")) for part in ("val", "test")]
     return [*found, f"{group.mean_std('train_time_s')[0]:.1f} s"]
