@@ -40,7 +40,7 @@ def make_run(
         config.setdefault(group, {})["_target_"] = option
     for key, value in (values or {}).items():
         group, _, name = key.rpartition(".")
-        (config[group] if group else config)[name] = value
+        (config.setdefault(group, {}) if group else config)[name] = value
     given = (choices or {}) | (values or {}) | {"seed": seed}
     (path / ".hydra").mkdir(parents=True)
     for name, content in {

@@ -12,8 +12,8 @@ from made_runs import LABELS, make_run, set_status
 from digits.errors import DigitsError
 from digits.model_file import read_model
 from digits.runs import (
-    ADDED,
     DEFAULT_CHOICES,
+    FORMER_DEFAULTS,
     NO_EFFECT,
     Predictions,
     check_place,
@@ -182,7 +182,7 @@ def test_a_class_that_another_release_has_elsewhere_is_the_same(tmp_path: Path) 
     assert len(names(tmp_path / "b", {}, {"seed": 1, "values": another})) == 2
 
 
-@pytest.mark.parametrize(("key", "value"), ADDED.items())
+@pytest.mark.parametrize(("key", "value"), FORMER_DEFAULTS.items())
 def test_an_option_that_earlier_releases_lack_has_the_value_that_they_trained_with(
     tmp_path: Path, key: str, value: Any
 ) -> None:

@@ -1,6 +1,6 @@
 """Finished runs side by side: groups over seeds, their differences, and how sure they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,8 @@ _REQUIRED = (
 _HOW_TO_READ = (
     "Ranked by validation accuracy: selecting on the test set leaks it.",
     "Accuracies: mean ± standard deviation over seeds, with Student's 95% interval of the mean "
-    "for these test images; of a single run, Wilson's 95% interval over images.",
+    "for these test images; of a single run, Wilson's 95% interval over images. Of folds, both are "
+    "over folds, and all that is said of test images is of the images that each fold held out.",
     "vs baseline: difference of test accuracy in percentage points ± standard error. Of groups, "
     "the interval and p are Student's, with a variance clustered by seed and by test image; of "
     "two single runs, p is by McNemar's exact test on the images on which they disagree.",
@@ -82,8 +83,9 @@ class Versus:
     def verdict(self) -> str:
         """One line, e.g. "dropout vs baseline: +0.31 ± 0.09 points, p = 0.032, ..."."""
         low, high = self.found.interval
-        first, second = len(self.group.runs), len(self.baseline.runs)
-        seeds = plural(first, "seed") + (f" against {second}" if first != second else "")
+        first, second = self.group.size, self.baseline.size
+        short = second.removesuffix(" seeds").removesuffix(" seed")
+        seeds = first if first == second else f"{first} against {short}"
         return (
             f"{self.group.name} vs {self.baseline.name}: {self.with_error} points, "
             f"{p_value(self.p_holm)}, {seeds}: {self.judgement} "
@@ -95,16 +97,18 @@ class Versus:
         """What limits the meaning of p."""
         pair = (self.group, self.baseline)
         if self.found.test == MCNEMAR:
-            first, second = (each.runs[0].predictions.correct for each in pair)
+            (first,), (second,) = _correct(*pair)
             return [
                 f"{(first & ~second).sum()} images right by {pair[0].name} only, "
                 f"{(second & ~first).sum()} by {pair[1].name} only",
-                "one run each: p is about these two networks; other seeds may say otherwise",
+                "one seed each: p is about these networks; other seeds may say otherwise"
+                if self.group.num_folds
+                else "one run each: p is about these two networks; other seeds may say otherwise",
             ]
         for each in pair:
-            if len(each.runs) == 1:
+            if len(each.seeds) == 1:
                 return [f"{each.name} has one seed; it is assumed to vary as the other group does"]
-        if min(len(each.runs) for each in pair) == 2:
+        if min(len(each.seeds) for each in pair) == 2:
             return ["two seeds say little about how much the accuracy varies by seed; try five"]
         return []
 
@@ -132,9 +136,8 @@ class Comparison:
 
     @property
     def images(self) -> str:
-        """What all runs were tested on, e.g. "10,000 test images of mnist"."""
-        metrics = self.baseline.runs[0].metrics
-        return f"{metrics['num_test']:,} test images of {metrics['dataset']}"
+        """What all runs are compared on, e.g. "10,000 test images of mnist"."""
+        return _images(self.baseline.runs[0])
 
 
 def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
@@ -156,9 +159,10 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
     if not runs:
         more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
         raise DigitsError(f"no run can be compared: {left_out[0]}{more}; try other directories")
-    by_images: dict[tuple[str, bytes], list[Run]] = {}
+    by_images: dict[tuple[str, Hashable], list[Run]] = {}
     for run in runs:
-        key = run.metrics["dataset"], run.predictions.labels.tobytes()
+        answered = run.predictions.labels.tobytes()
+        key = run.metrics["dataset"], answered if run.fold is None else run.val_images
         by_images.setdefault(key, []).append(run)
     # Most groups that can be compared come first; the order of the folders decides a tie.
     families = sorted(map(group_runs, by_images.values()), key=len, reverse=True)
@@ -170,8 +174,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
         groups.append(once)
         left_out += [f"{relative(run.dir)}: repeats a seed of {group.name}" for run in repeated]
     left_out += [
-        f"{relative(run.dir)}: tested on other images ({run.metrics['num_test']:,} of "
-        f"{run.metrics['dataset']}) than {chosen.name}"
+        f"{relative(run.dir)}: tested on other images ({_images(run)}) than {chosen.name}"
         for other in families
         if other is not family
         for group in other
@@ -201,12 +204,39 @@ def _compare_groups(
 
 
 def _difference(group: Group, baseline: Group) -> Difference:
-    first, second = (
-        np.stack([run.predictions.correct for run in each.runs]) for each in (group, baseline)
-    )
+    first, second = _correct(group, baseline)
     if len(first) == len(second) == 1:
         return mcnemar(first[0], second[0])
     return clustered_difference(first, second)
+
+
+def _correct(group: Group, baseline: Group) -> list[np.ndarray]:
+    """Return, of both groups, whether each seed was right on each image: bool (seeds, images).
+
+    A seed's folds are put together: each image is answered by the network that did not train on
+    it. Only the folds count that all seeds of both groups have.
+    """
+    both = [{(run.seed, run.fold): run for run in each.runs} for each in (group, baseline)]
+    folds = [{fold for of, fold in runs if of == seed} for runs in both for seed, _ in runs]
+    if not (shared := sorted(set.intersection(*folds), key=lambda fold: fold or 0)):
+        names = f"{group.name} and {baseline.name}"
+        raise DigitsError(f"{names} have no fold in common; train the same data.fold of both")
+    return [
+        np.stack(
+            [
+                np.concatenate([runs[seed, fold].predictions.correct for fold in shared])
+                for seed in each.seeds
+            ]
+        )
+        for each, runs in zip((group, baseline), both, strict=True)
+    ]
+
+
+def _images(run: Run) -> str:
+    dataset = run.metrics["dataset"]
+    if run.fold is not None:
+        return f"training images of {dataset}, each in the fold that was not trained on"
+    return f"{run.metrics['num_test']:,} test images of {dataset}"
 
 
 def _unfit(run: Run) -> str:
@@ -216,7 +246,7 @@ def _unfit(run: Run) -> str:
         return f"not finished ({why or 'it has not begun'})"
     if missing := [key for key in _REQUIRED if key not in run.metrics]:
         return f"metrics.json does not say {missing[0]}; train it again"
-    if run.test_accuracy is None:
+    if run.test_accuracy is None and run.fold is None:
         return "not tested; run its command again without test=false"
     try:
         run.predictions  # noqa: B018 - what is compared and drawn must be readable
@@ -276,7 +306,8 @@ def group_table(comparison: Comparison) -> Table:
         cells = (versus.with_error, _p_cell(versus.p_holm)) if versus else (NOTHING, NOTHING)
         rows.append(
             (
-                *(rank or NOTHING, group.name, str(len(group.runs))),
+                *(rank or NOTHING, group.name),
+                group.size if group.num_folds else str(len(group.runs)),
                 *(accuracy(*group.mean_std(f"{part}/accuracy")) for part in ("val", "test")),
                 f"{100 * low:.2f} to {100 * high:.2f}%",
                 *cells,
@@ -284,7 +315,8 @@ def group_table(comparison: Comparison) -> Table:
             )
         )
     p = "p (Holm)" if len(comparison.versus) > 1 else "p"
-    columns = ("rank", "group", "seeds", "validation", "test", "95% interval", "vs baseline", p)
+    runs = "runs" if comparison.baseline.num_folds else "seeds"
+    columns = ("rank", "group", runs, "validation", "test", "95% interval", "vs baseline", p)
     return Table((*columns, "time"), rows, f"Accuracy on {comparison.images}")
 
 
@@ -306,7 +338,8 @@ def run_table(comparison: Comparison) -> Table:
     """Return a row a run."""
     rows = [
         (
-            *(group.name, str(run.seed), accuracy(run.val_accuracy), accuracy(run.test_accuracy)),
+            *(group.name, str(run.seed) + ("" if run.fold is None else f", fold {run.fold}")),
+            *(accuracy(run.val_accuracy), accuracy(run.test_accuracy)),
             *(str(run.metrics["epochs"]), f"{run.metrics['num_parameters']:,}"),
             *(f"{run.metrics['train_time_s']:.1f} s", str(relative(run.dir))),
         )
@@ -356,9 +389,14 @@ def _p_cell(p: float) -> str:
 
 
 def _test_interval(group: Group) -> tuple[float, float]:
-    """Return Student's 95 % interval over several seeds, Wilson's over the images of one run."""
+    """Return Student's 95 % interval over several runs, Wilson's over the images of one run.
+
+    It is that of the validation accuracy if the runs are folds.
+    """
     if len(group.runs) > 1:
-        return student_interval(group.values("test/accuracy"))
+        return student_interval(
+            group.values("val/accuracy" if group.num_folds else "test/accuracy")
+        )
     correct = group.runs[0].predictions.correct
     return wilson_interval(int(correct.sum()), len(correct))
 
@@ -405,8 +443,8 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         sections.insert(1, Section("Verdict", "\n\n".join(verdicts)))
     num_runs = sum(len(group.runs) for group in comparison.groups)
     lead = (
-        f"{plural(num_runs, 'run')} in {plural(len(comparison.groups), 'group')}, tested on the "
-        f"same {comparison.images}; {baseline_line(comparison)}."
+        f"{plural(num_runs, 'run')} in {plural(len(comparison.groups), 'group')}, on the same "
+        f"{comparison.images}; {baseline_line(comparison)}."
     )
     write_atomically(folder / "comparison.csv", as_csv(comparison))
     write_atomically(folder / "comparison.md", as_markdown(TITLE, lead, sections))

@@ -21,7 +21,7 @@ from digits.ensemble import NO_VALIDATION, member_name
 from digits.errors import DigitsError
 from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
 from digits.files import write_atomically
-from digits.model_file import TrainedClassifier, run_directory
+from digits.model_file import FORMER_SPLIT, SPLIT, TrainedClassifier, run_directory
 from digits.models.augmentation import origins, sample
 from digits.models.measure import Measures, measure
 from digits.models.networks import Ensemble, log_mean_probability
@@ -169,7 +169,8 @@ def _read_images(
 
     from digits.data.datamodule import MNISTDataModule  # draws the split, imports Lightning
 
-    options = {name: split[name] for name in ("val_size", "train_size", "split_seed")}
+    split = FORMER_SPLIT | split
+    options = {name: split[name] for name in SPLIT if name != "val_sha256"}
     datamodule = MNISTDataModule(data_dir, source, **options)
     datamodule.setup("validate")
     if datamodule.split_sha256 != split["val_sha256"]:

@@ -11,8 +11,17 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from digits.data.datasets import CLASSES, NUM_CLASSES, SAMPLE, prepare, read
-from digits.data.split import pixel_mean_std, stratified_split
+from digits.data.datasets import (
+    CLASSES,
+    NUM_CLASSES,
+    SAMPLE,
+    has_writers,
+    prepare,
+    prepare_writers,
+    read,
+    read_writers,
+)
+from digits.data.split import pixel_mean_std, stratified_split, writers_split
 from digits.figures import digit_grid, draw_class_balance, draw_pixel_histogram, save_figure
 from digits.page import Picture, Section, Table
 
@@ -43,10 +52,11 @@ class Split:
     images: Tensor  # uint8 (n, 1, 28, 28)
     labels: Tensor  # int64 (n,), 0 to 9
     indices: Tensor  # int64 (n,), each image's index in the training or test part
+    writers: np.ndarray | None = None  # int32 (n,), if it is known who wrote the images
 
 
 def read_splits(
-    folder: Path, source: str, val_size: int | None, split_seed: int
+    folder: Path, source: str, val_size: int | None, split_seed: int, split: str = "random"
 ) -> tuple[str, list[Split]]:
     """Return the data set's name, and a run's training, validation and test images.
 
@@ -60,16 +70,25 @@ def read_splits(
     train, test = read(folder, "train", dataset), read(folder, "test", dataset)
     if val_size is None:
         val_size = 500 if dataset == SAMPLE else 5000
-    parts = stratified_split(train.labels, val_size, split_seed, "--val-size")
+    if split == "writers":
+        options = {"dir_option": "--data-dir", "split_option": "--split"}
+        prepare_writers(folder, source, dataset, **options)
+    known = read_writers(folder, dataset, train.labels) if has_writers(folder, dataset) else None
+    if known and split == "writers":
+        parts = writers_split(known.writers, known.series, val_size, split_seed, "--val-size")
+    else:
+        parts = stratified_split(train.labels, val_size, split_seed, "--val-size")
     every = torch.arange(len(test.labels))
     return dataset, [
-        Split(name, part.images[indices], part.labels[indices], indices)
-        for name, part, indices in (
-            ("training", train, parts[0]),
-            ("validation", train, parts[1]),
-            ("test", test, every),
-        )
-        if len(indices)
+        *(
+            Split(
+                *(name, train.images[indices], train.labels[indices], indices),
+                known.writers[indices.numpy()] if known else None,
+            )
+            for name, indices in zip(("training", "validation"), parts, strict=True)
+            if len(indices)
+        ),
+        Split("test", test.images, test.labels, every),
     ]
 
 
@@ -95,6 +114,7 @@ def explore(splits: Sequence[Split], folder: Path) -> list[Section]:
     return [
         describe_shapes(splits),
         describe_classes(splits, folder),
+        *describe_writers(splits),
         describe_pixels(splits, folder),
         draw_digits(splits[0], folder),
         describe_near_empty(splits, folder),
@@ -121,6 +141,20 @@ def describe_shapes(splits: Sequence[Split]) -> Section:
         "background and 255 is full ink. A run normalizes them batch by batch.",
         tables=[Table(("tensor", "shape", "dtype", "min", "max"), rows, "shapes and values")],
     )
+
+
+def describe_writers(splits: Sequence[Split]) -> list[Section]:
+    """Count those who wrote the training and validation images, if they are known."""
+    of = {split.name: set(split.writers.tolist()) for split in splits if split.writers is not None}
+    if not of:
+        return []
+    rows = [(name, f"{len(writers):,}") for name, writers in of.items()]
+    rows.append(("in both", f"{len(set.intersection(*of.values())):,}"))
+    text = (
+        f"{len(set.union(*of.values())):,} people wrote these images, and others the test images. "
+        "With --split writers, as with data.split=writers, nobody is in both."
+    )
+    return [Section("Writers", text, tables=[Table(("split", "writers"), rows, "writers")])]
 
 
 def describe_classes(splits: Sequence[Split], folder: Path) -> Section:

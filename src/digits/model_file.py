@@ -49,7 +49,9 @@ PARTS = {
     **{"model": str, "arguments": dict, "weights": dict, "normalization": dict},
     **{"classes": list, "dataset": str, "split": dict},
 }
-SPLIT = ("val_size", "train_size", "split_seed", "val_sha256")
+SPLIT = ("val_size", "train_size", "split", "split_seed", "folds", "fold", "val_sha256")
+FORMER_SPLIT = {"split": "random", "folds": None, "fold": None}
+"""What checkpoints of releases before do not say."""
 
 
 class TrainedClassifier(nn.Module):
@@ -140,7 +142,7 @@ def write_model(path: Path, content: dict[str, Any]) -> None:
 
 
 def _content(
-    recipe: Mapping[str, Any], weights: dict[str, Any], data: Mapping[str, Any], precision: str
+    recipe: Mapping[str, Any], weights: dict[str, Any], data: dict[str, Any], precision: str
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -150,7 +152,7 @@ def _content(
         "normalization": {"mean": data["mean"], "std": data["std"]},
         "classes": list(CLASSES),
         "dataset": data["dataset"],
-        "split": {name: data[name] for name in SPLIT},
+        "split": {name: (FORMER_SPLIT | data)[name] for name in SPLIT},
         "precision": precision,
     }
 

@@ -7,7 +7,7 @@ A run is a folder with these files:
     checkpoints/     best.ckpt by validation accuracy, last.ckpt to resume from
     metrics.csv      a row an epoch
     model.pt         the trained model
-    predictions.npz  the answer to each test image
+    predictions.npz  the answer to each test image; of a fold, to each validation image
     metrics.json     the results: one flat object, accuracies as fractions, losses in nats
 
 Everything that reports on runs (`digits compare`, leaderboards, searches) reads them here, without
@@ -31,7 +31,7 @@ import yaml
 from digits.errors import DigitsError
 from digits.files import flat, relative, whole_file, write_atomically
 from digits.statistics import mean_std
-from digits.text import csv_table, typed
+from digits.text import csv_table, plural, typed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,10 +58,16 @@ NO_EFFECT = (
 them, and runs that differ in them are compared as one. `debug` holds nothing by itself, and what
 `data.source` led to is in metrics.json as the dataset."""
 
-ADDED = {
+MEMBER = ("seed", "data.fold")
+"""Options that tell the runs of a group apart."""
+
+FORMER_DEFAULTS = {
+    "data.split": "random",
+    "augment.erase": 0.0,
+    **{"model.vat_epsilon": 0.0, "model.exact_batch_norm": False},
     **{"model.kernel_size": 3, "model.convolutions": 2, "model.pool": False, "model.dense": 0},
 }
-"""Options that runs of earlier releases do not have, and the values that those trained with."""
+"""Options that older runs lack, and what they did: with it, runs are the same as those."""
 
 DEFAULT_CHOICES = {
     **{"model": "baseline", "optim": "adam", "norm": "half", "schedule": "cosine"},
@@ -76,11 +82,15 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C ten times as fas
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a run answered on each of n test images: true class, most probable one, probability."""
+    """What a run answered on each of n images: true class, most probable one, probability.
+
+    They are all test images or, of a fold of cross-validation, the training images of `indices`.
+    """
 
     labels: "npt.NDArray[np.uint8]"
     predicted: "npt.NDArray[np.uint8]"
     confidence: "npt.NDArray[np.float16]"
+    indices: "npt.NDArray[np.uint16] | None" = None
 
     @property
     def correct(self) -> "npt.NDArray[np.bool_]":
@@ -121,6 +131,11 @@ class Run:
         return int(self.metrics.get("seed", 0))
 
     @property
+    def fold(self) -> int | None:
+        """Which fold of a cross-validation it was validated on; `None`: it is not part of one."""
+        return self.metrics.get("fold")
+
+    @property
     def val_accuracy(self) -> float | None:
         """A fraction; `None` if it is not finished or had no validation images."""
         return self.metrics.get("val/accuracy")
@@ -132,7 +147,10 @@ class Run:
 
     @property
     def val_images(self) -> tuple[Any, ...]:
-        """Equal for runs that were validated on the same images."""
+        """Equal for runs that were validated on the same images, or on folds of the same ones."""
+        if self.fold is not None:
+            how = ("data.folds", "data.split", "data.split_seed")
+            return self.metrics.get("dataset"), *(self.options.get(key) for key in how)
         return tuple(self.metrics.get(key) for key in ("dataset", "val_split_sha256", "num_val"))
 
     @property
@@ -147,21 +165,39 @@ class Run:
 
     @cached_property
     def predictions(self) -> Predictions:
-        """What it answered on each test image."""
+        """What it answered on each test image, or validation image of a fold."""
         return read_predictions(self.dir)
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Finished runs, by ascending seed, that differ in nothing else; named by `group_runs`."""
+    """Finished runs, by ascending seed and fold, that differ in nothing else.
+
+    Named by `group_runs`.
+    """
 
     name: str
     runs: Sequence[Run]
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """One for each run."""
-        return tuple(run.seed for run in self.runs)
+        """Each once."""
+        return tuple(dict.fromkeys(run.seed for run in self.runs))
+
+    @property
+    def num_folds(self) -> int:
+        """The number of folds of a cross-validation that its runs are; 0 if they are not."""
+        return len({run.fold for run in self.runs} - {None})
+
+    @property
+    def size(self) -> str:
+        """Over what its means are, e.g. "3 seeds", "5 folds" or "2 seeds, 3 of 5 folds"."""
+        seeds = plural(len(self.seeds), "seed")
+        if not self.num_folds:
+            return seeds
+        expected = self.runs[0].options.get("data.folds")
+        of = f"{self.num_folds} of " if self.num_folds != expected else ""
+        return (f"{seeds}, " if len(self.seeds) > 1 else "") + f"{of}{expected} folds"
 
     def values(self, metric: str) -> list[float]:
         """Return a metric of each run that has it, e.g. of "val/accuracy"."""
@@ -169,13 +205,15 @@ class Group:
         return [value for value in found if value is not None]
 
     def mean_std(self, metric: str) -> tuple[float, float | None]:
-        """Return the mean over the seeds and, of two or more, the sample's standard deviation."""
+        """Return the mean over the runs and, of two or more, the sample's standard deviation."""
         return mean_std(self.values(metric))
 
     def each_seed_once(self) -> tuple["Group", list[Run]]:
-        """Return the group with the first run of each seed, and the runs that repeat a seed."""
-        kept: dict[int, Run] = {}
-        repeated = [run for run in self.runs if kept.setdefault(run.seed, run) is not run]
+        """Return the group with the first run of each seed and fold, and those that repeat one."""
+        kept: dict[tuple[int, int | None], Run] = {}
+        repeated = [
+            run for run in self.runs if kept.setdefault((run.seed, run.fold), run) is not run
+        ]
         return Group(self.name, list(kept.values())), repeated
 
 
@@ -210,10 +248,10 @@ def changes_result(key: str) -> bool:
 
 
 def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that can change a result, without the seed and nulls, by dotted keys."""
+    """Return the values that can change a result, without nulls, seed and fold, by dotted keys."""
     found = {}
     for key, value in flat(config):
-        if value in (None, ADDED.get(key)) or key == "seed" or not changes_result(key):
+        if value in (None, FORMER_DEFAULTS.get(key)) or key in MEMBER or not changes_result(key):
             continue
         if key.endswith("_target_") and str(value).startswith("digits."):
             value = value.rpartition(".")[2]  # its module may be another one in a release
@@ -297,7 +335,7 @@ def by_number(path: Path) -> list[tuple[int, str]]:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Put finished runs together that differ in their seed only, in the order of the first ones.
+    """Put finished runs together that differ in seed or fold only, in the order of the first ones.
 
     Runs that were validated on other images are of another group.
     """
@@ -305,7 +343,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     for run in runs:
         key = json.dumps(run.options, sort_keys=True, default=str), run.val_images
         by_key.setdefault(key, []).append(run)
-    groups = [sorted(group, key=lambda run: run.seed) for group in by_key.values()]
+    groups = [sorted(group, key=lambda run: (run.seed, run.fold or 0)) for group in by_key.values()]
     return [Group(*each) for each in zip(_group_names(groups), groups, strict=True)]
 
 
@@ -397,7 +435,8 @@ def write_predictions(run_dir: Path, predictions: Predictions) -> None:
     import numpy as np
 
     with whole_file(run_dir / PREDICTIONS) as temporary:
-        np.savez_compressed(temporary, **vars(predictions))
+        given = {key: value for key, value in vars(predictions).items() if value is not None}
+        np.savez_compressed(temporary, **given)
 
 
 def read_predictions(run_dir: Path) -> Predictions:
@@ -407,7 +446,9 @@ def read_predictions(run_dir: Path) -> Predictions:
     path = run_dir / PREDICTIONS
     # By its path, numpy would leave a damaged file open.
     with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return Predictions(*(arrays[name] for name in ("labels", "predicted", "confidence")))
+        return Predictions(
+            *(arrays["labels"], arrays["predicted"], arrays["confidence"]), arrays.get("indices")
+        )
 
 
 def read_choices(run_dir: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 from digits.data.datasets import MNIST, read
 from digits.data.split import (
+    folds_by_class,
     normalize,
     pixel_mean_std,
     split_hash,
@@ -144,3 +145,12 @@ def test_memory_that_is_handed_in_is_used() -> None:
     found = normalize(EVERY_BYTE, 0.5, 0.5, out=out)
     assert found.data_ptr() == out.data_ptr()
     assert out.equal(normalize(EVERY_BYTE, 0.5, 0.5))
+
+
+@given(LABELS, st.integers(2, 7), SEEDS)
+@examples
+def test_folds_have_each_class_in_equal_numbers(labels: list[int], folds: int, seed: int) -> None:
+    found = folds_by_class(torch.tensor(labels), folds, seed)
+    for chosen in (found, *(found[np.array(labels) == label] for label in set(labels))):
+        counts = np.bincount(chosen, minlength=folds)
+        assert len(counts) == folds and counts.max() - counts.min() <= 1

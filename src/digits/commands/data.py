@@ -18,10 +18,12 @@ from digits.data.datasets import (
     DATASETS,
     MNIST,
     SOURCES,
+    WRITERS,
     NotAsPublishedError,
     default_folder,
     find,
     prepare,
+    prepare_writers,
 )
 from digits.errors import DigitsError
 from digits.page import Table, show_table
@@ -38,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto: the files, else a download, else the sample of 5,000 images; "
         "local: the files; download: the files, else a download (default: auto)",
     )
+    parser.add_argument(
+        "--split",
+        choices=("random", "writers"),
+        default="random",
+        help="which training images are for validation; writers: all of some writers, which needs "
+        "one more file (default: random)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,11 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.source,
         screen(),
     )
+    by_writers = arguments.split == "writers"
     try:
         dataset = prepare(folder, source, dir_option="--data-dir", source_option="--source")
+        if by_writers:
+            prepare_writers(
+                folder, source, dataset, dir_option="--data-dir", split_option="--split"
+            )
     finally:
         if source != "sample":
-            show_table(console, describe_files(folder))
+            show_table(console, describe_files(folder, writers=by_writers))
     if dataset == MNIST:
         command = "train.py" if folder == default_folder() else f"train.py data.dir={folder}"
         console.print(f"python {command} trains and validates on the 60,000, tests on the 10,000")
@@ -66,12 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe_files(folder: Path) -> Table:
-    """Look for the four files as training would, and verify them."""
+def describe_files(folder: Path, *, writers: bool = False) -> Table:
+    """Look for the four files, and that of the writers, as training would, and verify them."""
     rows = []
-    for file in DATASETS[MNIST]:
+    asked = [DATASETS[MNIST], *([WRITERS[MNIST]] if writers else [])]
+    for dataset, file in ((each, file) for each in asked for file in each):
         try:
-            found = find(folder, DATASETS[MNIST], file)
+            found = find(folder, dataset, file)
         except NotAsPublishedError as error:
             rows.append((str(error.path), f"{error.path.stat().st_size:,}", error.state))
         else:

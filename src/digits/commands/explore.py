@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     out: Path = arguments.out
     dataset, splits = read_splits(
-        arguments.data_dir, arguments.source, arguments.val_size, arguments.split_seed
+        *(arguments.data_dir, arguments.source, arguments.val_size),
+        *(arguments.split_seed, arguments.split),
     )
     page = out / PAGE
     with report_folder(out, PAGE, PICTURES), console.status("measuring and drawing"):

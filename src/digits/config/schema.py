@@ -76,7 +76,10 @@ class Data(Group):
     eval_batch_size: Count = 1000
     train_size: Annotated[int, Interval(ge=1, le=59_999)] | None = None
     val_size: Annotated[int, Interval(ge=0, le=59_999)] = 5000
+    split: Literal["random", "writers"] = "random"
     split_seed: Seed = 0
+    folds: Annotated[int, Interval(ge=2, le=100)] | None = 5
+    fold: Index | None = 0
 
 
 class Norm(Group):
@@ -386,7 +389,15 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield what does not go together although each value is allowed, and a remedy."""
     data, optim, schedule = values["data"], values["optim"], values["schedule"]
     val_size, train_size = data.get("val_size"), data.get("train_size")
-    if val_size is not None and train_size is not None:
+    folds, fold = data.get("folds"), data.get("fold")
+    if folds is None and fold is not None:
+        yield f"data.fold={fold} needs data.folds; try data.folds={max(5, fold + 1)}"
+    elif folds is not None and (fold is None or fold >= folds):
+        numbers = ",".join(map(str, range(folds)))
+        given = f"data.fold={fold}" if fold is not None else "no data.fold"
+        expected = f"data.folds={folds} has the folds 0 to {folds - 1}"
+        yield f"{expected}, got {given}; try -m data.fold={numbers}"
+    if val_size is not None and train_size is not None and folds is None:
         # The sample has 4,000 images to train on, of which at most 500 are kept for validation.
         sample = data.get("source") == "sample"
         left = 4000 - min(val_size, 500) if sample else 60_000 - val_size

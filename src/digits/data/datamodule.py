@@ -11,8 +11,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from digits.data.batches import Batch, Batches, InMemoryImages, Order, loader
-from digits.data.datasets import SAMPLE, LabelledImages, default_folder, prepare, read
-from digits.data.split import normalize, pixel_mean_std, split_hash, stratified_split
+from digits.data.datasets import (
+    SAMPLE,
+    LabelledImages,
+    default_folder,
+    prepare,
+    prepare_writers,
+    read,
+    read_writers,
+)
+from digits.data.split import (
+    folds_by_class,
+    folds_by_writers,
+    normalize,
+    pixel_mean_std,
+    split_hash,
+    stratified_split,
+    writers_split,
+)
 from digits.errors import DigitsError
 from digits.randomness import AUGMENTATION, draw_seed
 
@@ -45,7 +61,10 @@ class MNISTDataModule(LightningDataModule):
         val_size: training images kept apart for validation; for the sample, 5,000 means 500. With
             0 there is no validation, and all images are trained on.
         train_size: images to train on, of the others, the same share of each digit; `None`: all.
+        split: "random" (the same share of each digit) or "writers" (all images of some writers).
         split_seed: draws the validation images, the same ones on every machine.
+        folds: parts of equal size for cross-validation, in place of `val_size`; `None`: no.
+        fold: which of them, from 0, is for validation.
         mean: subtracted from pixels in [0, 1]; `None`: the training images' own.
         std: what pixels are then divided by; `None`: the training images' own.
         augment: changes training images, still bytes, by draws of a generator.
@@ -60,7 +79,10 @@ class MNISTDataModule(LightningDataModule):
         batch_size: int = 64,
         val_size: int = VAL_SIZE,
         train_size: int | None = None,
+        split: str = "random",
         split_seed: int = 0,
+        folds: int | None = None,
+        fold: int | None = None,
         mean: float | None = 0.5,
         std: float | None = 0.5,
         augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
@@ -70,7 +92,9 @@ class MNISTDataModule(LightningDataModule):
         super().__init__()
         self.dir, self.source = Path(dir or default_folder()), source
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.val_size, self.train_size, self.split_seed = val_size, train_size, split_seed
+        self.val_size, self.train_size = val_size, train_size
+        self.split, self.split_seed = split, split_seed
+        self.folds, self.fold = folds, fold
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
         self.dataset = ""
         self.train: LabelledImages | None = None
@@ -81,7 +105,10 @@ class MNISTDataModule(LightningDataModule):
         self._normalized = torch.empty(0)
 
     def prepare_data(self) -> None:
-        self.dataset = self.dataset or prepare(self.dir, self.source, source_option="data.source")
+        if not self.dataset:
+            self.dataset = prepare(self.dir, self.source, source_option="data.source")
+            if self.split == "writers":
+                prepare_writers(self.dir, self.source, self.dataset)
 
     def setup(self, stage: str | None = None) -> None:
         """Read what a stage needs, or everything: a fit never touches the test images."""
@@ -94,11 +121,7 @@ class MNISTDataModule(LightningDataModule):
 
     def _read_train(self) -> None:
         self.train = read(self.dir, "train", self.dataset)
-        of_mnist = self.dataset == SAMPLE and self.val_size == VAL_SIZE
-        val_size = SAMPLE_VAL_SIZE if of_mnist else self.val_size
-        self.train_indices, self.val_indices = stratified_split(
-            self.train.labels, val_size, self.split_seed
-        )
+        self.train_indices, self.val_indices = self._split(self.train.labels)
         if self.train_size is not None:
             labels = self.train.labels[self.train_indices]
             _, chosen = stratified_split(
@@ -113,6 +136,24 @@ class MNISTDataModule(LightningDataModule):
             f"{self.dataset}: {len(self.train_indices)} training, {len(self.val_indices)} "
             f"validation images; mean {self.mean}, standard deviation {self.std}"
         )
+
+    def _split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        of_mnist = self.dataset == SAMPLE and self.val_size == VAL_SIZE
+        val_size = SAMPLE_VAL_SIZE if of_mnist else self.val_size
+        by_writers = self.split == "writers"
+        known = read_writers(self.dir, self.dataset, labels) if by_writers else None
+        if self.folds is None:
+            if known is None or not val_size:
+                return stratified_split(labels, val_size, self.split_seed)
+            return writers_split(known.writers, known.series, val_size, self.split_seed)
+        if known is None:
+            fold_of = folds_by_class(labels, self.folds, self.split_seed)
+        else:
+            fold_of = folds_by_writers(known.writers, known.series, self.folds, self.split_seed)
+        held_out = torch.from_numpy(fold_of == self.fold)
+        if held_out.all() or not held_out.any():
+            raise DigitsError(f"data.fold={self.fold} of data.folds={self.folds} has no images")
+        return torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
 
     @property
     def split_sha256(self) -> str:
@@ -229,7 +270,10 @@ class MNISTDataModule(LightningDataModule):
             "dataset": self.dataset,
             "val_size": self.val_size,
             "train_size": self.train_size,
+            "split": self.split,
             "split_seed": self.split_seed,
+            "folds": self.folds,
+            "fold": self.fold,
             "train_sha256": f"{self.dataset}:{split_hash(self.train_indices)}",
             "val_sha256": self.split_sha256,
         }

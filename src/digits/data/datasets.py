@@ -15,6 +15,7 @@ import os
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -77,11 +78,13 @@ class Dataset:
         catalogue: Name of torchvision's class, which knows mirrors; also that of the folder.
         files: The images and the labels of each part.
         mirrors: More of them, asked after torchvision's.
+        beside: Names of other data sets' folders in which its files are looked for as well.
     """
 
     catalogue: str
-    files: Mapping[Part, tuple[DataFile, DataFile]]
+    files: Mapping[Part, tuple[DataFile, ...]]
     mirrors: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[DataFile]:
         for files in self.files.values():
@@ -126,6 +129,25 @@ DATASETS: dict[str, Dataset] = {
 }
 """All data sets but the sample."""
 
+WRITERS: dict[str, Dataset] = {
+    # Yadav and Bottou, "Cold case: the lost MNIST digits", NeurIPS 2019
+    MNIST: Dataset(
+        catalogue="QMNIST",
+        files={
+            "train": (
+                DataFile(
+                    "qmnist-train-labels-idx2-int",
+                    "bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5",
+                    "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f",
+                ),
+            )
+        },
+        mirrors=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
+        beside=("MNIST",),
+    )
+}
+"""Of each data set whose writers are known, the labels that say who wrote a training image."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
@@ -138,6 +160,19 @@ class LabelledImages:
 
     images: "Tensor"
     labels: "Tensor"
+
+
+@dataclass(frozen=True, eq=False)
+class Writers:
+    """Who wrote each training image.
+
+    Attributes:
+        writers: int32 `(n,)`, the number of the writer.
+        series: int32 `(n,)`, the writer's NIST series: 0 (census employees) or 4 (pupils).
+    """
+
+    writers: np.ndarray
+    series: np.ndarray
 
 
 def default_folder() -> Path:
@@ -178,24 +213,10 @@ def prepare(
     remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are"
     if source_option:
         remedies += f", or {source_option}=sample, which needs no download"
-    missing = []
-    for file in dataset:
-        try:
-            if find(folder, dataset, file) is None:
-                missing.append(file)
-        except NotAsPublishedError as error:
-            cache = cache_folder()
-            if error.state != DAMAGED or source == "local" or cache is None:
-                raise DigitsError(f"{error}; move it away, or {remedies}") from None
-            try:
-                _fetch(cache, dataset, [file])
-            except DigitsError as failed:
-                line = f"{error}; {failed}; move it away, or {remedies}"
-                raise DigitsError(line) from failed
-            _log.warning(f"{error}; it is left as it is, and a good copy is read from {cache}")
+    missing = _missing(folder, dataset, source, remedies)
     if not missing:
         return MNIST
-    problem = f"{folder} lacks {', '.join(file.name for file in missing)} (.gz or unpacked)"
+    problem = _lack(folder, missing)
     if source == "local":
         download = f", or {source_option}=download" if source_option else ""
         raise DigitsError(f"{problem}; {remedies}{download}")
@@ -212,6 +233,84 @@ def prepare(
     return MNIST
 
 
+def _missing(folder: Path, dataset: Dataset, source: str, remedies: str) -> list[DataFile]:
+    """Return the files that are not there; of damaged ones, bring good copies to the cache."""
+    missing = []
+    for file in dataset:
+        try:
+            if find(folder, dataset, file) is None:
+                missing.append(file)
+        except NotAsPublishedError as error:
+            cache = cache_folder()
+            if error.state != DAMAGED or source == "local" or cache is None:
+                raise DigitsError(f"{error}; move it away, or {remedies}") from None
+            try:
+                _fetch(cache, dataset, [file])
+            except DigitsError as failed:
+                line = f"{error}; {failed}; move it away, or {remedies}"
+                raise DigitsError(line) from failed
+            _log.warning(f"{error}; it is left as it is, and a good copy is read from {cache}")
+    return missing
+
+
+def _lack(folder: Path, missing: Sequence[DataFile]) -> str:
+    return f"{folder} lacks {', '.join(file.name for file in missing)} (.gz or unpacked)"
+
+
+def prepare_writers(
+    folder: str | Path,
+    source: str,
+    dataset: str,
+    *,
+    dir_option: str = "data.dir",
+    split_option: str = "data.split",
+) -> None:
+    """Make sure that the file is there and good which says who wrote the training images.
+
+    `dataset` is what `prepare` returned for the same folder and source.
+
+    Raises:
+        DigitsError: If the writers of the data set are not known, or the file cannot be had.
+    """
+    if dataset not in WRITERS:
+        raise DigitsError(
+            f"{split_option}=writers needs the writers of the images, which are not known for "
+            f"{dataset}; try {split_option}=random"
+        )
+    folder, labels = Path(os.path.expanduser(folder)), WRITERS[dataset]
+    remedies = f"try {dir_option}=FOLDER, where it is, or {split_option}=random"
+    if not (missing := _missing(folder, labels, source, remedies)):
+        return
+    problem = f"{split_option}=writers: {_lack(folder, missing)}"
+    if source == "local":
+        raise DigitsError(f"{problem}; {remedies}")
+    try:
+        _fetch(folder, labels, missing)
+    except DigitsError as error:
+        raise DigitsError(f"{problem}; {error}; {remedies}") from error
+
+
+def has_writers(folder: Path, dataset: str) -> bool:
+    """Return whether the file that `prepare_writers` brings is there."""
+    labels = WRITERS.get(dataset)
+    with suppress(NotAsPublishedError):
+        return labels is not None and all(find(folder, labels, file) for file in labels)
+    return False
+
+
+def read_writers(folder: str | Path, dataset: str, labels: "Tensor") -> Writers:
+    """Read who wrote each training image, whose `labels` are compared; see `prepare_writers`.
+
+    Raises:
+        DigitsError: If the file is missing or damaged, or describes other images.
+    """
+    table = _read_file(folder, WRITERS[dataset], WRITERS[dataset].files["train"][0])
+    # Of QMNIST's eight columns: class, NIST series, writer. The first ones are MNIST's own labels.
+    if not np.array_equal(table[:, 0], labels.numpy()):
+        raise DigitsError(f"the writers' file in {folder} has other labels than {dataset}")
+    return Writers(writers=table[:, 2].astype(np.int32), series=table[:, 1].astype(np.int32))
+
+
 def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
     """Read one part into memory, verified by SHA-256; the caller may write to it.
 
@@ -224,21 +323,24 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
         return load_sample(part)
     if dataset not in DATASETS:
         raise DigitsError(f"dataset must be {' or '.join([*DATASETS, SAMPLE])}, got {dataset!r}")
-    entry, folder = DATASETS[dataset], Path(os.path.expanduser(folder))
-    arrays = []
-    for file in entry.files[part]:
-        try:
-            found = find(folder, entry, file)
-        except NotAsPublishedError as error:
-            cache = cache_folder() if error.state == DAMAGED else None
-            found = find(cache, entry, file) if cache else None
-            if found is None:
-                raise
+    entry = DATASETS[dataset]
+    images, labels = (_read_file(folder, entry, file) for file in entry.files[part])
+    return _labelled(images, labels)
+
+
+def _read_file(folder: str | Path, dataset: Dataset, file: DataFile) -> np.ndarray:
+    folder = Path(os.path.expanduser(folder))
+    try:
+        found = find(folder, dataset, file)
+    except NotAsPublishedError as error:
+        cache = cache_folder() if error.state == DAMAGED else None
+        found = find(cache, dataset, file) if cache else None
         if found is None:
-            raise DigitsError(f"{file.name} is not in {folder}; try digits data")
-        path, content = found
-        arrays.append(parse_idx(_gunzip(content.tobytes()) if path.suffix == ".gz" else content))
-    return _labelled(*arrays)
+            raise
+    if found is None:
+        raise DigitsError(f"{file.name} is not in {folder}; try digits data")
+    path, content = found
+    return parse_idx(_gunzip(content.tobytes()) if path.suffix == ".gz" else content)
 
 
 def load_sample(part: Part) -> LabelledImages:
@@ -264,15 +366,16 @@ def _labelled(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
 
 
 def parse_idx(content: np.ndarray) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, whose checksum was right.
+    """Read an IDX file of unsigned bytes or integers, whose checksum was right.
 
-    Two zero bytes, the type (0x08: unsigned byte), the number of dimensions, each dimension as a
-    big-endian uint32, then the values in row-major order. Source: "The IDX file format",
-    http://yann.lecun.com/exdb/mnist/. The result shares the memory of `content`, uint8 `(n,)`.
+    Two zero bytes, the type (0x08: unsigned byte, 0x0C: big-endian int32), the number of
+    dimensions, each dimension as a big-endian uint32, then the values in row-major order. Source:
+    "The IDX file format", http://yann.lecun.com/exdb/mnist/. The result shares the memory of
+    `content`, uint8 `(n,)`.
     """
-    assert content[:3].tolist() == [0, 0, 8]
-    values_start = 4 + 4 * int(content[3])
-    return content[values_start:].reshape(content[4:values_start].view(">u4"))
+    assert not content[:2].any()
+    values_start, dtype = 4 + 4 * int(content[3]), {0x08: "u1", 0x0C: ">i4"}[int(content[2])]
+    return content[values_start:].view(dtype).reshape(content[4:values_start].view(">u4"))
 
 
 def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarray] | None:
@@ -286,7 +389,8 @@ def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarr
     """
     damaged = None
     for suffix, sha256 in (("", file.sha256), (".gz", file.gz_sha256)):
-        for parent in (folder / dataset.catalogue / "raw", folder):
+        places = [folder / each / "raw" for each in (dataset.catalogue, *dataset.beside)]
+        for parent in (*places, folder):
             path = parent / f"{file.name}{suffix}"
             if not os.path.isfile(path):
                 continue
@@ -356,7 +460,8 @@ def _fetch(folder: Path, dataset: Dataset, files: Sequence[DataFile]) -> None:
     import filelock
     import torchvision.datasets  # takes as long as torch
 
-    known = getattr(torchvision.datasets, dataset.catalogue).mirrors
+    # What a class inherits is where MNIST's own files are.
+    known = vars(getattr(torchvision.datasets, dataset.catalogue)).get("mirrors", ())
     mirrors = [each for each in (*known, *dataset.mirrors) if each.startswith("https://")]
     raw = folder / dataset.catalogue / "raw"
     try:

@@ -56,6 +56,85 @@ def stratified_split(
     return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))
 
 
+def writers_split(
+    writers: np.ndarray, series: np.ndarray, size: int, seed: int, option: str = "data.val_size"
+) -> tuple[Tensor, Tensor]:
+    """Set the images of whole writers aside, each series in the proportion that it has.
+
+    Writers are drawn in a random order while they fit into their series' quota; then one of them is
+    exchanged for whoever comes nearest to it. `RandomState` draws, as in `stratified_split`.
+
+    Args:
+        writers: The number of each image's writer, shape `(n,)`.
+        series: Each image's series, shape `(n,)`; all images of a writer have the same.
+        size: Number of validation images, met within 1 %.
+        seed: Seed of the draw, in [0, 2**32 - 1].
+        option: What the size is called on the command line.
+
+    Returns:
+        Indices of the training images and of the validation images, as `stratified_split` does.
+
+    Raises:
+        DigitsError: If no whole writers have about so many images.
+    """
+    random, num_images = np.random.RandomState(seed), len(writers)
+    held_out = np.zeros(num_images, dtype=bool)
+    for each in np.unique(series):
+        names, counts = np.unique(writers[series == each], return_counts=True)
+        left = round(size * int(counts.sum()) / num_images)
+        is_chosen = np.zeros(len(names), dtype=bool)
+        for place in random.permutation(len(names)):
+            if counts[place] <= left:
+                is_chosen[place] = True
+                left -= int(counts[place])
+        # A place for "nobody", so that a writer may also be added or left out.
+        chosen, others = (np.append(np.flatnonzero(at), -1) for at in (is_chosen, ~is_chosen))
+        counts = np.append(counts, 0)
+        errors = np.abs(left + counts[chosen][:, None] - counts[others])
+        leaves, comes = np.unravel_index(int(errors.argmin()), errors.shape)
+        is_chosen = np.append(is_chosen, False)
+        is_chosen[chosen[leaves]], is_chosen[others[comes]] = False, True
+        held_out |= np.isin(writers, names[is_chosen[:-1]])
+    if not 0 < (found := int(held_out.sum())) < num_images or abs(found - size) > 0.01 * size:
+        raise DigitsError(
+            f"{option}={size} cannot be met within 1 % by whole writers, who have about "
+            f"{num_images // len(np.unique(writers))} images each; try {option}={num_images // 12}"
+        )
+    return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))
+
+
+def folds_by_class(labels: Tensor, folds: int, seed: int) -> np.ndarray:
+    """Deal images into folds of k-fold cross-validation: each class evenly, to one image.
+
+    Returns:
+        The number of each image's fold, from 0: shape `(n,)`.
+    """
+    order = np.random.RandomState(seed).permutation(len(labels))
+    by_class = order[np.argsort(labels.numpy()[order], kind="stable")]
+    found = np.empty(len(labels), dtype=np.int64)
+    found[by_class] = np.arange(len(labels)) % folds
+    return found
+
+
+def folds_by_writers(writers: np.ndarray, series: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Deal whole writers into folds, those with most images first, each to the smallest fold.
+
+    Both series are dealt evenly. Arguments are those of `writers_split`.
+
+    Returns:
+        The number of each image's fold, from 0: shape `(n,)`.
+    """
+    random, found = np.random.RandomState(seed), np.empty(len(writers), dtype=np.int64)
+    for each in np.unique(series):
+        names, counts = np.unique(writers[series == each], return_counts=True)
+        order, sizes = random.permutation(len(names)), np.zeros(folds, dtype=np.int64)
+        for place in order[np.argsort(-counts[order], kind="stable")]:
+            smallest = int(sizes.argmin())
+            sizes[smallest] += counts[place]
+            found[writers == names[place]] = smallest
+    return found
+
+
 def split_hash(indices: Tensor) -> str:
     """Name a split, so that two runs can be seen to have validated on the same images.
 

@@ -169,8 +169,8 @@ def _show_result(sweep_dir: Path) -> list[Run]:
     for rank, group in enumerate(ranked_groups(jobs)[:SHOWN_GROUPS], start=1):
         validation, test, _ = cells(group)
         number = f"{rank}." if group.values("val/accuracy") else "not ranked:"
-        seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
-        console.print(f"{number} {group.name}{seeds}: validation {validation}, test {test}")
+        size = f" ({group.size})" if len(group.runs) > 1 or group.num_folds else ""
+        console.print(f"{number} {group.name}{size}: validation {validation}, test {test}")
     place = relative(sweep_dir)
     drawn = ", .png" if any(job.val_accuracy is not None for job in jobs) else ""
     console.print(f"{ranking(jobs)}; all jobs: {place}/leaderboard.md (.csv{drawn})")
@@ -185,10 +185,11 @@ def _line(name: str, job: Run, jobs: Sequence[Run], plan: Mapping[str, Any]) -> 
         return f"{head}  {job.status}"  # the reasons come at the end
     line = f"{head}  test/accuracy {accuracy(job.test_accuracy)}"
     if job.val_accuracy is not None:
+        line = f"{head}  val/accuracy {job.val_accuracy:.2%}"
+    if job.val_accuracy is not None and job.fold is None:  # folds' images are not equally hard
         best = by_rank(jobs)[0]
         number = best.dir.name.partition("_")[0]  # with a `hydra.sweep.subdir`, there may be none
         which = f" (number {number})" if number.isdecimal() else ""
-        line = f"{head}  val/accuracy {job.val_accuracy:.2%}"
         line += f"  best {best.val_accuracy:.2%}{which}"
     if num_ended == num_jobs:
         return line

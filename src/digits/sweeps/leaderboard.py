@@ -54,7 +54,7 @@ def by_rank(jobs: Iterable[Run]) -> list[Run]:
 
 
 def ranked_groups(jobs: Sequence[Run]) -> list[Group]:
-    """Return the groups over seeds, each seed once, by descending mean validation accuracy.
+    """Return the groups over seeds or folds, each once, by descending mean validation accuracy.
 
     Those without validation images come last.
     """
@@ -85,7 +85,11 @@ def _value(job: Run, key: str) -> str:
 
 def _with_ranks(jobs: Sequence[Run]) -> list[tuple[str, Run]]:
     ranked = enumerate(by_rank(jobs), start=1)
-    return [("" if job.val_accuracy is None else str(rank), job) for rank, job in ranked]
+    # A fold has other images than the next one: only the group has a rank.
+    return [
+        ("" if job.val_accuracy is None or job.fold is not None else str(rank), job)
+        for rank, job in ranked
+    ]
 
 
 def _as_csv(sweep_dir: Path, jobs: Sequence[Run]) -> str:
@@ -104,17 +108,21 @@ def _as_markdown(sweep_dir: Path, jobs: Sequence[Run]) -> str:
     num_finished = sum(job.is_finished for job in jobs)
     begun = f"{num_finished} of {len(jobs)} jobs that began are finished"
     sections = []
-    if len(groups) < num_finished:
-        columns = ["rank", "group", "seeds", "validation", "test", "time"]
-        ranks = [
-            str(n) if group.values("val/accuracy") else "" for n, group in enumerate(groups, 1)
-        ]
+    has_folds = any(group.num_folds for group in groups)
+    if len(groups) < num_finished or has_folds:
+        columns = ["rank", "group", "runs" if has_folds else "seeds", "validation", "test", "time"]
         rows = [
-            [rank, group.name, str(len(group.runs)), *cells(group)]
-            for rank, group in zip(ranks, groups, strict=True)
+            [
+                str(rank) if group.values("val/accuracy") else "",
+                group.name,
+                group.size if has_folds else str(len(group.runs)),
+                *cells(group),
+            ]
+            for rank, group in enumerate(groups, start=1)
         ]
         table = Table(columns, rows)
-        sections.append(Section("Mean ± standard deviation over seeds", tables=[table]))
+        over = "folds" if has_folds else "seeds"
+        sections.append(Section(f"Mean ± standard deviation over {over}", tables=[table]))
     columns = ["rank", *keys, "validation", "test", "time", "run", "status", "reason"]
     rows = []
     for rank, job in _with_ranks(jobs):
@@ -136,6 +144,6 @@ def ranking(jobs: Iterable[Run]) -> str:
 
 
 def cells(group: Group) -> list[str]:
-    """Return validation and test accuracy with their spread over seeds, and the mean time."""
+    """Return validation and test accuracy with their spread over the runs, and the mean time."""
     found = [accuracy(*group.mean_std(f"{part}/accuracy")) for part in ("val", "test")]
     return [*found, f"{group.mean_std('train_time_s')[0]:.1f} s"]

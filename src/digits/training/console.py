@@ -76,7 +76,9 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
     columns = ("split", "images", "accuracy", "95 % interval", "loss")
     if rows:
         show_table(console, Table(columns, rows, run_dir.name))
-    if metrics["test/accuracy"] is None:
+    if metrics.get("fold") is not None:
+        console.print(f"not tested, as fold {metrics['fold']} of a cross-validation never is")
+    elif metrics["test/accuracy"] is None:
         console.print("not tested; run the same command without test=false to test this model")
     trained = f"{plural(metrics['epochs'], 'epoch')} in {duration(metrics['train_time_s'])}"
     best = f"best after epoch {metrics['best_epoch']}"

@@ -107,11 +107,16 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
 def finished_run(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
     """Return metrics.json if a run is finished and nothing in `config` asks for more."""
     metrics = finished_metrics(run_dir)
-    if not metrics or (config.test and metrics["test/accuracy"] is None):
+    if not metrics or (is_tested(config) and metrics["test/accuracy"] is None):
         return None
     recorded = read_status(run_dir).get("config") or {}
     given = OmegaConf.to_container(config, resolve=True)
     return metrics if _length(recorded) == _length(given) else None
+
+
+def is_tested(config: DictConfig) -> bool:
+    """Return whether a run looks at the test images; a fold of cross-validation never does."""
+    return bool(config.test) and config.data.get("folds") is None
 
 
 def _length(config: Any) -> dict[str, Any]:
@@ -121,6 +126,7 @@ def _length(config: Any) -> dict[str, Any]:
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options, by dotted keys, that an epoch which was trained depends on."""
     options = Run(Path(), config=config).options | {"seed": config["seed"]}
+    options["data.fold"] = config["data"].get("fold")
     own = [  # the user's own callbacks may come and go
         key.removesuffix("_target_")
         for key, target in flat(config)

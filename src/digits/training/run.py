@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
-from torch import distributed
+from torch import Tensor, distributed
 
 from digits.config.errors import explain
 from digits.data.datamodule import MNISTDataModule
@@ -39,7 +39,13 @@ from digits.text import first_line, screen
 from digits.training.build import make_datamodule, make_model, make_trainer, num_threads
 from digits.training.callbacks import History, Resuming, TrainingProgress
 from digits.training.console import quieten_lightning, show_start, show_summary
-from digits.training.resume import check_resumable, finished_run, recorded_status, resume_point
+from digits.training.resume import (
+    check_resumable,
+    finished_run,
+    is_tested,
+    recorded_status,
+    resume_point,
+)
 from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
 
 
@@ -130,6 +136,8 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     callbacks = [history, resuming, pictures, progress]
     trainer = make_trainer(config, run_dir, callbacks, checkpoint.get("global_step", 0))
     model.train_on_stacks(datamodule)
+    if datamodule.folds and trainer.world_size > 1:
+        raise DigitsError("a fold of cross-validation needs one process; try trainer.devices=1")
 
     show_start(console, choices, seed, run_dir)
     if last:
@@ -142,16 +150,20 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     if not validated and len(datamodule.val_indices):
         trainer.validate(model, datamodule, verbose=False)
         validated = history.validated
-    if config.test:
+    logits = torch.empty(0)
+    if is_tested(config):
         trainer.test(model, datamodule, verbose=False)
+        logits = model.test_logits
+    elif datamodule.folds:
+        logits = torch.cat(cast(Any, trainer.predict(model, datamodule.val_dataloader())))
 
     metrics = {"seed": seed} | _metrics(trainer, model, datamodule, history, best_epoch, validated)
     if trainer.is_global_zero:
         from digits.figures import draw_loss_curves  # matplotlib takes a third of a second
 
         save_model(run_dir / MODEL, model, datamodule, precision=str(trainer.precision))
-        if config.test:
-            write_predictions(run_dir, _predictions(model, datamodule))
+        if len(logits):
+            write_predictions(run_dir, _predictions(logits, datamodule))
         draw_loss_curves(run_dir)
         log_hyperparameters(trainer, config, choices, metrics)
         write_metrics(run_dir, metrics)
@@ -211,6 +223,7 @@ def _metrics(
         "max_epochs": trainer.max_epochs,
         "num_train": len(datamodule.train_indices),
         "val_split_sha256": datamodule.split_sha256,
+        "fold": datamodule.fold,
         "mean": datamodule.mean,
         "std": datamodule.std,
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -227,11 +240,15 @@ def _metrics(
     return metrics
 
 
-def _predictions(model: Classifier, datamodule: MNISTDataModule) -> Predictions:
-    assert datamodule.test is not None
-    labels = datamodule.test.labels[: len(model.test_logits)]
-    confidence, predicted = model.test_logits.float().softmax(dim=1).max(dim=1)
+def _predictions(logits: Tensor, datamodule: MNISTDataModule) -> Predictions:
+    """Return the answers to the test images, or to the validation images of a fold."""
+    indices = datamodule.val_indices if datamodule.folds else torch.arange(len(logits))
+    data = datamodule.train if datamodule.folds else datamodule.test
+    assert data is not None
+    labels = data.labels[indices]
+    confidence, predicted = logits.float().softmax(dim=1).max(dim=1)
     return Predictions(
+        indices=indices.numpy().astype(np.uint16) if datamodule.folds else None,
         labels=labels.numpy().astype(np.uint8),
         predicted=predicted.numpy().astype(np.uint8),
         confidence=confidence.numpy().astype(np.float16),
