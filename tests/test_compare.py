@@ -113,8 +113,8 @@ def test_runs_on_other_test_images_are_left_out_loudly(sweep: Path) -> None:
     comparison = compare([sweep])
     assert {group.name for group in comparison.groups} == {"dropout", "baseline+sgd", "baseline"}
     assert warnings(comparison) == [
-        f"left out: {sample}: tested on other images (400 of mnist-sample-5k) than baseline",
-        f"left out: {short}: tested on other images (100 of mnist) than baseline",
+        f"left out: {sample}: tested on other images (400 test images of mnist-sample-5k) than baseline",
+        f"left out: {short}: tested on other images (100 test images of mnist) than baseline",
     ]
 
 

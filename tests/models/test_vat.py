@@ -74,7 +74,8 @@ def test_an_image_of_which_the_network_is_certain_makes_no_nan() -> None:
     loss = virtual_adversarial_loss(network, IMAGES.float(), network(IMAGES.float()), EPSILON)
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == 0
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    grads = [each.grad for each in network.parameters()]
+    assert all(grad is not None and grad.isfinite().all() for grad in grads)
 
 
 @pytest.mark.parametrize("std", [1.0, 0.5])

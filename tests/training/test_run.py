@@ -305,3 +305,16 @@ def test_validation_and_test_images_stay_as_they_are(tmp_path: Path) -> None:
     same = train(tmp_path / "same", *options, *still, "debug=fast")
     for part in ("val/loss", "test/loss"):
         assert changed[part] == same[part]
+
+
+def test_what_is_validated_by_exact_statistics_is_what_is_saved(tmp_path: Path) -> None:
+    options = (*SMALL, "model=noise", "optim.lr=0.01", "trainer.max_epochs=2", "test=false")
+    exact = train(tmp_path / "exact", *options, "model.exact_batch_norm=true")
+    assert exact["val/loss"] != train(tmp_path / "usual", *options)["val/loss"]
+    images, labels = sample("train")
+    _, held_out = stratified_split(labels, 500, 0)
+    with torch.no_grad():
+        logits = digits.load(tmp_path / "exact")(images[held_out])
+    assert F.cross_entropy(logits, labels[held_out]).item() == pytest.approx(
+        exact["val/loss"], 1e-4
+    )
