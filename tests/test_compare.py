@@ -112,9 +112,10 @@ def test_runs_on_other_test_images_are_left_out_loudly(sweep: Path) -> None:
     short = make_run(sweep / "9_short", labels=LABELS[:100], num_wrong=3)
     comparison = compare([sweep])
     assert {group.name for group in comparison.groups} == {"dropout", "baseline+sgd", "baseline"}
+    other = "tested on other images"
     assert warnings(comparison) == [
-        f"left out: {sample}: tested on other images (400 test images of mnist-sample-5k) than baseline",
-        f"left out: {short}: tested on other images (100 test images of mnist) than baseline",
+        f"left out: {sample}: {other} (400 test images of mnist-sample-5k) than baseline",
+        f"left out: {short}: {other} (100 test images of mnist) than baseline",
     ]
 
 

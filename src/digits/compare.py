@@ -174,7 +174,8 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
         groups.append(once)
         left_out += [f"{relative(run.dir)}: repeats a seed of {group.name}" for run in repeated]
     left_out += [
-        f"{relative(run.dir)}: tested on other images ({_images(run)}) than {chosen.name}"
+        f"{relative(run.dir)}: tested on other images "
+        f"({_images(run).replace('test images ', '')}) than {chosen.name}"
         for other in families
         if other is not family
         for group in other

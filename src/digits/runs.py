@@ -446,9 +446,8 @@ def read_predictions(run_dir: Path) -> Predictions:
     path = run_dir / PREDICTIONS
     # By its path, numpy would leave a damaged file open.
     with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return Predictions(
-            *(arrays["labels"], arrays["predicted"], arrays["confidence"]), arrays.get("indices")
-        )
+        names = ("labels", "predicted", "confidence")
+        return Predictions(**{name: arrays[name] for name in names}, indices=arrays.get("indices"))
 
 
 def read_choices(run_dir: Path) -> dict[str, str]:
