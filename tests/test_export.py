@@ -286,12 +286,17 @@ def test_an_operation_that_onnx_lacks_is_named_in_one_line(tmp_path: Path) -> No
     assert found.endswith("try --to torch-export")
 
 
-@pytest.mark.slow  # 9 exports
+@pytest.mark.slow  # 12 exports
 @each_form
 @pytest.mark.parametrize(
     "make",
-    [lambda: NoiseClassifier([32, 16]), lambda: CnnClassifier([4, 8]), lambda: Own("Layers")],
-    ids=["noise", "cnn", "layers"],
+    [
+        lambda: NoiseClassifier([32, 16]),
+        lambda: CnnClassifier([4, 8]),
+        lambda: CnnClassifier([4, 6, 8], 0.0, [5, 3, 3], 1, pool=True, dense=7),
+        lambda: Own("Layers"),
+    ],
+    ids=["noise", "cnn", "cnn-pooled", "layers"],
 )
 def test_networks_are_exported_as_they_are_in_evaluation(
     make: Callable[[], Classifier], form: Any, tmp_path: Path

@@ -103,6 +103,17 @@ def test_threads_follow_from_the_work_in_a_minibatch(
     assert threads_of(*overrides) == threads
 
 
+@pytest.mark.parametrize(("size", "threads"), [(361, 1), (362, 4)])
+def test_the_work_in_convolutions_and_layers_is_counted(
+    size: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digits.training.build.num_cores", lambda: 64)
+    options = ("channels=[2,4]", "kernel_size=[5,3]", "convolutions=1", "pool=true", "dense=10")
+    # (25 * 2 * 784 + 9 * 2 * 4 * 196 + 4 * 49 * 10 + 10 * 10) * 361 is just below 20 million.
+    network = (f"model.{each}" for each in options)
+    assert threads_of("model=cnn", *network, f"data.batch_size={size}") == threads
+
+
 def test_a_training_has_no_more_threads_than_there_are_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
