@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
@@ -25,14 +26,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from digits.config.overrides import WrongJob, check_choices, jobs, plain
-from digits.config.resolvers import share_start
+from digits.config.resolvers import register_resolvers, share_start
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
-from digits.process import import_lightning
+from digits.process import import_lightning, train_command
 from digits.sweeps.follow import check_same_sweep, failed_jobs, hold_sweep, interrupted_sweep
 from digits.text import typed
 
 # The schema and the explanations of errors are imported where they are needed: --help is not.
+
+_HERE = Path(__file__).parent
+CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
+"""config.yaml and the config groups: in the installed package, else in the repository."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the signal's number."""
@@ -95,6 +100,29 @@ class CheckBeforeRun(Callback):
             raise SystemExit(1) from error
 
 
+def command(arguments: Sequence[str], config_dir: Path) -> None:
+    """Train as a process: `python train.py ARGUMENTS`, or `digits train ARGUMENTS`.
+
+    `config_dir` has config.yaml and the config groups.
+    """
+    typed_argv, hydras_argv = sys.argv, [sys.argv[0], *arguments]
+
+    def job(config: DictConfig) -> float:
+        sys.argv = typed_argv  # with which Lightning starts the other processes of trainer=ddp
+        try:
+            return run_job(config)
+        finally:
+            sys.argv = hydras_argv
+
+    register_resolvers()
+    sys.argv = hydras_argv
+    try:
+        with one_line_errors(config_dir):
+            hydra.main(version_base="1.3", config_path=str(config_dir), config_name="config")(job)()
+    finally:
+        sys.argv = typed_argv
+
+
 def run_job(config: DictConfig) -> float:
     """Train what a single run or a job of a sweep asks for.
 
@@ -102,8 +130,8 @@ def run_job(config: DictConfig) -> float:
         The validation accuracy of the best checkpoint, which is what a search maximizes; NaN
         without validation images.
     """
-    hydra = HydraConfig.get()
-    is_job = hydra.mode is RunMode.MULTIRUN
+    composed = HydraConfig.get()
+    is_job = composed.mode is RunMode.MULTIRUN
     try:
         import_lightning()
         from digits.training.run import run
@@ -111,10 +139,10 @@ def run_job(config: DictConfig) -> float:
         values = up_to_date(plain(config))
         check_targets(values)
         if is_job:
-            values["trainer"]["devices"] = _devices(values["trainer"], int(hydra.job.num))
+            values["trainer"]["devices"] = _devices(values["trainer"], int(composed.job.num))
         if data_dir := values["data"].get("dir"):  # hydra.job.chdir, and who reads the record later
             values["data"]["dir"] = to_absolute_path(os.path.expanduser(data_dir))
-        run_dir = Path(hydra.runtime.output_dir)
+        run_dir = Path(composed.runtime.output_dir)
         metrics = run(OmegaConf.create(values), run_dir, quiet=is_job)
     except SystemExit as left:
         # In code of the user's; Hydra would drop the sweep's other jobs. submitit leaves like this.
@@ -263,7 +291,7 @@ def _check_single_process(trainer: Mapping[str, Any], overrides: Sequence[str]) 
         ):
             raise DigitsError(
                 f"trainer.{name}={typed(given)} trains in several processes, which a sweep cannot "
-                f"start; try its jobs one by one: python train.py {' '.join(overrides)}"
+                f"start; try its jobs one by one: {train_command()} {' '.join(overrides)}"
             )
 
 

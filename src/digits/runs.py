@@ -321,7 +321,12 @@ def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     choices = [group[0].choices for group in groups]
     options = [group[0].options for group in groups]
     # An experiment stands for choices in other groups, and a logger changes no result.
-    others = {key for each in choices for key in each} - {*DEFAULT_CHOICES, "experiment", "logger"}
+    others = {key for each in choices for key in each} - {
+        *DEFAULT_CHOICES,
+        "experiment",
+        "logger",
+        "local",
+    }
     differing, keys = [*DEFAULT_CHOICES, *sorted(others)], differing_options(options)
     if len(groups) == 1:
         keys = sorted(options[0])

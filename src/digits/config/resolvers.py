@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.config.overrides import plain
 from digits.files import flat, slug
+from digits.process import train_command
 from digits.text import typed
 
 STARTED = "DIGITS_STARTED"
@@ -36,7 +37,7 @@ _started = os.environ.get(STARTED) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S
 
 def register_resolvers() -> None:
     """Make the functions known to OmegaConf under their names."""
-    for function in (run_name, job_name, jobs_at_once, help_choices, help_values):
+    for function in (run_name, job_name, jobs_at_once, train_command, help_choices, help_values):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)
 
 
@@ -103,8 +104,9 @@ def help_choices(*, _root_: DictConfig) -> str:
     groups = reversed([each for each in hydra.runtime.choices if "/" not in each])
     lines = []
     for group in dict.fromkeys([*groups, *(group for group, _ in chosen)]):
-        lines.append(f"  {group}=")
-        for option in loader.get_group_options(group):
+        options = loader.get_group_options(group)
+        lines += [f"  {group}="] if options else []  # there may be no conf/local
+        for option in options:
             mark = "*" if (group, option) in chosen else " "
             lines_of_file = _lines(hydra, group, option)
             first = next((each for each in lines_of_file if not each.startswith("# @package")), "")
