@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 SPIN_COUNT = 1000
 """Rounds that a thread of OpenMP's waits for the others before it sleeps. By itself it spins for
@@ -27,12 +26,6 @@ def begin() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 cannot show ±
-
-
-def train_command() -> str:
-    """Return what a training is started with here: by `digits` or, in the repository, train.py."""
-    is_installed = Path(sys.argv[0]).stem in ("digits", "__main__")
-    return "digits train" if is_installed else "python train.py"
 
 
 def import_lightning() -> None:

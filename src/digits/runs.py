@@ -141,6 +141,11 @@ class Run:
         return _effective(self.config) | {"dataset": self.metrics.get("dataset")}
 
     @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """A row an epoch, by the columns of metrics.csv, e.g. for `pandas.DataFrame`."""
+        return read_history(self.dir)
+
+    @cached_property
     def predictions(self) -> Predictions:
         """What it answered on each test image."""
         return read_predictions(self.dir)

@@ -25,8 +25,7 @@ from digits.data.datasets import (
 )
 from digits.errors import DigitsError
 from digits.page import Table, show_table
-from digits.process import train_command
-from digits.text import screen
+from digits.text import screen, train_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

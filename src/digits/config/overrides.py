@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
 from digits.files import put
-from digits.process import train_command
+from digits.text import train_command
 
 
 class WrongJob(HydraException):

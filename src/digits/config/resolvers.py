@@ -19,8 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.config.overrides import plain
 from digits.files import flat, slug
-from digits.process import train_command
-from digits.text import typed
+from digits.text import train_command, typed
 
 STARTED = "DIGITS_STARTED"
 """The environment variable by which the processes of a sweep's jobs know the sweep's time."""
@@ -32,13 +31,25 @@ WIDTH = 100
 """Characters in a line of the help."""
 
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):[^#]*(#\s*(?P<comment>.*))?$")
-_started = os.environ.get(STARTED) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+
+
+def _now() -> str:
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+
+
+_started = os.environ.get(STARTED) or _now()
 
 
 def register_resolvers() -> None:
     """Make the functions known to OmegaConf under their names."""
     for function in (run_name, job_name, jobs_at_once, train_command, help_choices, help_values):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)
+
+
+def restart() -> None:
+    """Take the time anew, for the name of another run in this process."""
+    global _started
+    _started = _now()
 
 
 def share_start() -> None:

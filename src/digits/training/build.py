@@ -34,8 +34,7 @@ from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.errors import DigitsError
 from digits.models import Classifier
 from digits.models.augmentation import Augmentation
-from digits.process import train_command
-from digits.text import first_line
+from digits.text import first_line, train_command
 from digits.training.callbacks import AtomicCheckpointIO
 
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
