@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException, InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from hydra.utils import to_absolute_path
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
@@ -37,8 +37,8 @@ from digits.config.overrides import WrongJob, check_choices, jobs, plain, values
 from digits.config.resolvers import register_resolvers, restart, share_start
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
-from digits.process import import_lightning, torch_threads
-from digits.runs import Run, find_runs, read_run
+from digits.process import import_lightning, sleep_soon, torch_threads
+from digits.run_directory import Run, find_runs, read_run
 from digits.sweeps.follow import check_same_sweep, failed_jobs, hold_sweep, interrupted_sweep
 from digits.text import train_command, typed
 
@@ -173,7 +173,7 @@ def run_job(config: DictConfig) -> float:
 
 
 class TrainedRun(Run):
-    """A run directory, as Python gets it: see `digits.runs.Run`."""
+    """A run directory, as Python gets it: see `digits.run_directory.Run`."""
 
     @cached_property
     def model(self) -> "TrainedClassifier":
@@ -232,8 +232,8 @@ def compose(*overrides: str) -> DictConfig:
 def _hydra(overrides: Sequence[str]) -> Iterator[None]:
     """Have a Hydra of one's own for a while; mistakes in one run's overrides are raised."""
     instances, resolvers = Singleton._instances, BaseContainer._resolvers
-    kept = (ConfigStore, Plugins)  # what is registered and installed
-    Singleton._instances = {each: instances[each] for each in kept if each in instances}
+    own = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)  # the rest is what is installed
+    Singleton._instances = {key: each for key, each in instances.items() if key not in own}
     BaseContainer._resolvers = dict(resolvers)
     try:
         register_resolvers()
@@ -245,9 +245,7 @@ def _hydra(overrides: Sequence[str]) -> Iterator[None]:
                 for override in parser.parse_overrides([each]):
                     if override.is_sweep_override():
                         first = (*values(override), "KEY=VALUE")[0]
-                        raise DigitsError(
-                            f"{each} names several values; call once for each: {first}"
-                        )
+                        raise DigitsError(f"{each} names several values; call once each: {first}")
             yield
     except (Exception, SystemExit) as stopped:
         if isinstance(stopped.__context__, KeyboardInterrupt):  # as Lightning makes of it
@@ -261,11 +259,13 @@ def _hydra(overrides: Sequence[str]) -> Iterator[None]:
 @contextmanager
 def _process_as_found() -> Iterator[None]:
     """Give back at the end what a run sets for its process: of torch, logging, the environment."""
+    environment = dict(os.environ)
+    sleep_soon()
     import_lightning()
     import torch
     from pytorch_lightning.utilities.seed import isolate_rng
 
-    cudnn, environment = torch.backends.cudnn, dict(os.environ)
+    cudnn = torch.backends.cudnn
     loggers = [logging.getLogger(each) for each in ("", "hydra", "pytorch_lightning")]
     loggers.append(logging.getLogger("lightning_fabric"))
     logged = [(each, each.level, each.propagate, each.handlers[:]) for each in loggers]

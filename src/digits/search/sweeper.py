@@ -26,7 +26,7 @@ from optuna.trial import Trial, TrialState
 from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError
 from digits.files import flat, relative, whole_file, write_atomically
-from digits.runs import PRUNED, changes_result, finished_metrics, locked, read_choices
+from digits.run_directory import PRUNED, changes_result, finished_metrics, locked, read_choices
 from digits.search.space import NUM_TRIALS, Search, in_words, read_search, why_not_pruned
 from digits.search.study import batches, make_pruner, num_done, open_storage, pareto_front
 from digits.sweeps.leaderboard import STUDY, write_leaderboard

@@ -17,7 +17,7 @@ from rich.console import Console
 from digits.files import write_atomically
 from digits.model_file import read_checkpoint
 from digits.models import Classifier
-from digits.runs import BEST, LAST, write_history
+from digits.run_directory import BEST, LAST, write_history
 
 METRICS = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 COLUMNS = (
