@@ -35,7 +35,12 @@ def state() -> list[Any]:
         *(GlobalHydra.instance().hydra, dict(BaseContainer._resolvers), dict(os.environ)),
         *(torch.get_num_threads(), torch.get_default_dtype(), torch.get_rng_state().tolist()),
         *(torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark),
-        *(np.random.get_state()[1].tolist(), random.getstate(), warnings.filters[:], sys.argv[:]),  # type: ignore[union-attr]
+        *(
+            np.random.get_state(legacy=False)["state"]["key"].tolist(),
+            random.getstate(),
+            warnings.filters[:],
+            sys.argv[:],
+        ),
         *(logging.root.level, logging.root.handlers[:], os.getcwd()),
     ]
 
