@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digits.errors import DigitsError
+from digits.process import sleep_soon
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["DigitsError", "compose", "load", "runs", "train"]
+
+sleep_soon()  # in a notebook, too, which may import torch next
 
 # Each function imports what takes a second when it is called.
 

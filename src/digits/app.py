@@ -37,7 +37,7 @@ from digits.config.overrides import WrongJob, check_choices, jobs, plain, values
 from digits.config.resolvers import register_resolvers, restart, share_start
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
-from digits.process import import_lightning, sleep_soon, torch_threads
+from digits.process import import_lightning, torch_threads
 from digits.run_directory import Run, find_runs, read_run
 from digits.sweeps.follow import check_same_sweep, failed_jobs, hold_sweep, interrupted_sweep
 from digits.text import train_command, typed
@@ -260,7 +260,6 @@ def _hydra(overrides: Sequence[str]) -> Iterator[None]:
 def _process_as_found() -> Iterator[None]:
     """Give back at the end what a run sets for its process: of torch, logging, the environment."""
     environment = dict(os.environ)
-    sleep_soon()
     import_lightning()
     import torch
     from pytorch_lightning.utilities.seed import isolate_rng
