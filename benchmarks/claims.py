@@ -20,7 +20,7 @@ from pathlib import Path
 
 from digits.errors import DigitsError
 from digits.page import Table, show_table
-from digits.runs import find_runs, read_run
+from digits.run_directory import find_runs, read_run
 from digits.text import screen, similar
 
 EXPERIMENTS, OUTPUTS = Path("conf", "experiment"), Path("outputs", "claims")

@@ -20,7 +20,7 @@ from digits.compare import (
     warnings,
 )
 from digits.errors import DigitsError
-from digits.runs import read_run
+from digits.run_directory import read_run
 from digits.statistics import CLUSTERED, MCNEMAR, clustered_difference, mcnemar
 
 DROPOUT = {"model": "dropout"}

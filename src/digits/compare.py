@@ -11,7 +11,7 @@ from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError
 from digits.files import relative, write_atomically
 from digits.page import Picture, Section, Table, as_markdown, show_table, write_page
-from digits.runs import (
+from digits.run_directory import (
     CURVES,
     DEFAULT_CHOICES,
     Group,

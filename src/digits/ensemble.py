@@ -12,7 +12,7 @@ from typing import Any
 from digits.errors import DigitsError
 from digits.files import slug
 from digits.model_file import ENSEMBLE, model_path, read_model, run_directory
-from digits.runs import MODEL, is_run_dir
+from digits.run_directory import MODEL, is_run_dir
 
 NO_VALIDATION = (
     "the members kept different images apart for validation, "

@@ -27,7 +27,7 @@ from digits.models.measure import Measures, measure
 from digits.models.networks import Ensemble, log_mean_probability
 from digits.page import Picture, Section, Table, show_table, write_page
 from digits.process import torch_threads
-from digits.runs import BEST, MODEL, finished_metrics
+from digits.run_directory import BEST, MODEL, finished_metrics
 
 PARTS = {"test": "test", "val": "validation"}
 PAGE = "report.html"

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from digits.files import whole_file
-from digits.runs import CURVES, Group, read_history
+from digits.run_directory import CURVES, Group, read_history
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,7 @@ from digits.data.split import normalize
 from digits.errors import DigitsError
 from digits.files import write_atomically
 from digits.models import networks
-from digits.runs import LAST, MODEL
+from digits.run_directory import LAST, MODEL
 from digits.text import similar
 
 if TYPE_CHECKING:

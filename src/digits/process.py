@@ -18,10 +18,15 @@ ALLOCATIONS = 100_000
 700: again and again through the million that torch makes at its import and keeps."""
 
 
-def begin() -> None:
-    """Prepare a process, before it imports torch; what the user has set stays."""
+def sleep_soon() -> None:
+    """Have OpenMP's threads sleep after a short wait, if torch is yet to be imported."""
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+
+
+def begin() -> None:
+    """Prepare a process, before it imports torch; what the user has set stays."""
+    sleep_soon()
     gc.set_threshold(ALLOCATIONS, 20, 50)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

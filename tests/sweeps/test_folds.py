@@ -12,7 +12,7 @@ from support import SMALL, train
 from digits.compare import as_csv, compare, group_table, notes, run_table, warnings
 from digits.data.datasets import load_sample
 from digits.errors import DigitsError
-from digits.runs import group_runs, read_predictions, read_run
+from digits.run_directory import group_runs, read_predictions, read_run
 from digits.statistics import mcnemar
 from digits.sweeps.leaderboard import ranked_groups, read_jobs, write_leaderboard
 from digits.training.resume import check_resumable
@@ -92,7 +92,7 @@ def test_folds_of_other_draws_are_not_of_the_group(sweep: Path, tmp_path: Path) 
 def test_a_fold_is_finished_untested_and_not_resumed_as_another(sweep: Path) -> None:
     from omegaconf import OmegaConf
 
-    from digits.runs import read_status
+    from digits.run_directory import read_status
 
     config: Any = OmegaConf.create(read_status(sweep / "16_0")["config"])
     check_resumable(sweep / "16_0", config)

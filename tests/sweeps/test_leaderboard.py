@@ -7,7 +7,7 @@ import pytest
 from made_runs import make_run, set_status
 
 from digits.compare import compare
-from digits.runs import FAILED, RUNNING
+from digits.run_directory import FAILED, RUNNING
 from digits.sweeps.leaderboard import ranked_groups, write_leaderboard
 
 ACCURACIES = {

@@ -15,7 +15,7 @@ from digits.config.resolvers import register_resolvers
 from digits.data.batches import Batch
 from digits.errors import DigitsError
 from digits.models import BaselineClassifier, Classifier
-from digits.runs import read_history
+from digits.run_directory import read_history
 from digits.training.build import make_model, num_threads
 
 OWN = (

@@ -12,7 +12,7 @@ from support import SMALL, PowerCutError, cut, train
 
 from digits.config.errors import explain
 from digits.model_file import read_checkpoint
-from digits.runs import read_history
+from digits.run_directory import read_history
 from digits.training.callbacks import COLUMNS, AtomicCheckpointIO
 
 THIRD = "{_target_: pytorch_lightning.callbacks.ModelCheckpoint, monitor: val/loss, save_top_k: 2"

@@ -15,7 +15,7 @@ import digits
 from digits.__main__ import main
 from digits.data.datasets import load_sample
 from digits.model_file import read_checkpoint
-from digits.runs import read_history
+from digits.run_directory import read_history
 
 OPTIONS = (*SMALL, "data.val_size=0", "trainer.max_epochs=3")
 

@@ -15,7 +15,7 @@ from support import SMALL, PowerCutError, cut, steps, train
 
 from digits.errors import DigitsError, Pruned, Terminated
 from digits.model_file import read_checkpoint
-from digits.runs import finished_metrics, read_history, read_status
+from digits.run_directory import finished_metrics, read_history, read_status
 from digits.training.resume import check_resumable, recorded_status, resume_point
 
 DEMANDING = (

@@ -23,7 +23,7 @@ import digits
 from digits.data.datasets import read
 from digits.data.split import split_hash, stratified_split
 from digits.errors import DigitsError
-from digits.runs import read_history, read_predictions, read_run, read_status
+from digits.run_directory import read_history, read_predictions, read_run, read_status
 
 AUGMENTED = (*SMALL, "augment=elastic", "trainer.max_epochs=2")
 

@@ -13,7 +13,7 @@ import torch
 from kills import SETTINGS, differences, kill_and_resume
 from support import REPO, WAITING, start_train_py, train, train_py
 
-from digits.runs import read_run
+from digits.run_directory import read_run
 
 pytestmark = pytest.mark.slow
 

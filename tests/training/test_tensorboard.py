@@ -16,7 +16,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2  # type: ignore[import-
 from tensorboard.plugins.hparams import plugin_data_pb2  # type: ignore[import-untyped]
 from tensorboard.plugins.pr_curve import metadata  # type: ignore[import-untyped]
 
-from digits.runs import read_history
+from digits.run_directory import read_history
 from digits.training.callbacks import History
 from digits.training.tensorboard import TensorBoard
 

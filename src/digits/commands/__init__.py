@@ -24,7 +24,7 @@ def add_data_dir(parser: argparse.ArgumentParser, *, of_run: bool = False) -> No
 def data_dir_of(run: Path, given: Path | None) -> Path:
     """Return the data folder of a verb that looks at a run: where its data was, if it still is."""
     from digits.model_file import run_directory
-    from digits.runs import read_status
+    from digits.run_directory import read_status
 
     if given is None:
         with suppress(DigitsError, KeyError, TypeError):

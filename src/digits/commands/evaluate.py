@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from digits.files import relative
     from digits.model_file import from_content, load, model_path, results_folder, write_model
     from digits.page import report_folder
-    from digits.runs import MODEL
+    from digits.run_directory import MODEL
     from digits.text import screen
 
     console, paths, part = screen(), arguments.runs, arguments.part

@@ -26,7 +26,7 @@ from digits.config.overrides import parsed, values
 from digits.config.resolvers import register_resolvers
 from digits.errors import DigitsError
 from digits.files import relative, write_atomically
-from digits.runs import FINISHED, RUNNING, Run, changes_result, locked, read_json
+from digits.run_directory import FINISHED, RUNNING, Run, changes_result, locked, read_json
 from digits.sweeps.leaderboard import (
     STUDY,
     by_rank,

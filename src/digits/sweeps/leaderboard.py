@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from digits.files import write_atomically
 from digits.page import Section, Table, as_markdown
-from digits.runs import Group, Run, by_number, group_runs, read_run, search
+from digits.run_directory import Group, Run, by_number, group_runs, read_run, search
 from digits.text import accuracy, typed
 
 COLUMNS = ("val/accuracy", "test/accuracy", "train_time_s")

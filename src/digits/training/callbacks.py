@@ -18,7 +18,7 @@ from digits.config.schema import METRICS
 from digits.files import write_atomically
 from digits.model_file import read_checkpoint
 from digits.models import Classifier
-from digits.runs import BEST, LAST, write_history
+from digits.run_directory import BEST, LAST, write_history
 
 COLUMNS = (
     *("epoch", "step", "train/loss", "train/accuracy"),

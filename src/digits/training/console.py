@@ -13,7 +13,7 @@ from rich.console import Console
 from digits.data.datasets import SAMPLE
 from digits.files import relative
 from digits.page import Table, show_table
-from digits.runs import CURVES
+from digits.run_directory import CURVES
 from digits.statistics import wilson_interval
 from digits.text import duration, plural
 

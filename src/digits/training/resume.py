@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from digits.config.errors import explain
 from digits.errors import DigitsError, Pruned, Terminated
 from digits.files import flat, relative
-from digits.runs import (
+from digits.run_directory import (
     FAILED,
     FINISHED,
     LAST,

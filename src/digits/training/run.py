@@ -23,7 +23,7 @@ from digits.files import relative, remove_parts
 from digits.model_file import read_checkpoint, save_model
 from digits.models import Classifier
 from digits.process import torch_threads
-from digits.runs import (
+from digits.run_directory import (
     FILES,
     HISTORY,
     LAST,

@@ -11,7 +11,7 @@ from made_runs import LABELS, make_run, set_status
 
 from digits.errors import DigitsError
 from digits.model_file import read_model
-from digits.runs import (
+from digits.run_directory import (
     DEFAULT_CHOICES,
     FORMER_DEFAULTS,
     NO_EFFECT,
