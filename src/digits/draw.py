@@ -209,16 +209,17 @@ def _layers(name: str, network: nn.Module) -> list[dict[str, Any]]:
         try:
             values = module(values)
             found = _layer(module, before, values.shape[1:], layers)
-        except (RuntimeError, ValueError):  # one image of this shape does not go through
+        except Exception:  # modules refuse an image of this shape in any way they like
             found = None
         if found is None:
+            what, shown = path and f"layer {path}", str(module).partition("\n")[0].rstrip("(")
             raise DigitsError(
-                f"{name} cannot be drawn for: its layer {path or 'network'} is {module}; a page "
-                "computes Linear, Conv2d, BatchNorm, ReLU, pooling, Flatten and Dropout only"
+                f"{name}: its {what or 'network'} is {shown}; a page computes Linear, Conv2d, "
+                "BatchNorm, ReLU, pooling, Flatten and Dropout in a Sequential only"
             )
         layers += found
     if values.shape != (1, NUM_CLASSES):
-        raise DigitsError(f"{name} cannot be drawn for: its output has shape {(*values.shape,)}")
+        raise DigitsError(f"{name}: its output for an image has the shape {(*values.shape,)}")
     return layers
 
 

@@ -168,7 +168,8 @@ function update() {
 }
 
 const mostProbable = (probabilities) => probabilities.indexOf(Math.max(...probabilities));
-const percent = (share) => `${Math.round(100 * share)}%`;
+const percent = (share) => (share > 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
+const shortPercent = (share) => (share < 0.005 ? "" : `${Math.round(100 * share)}%`);
 
 const cards = networks.map((network) => {
   const card = byId("network").content.firstElementChild.cloneNode(true);
@@ -207,7 +208,7 @@ function showAnswers() {
       const probability = pixels ? answers[n][k] : 0;
       row.classList.toggle("first", k === own);
       bar.style.transform = `scaleX(${probability})`;
-      share.textContent = pixels ? percent(probability) : "";
+      share.textContent = shortPercent(probability);
     });
     const differs = pixels !== null && own !== first;
     card.classList.toggle("differs", differs);
@@ -220,13 +221,13 @@ function sayFirst(mean, first) {
   const second = mostProbable(rest);
   const isSure = mean[first] >= SURE;
   let text = isSure
-    ? `${percent(mean[first])} sure`
+    ? `I am ${percent(mean[first])} sure`
     : `I am not sure: ${percent(mean[first])}, or ${classes[second]} with ${percent(mean[second])}`;
   if (networks.length > 1) {
     const others = networks.filter((_, n) => mostProbable(answers[n]) !== first);
     text += others.length
       ? `. The networks disagree: ${others.length} of ${networks.length} read another digit.`
-      : `. All ${networks.length} networks agree.`;
+      : `. ${networks.length === 2 ? "Both" : `All ${networks.length}`} networks agree.`;
   }
   verdict.classList.toggle("unsure", !isSure);
   say(classes[first], text);
@@ -242,7 +243,7 @@ function say(digit, text) {
 /** Paint 28 x 28 pixels, and over them what decided: above 0 for the digit, below against it. */
 function paint(canvas, shown, decided = null) {
   const context = canvas.getContext("2d"), image = context.createImageData(SIDE, SIDE);
-  const scale = decided ? Math.max(...decided.map(Math.abs), 0.1) : 1;
+  const scale = decided ? Math.max(...decided.map(Math.abs), 0.1) : 1; // in nats
   for (let i = 0; i < SIDE * SIDE; i++) {
     const grey = shown ? 255 * shown[i] : 0, share = decided ? decided[i] / scale : 0;
     const colour = share > 0 ? [232, 131, 58] : [63, 142, 252], weight = Math.abs(share);
@@ -256,7 +257,7 @@ function paint(canvas, shown, decided = null) {
 }
 
 // --- Which pixels decided, by occlusion (Zeiler & Fergus, "Visualizing and understanding
-// convolutional networks", ECCV 2014): cover a patch and see how much less likely the digit is.
+// convolutional networks", ECCV 2014): cover a patch and see how much the digit loses.
 
 let waiting = 0; // the timer of what is computed next
 
@@ -276,7 +277,9 @@ function decide(work) {
 function* occlusions() {
   for (let n = 0; n < networks.length; n++) {
     const digit = mostProbable(answers[n]);
-    const certainty = (values) => Math.log(softmax(values)[digit]);
+    // Against the next best, because a probability near 1 hardly changes.
+    const certainty = (values) =>
+      values[digit] - Math.max(...values.filter((_, k) => k !== digit));
     const whole = certainty(logits(networks[n], pixels));
     const sums = new Float64Array(SIDE * SIDE), counts = new Float64Array(SIDE * SIDE);
     for (let top = 2 - PATCH; top < SIDE; top += 2) {
@@ -415,4 +418,7 @@ byId("calibration").textContent =
     ? `The probabilities of ${name} are calibrated on its validation images (temperature ${temperature.toFixed(2)}).`
     : `The probabilities of ${name} are its own, not calibrated: its validation images were not found.`
   )).join(" ");
+for (const network of networks) {
+  for (let i = 0; i < 5; i++) logits(network, new Float64Array(SIDE * SIDE)); // compiles it
+}
 update();
