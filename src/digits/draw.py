@@ -144,8 +144,9 @@ def answers_of(page: Path, images: Tensor) -> NDArray[np.float64]:
         ["node", "-e", CHECK, "--", str(page)], input=images.numpy().tobytes(), capture_output=True
     )
     if ended.returncode:
-        lines = [line for line in ended.stderr.decode().splitlines() if "Error" in line]
-        raise DigitsError(f"Node cannot run the page's networks: {(lines or ['it failed'])[0]}")
+        lines = ended.stderr.decode(errors="replace").splitlines()
+        reason = next((each for each in lines if "Error: " in each), "it failed")
+        raise DigitsError(f"Node cannot run the page's networks: {reason}")
     return np.array(json.loads(ended.stdout), np.float64)
 
 
