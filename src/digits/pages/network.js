@@ -287,7 +287,7 @@ function centred({ height, width, values }) {
   }
   // In MNIST the centre of mass is in [13.5, 14.5), counted from the first pixel's centre.
   const start = (centre, length) =>
-    Math.min(Math.max(Math.ceil(13.5 - centre), 0), SIDE - length);
+    Math.min(Math.max(Math.ceil(13.5 - centre - 1e-4), 0), SIDE - length);
   const top = start(sumY / mass, height), left = start(sumX / mass, width);
   const image = new Uint8Array(SIDE * SIDE);
   for (let y = 0; y < height; y++) {
