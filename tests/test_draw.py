@@ -234,7 +234,9 @@ def drawing(draw: np.random.Generator, side: int = 280) -> np.ndarray:
 def forms_by_node(drawings: np.ndarray) -> list[list[int] | None]:
     """What the page makes of bytes (n, height, width)."""
     _, height, width = drawings.shape
-    script = (PARTS / "network.js").read_text() + f"""
+    script = (
+        (PARTS / "network.js").read_text()
+        + f"""
     const bytes = require("fs").readFileSync(0), forms = [], size = {height * width};
     for (let i = 0; i < bytes.length; i += size) {{
       const values = Float32Array.from(bytes.subarray(i, i + size), (byte) => byte / 255);
@@ -242,6 +244,7 @@ def forms_by_node(drawings: np.ndarray) -> list[list[int] | None]:
       forms.push(form && Array.from(form));
     }}
     process.stdout.write(JSON.stringify(forms));"""
+    )
     ended = subprocess.run(["node", "-e", script], input=drawings.tobytes(), capture_output=True)
     assert ended.returncode == 0, ended.stderr
     forms: list[list[int] | None] = json.loads(ended.stdout)
