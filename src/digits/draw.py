@@ -172,7 +172,7 @@ def temperature(model: TrainedClassifier, data_dir: Path) -> float | None:
         logits = model.float()(data.images[chosen]).double()
         tried = torch.logspace(-1, 1, 201, dtype=torch.float64).tolist()
         losses = [float(F.cross_entropy(logits / each, data.labels[chosen])) for each in tried]
-    return round(tried[int(np.argmin(losses))], 4)
+    return float(tried[int(np.argmin(losses))])
 
 
 # A network as the page's scripts take it: layers as plain values, their weights in one array.
@@ -301,7 +301,7 @@ def _windows(
         return None
 
     def pair(value: Any) -> tuple[int, int]:
-        return (value, value) if isinstance(value, int) else tuple(value)  # type: ignore[return-value]
+        return (value, value) if isinstance(value, int) else tuple(value)
 
     of_module = (pair(each) for each in (module.kernel_size, module.stride, module.padding))
     return [

@@ -33,9 +33,7 @@ def written(image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """A test image on a paper of 280 x 280: small or large, anywhere, thinner or thicker."""
     side = int(draw.integers(70, 281))
     ink = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
-    reach = int(
-        round(draw.uniform(-0.45, 1.2) * side / 28)
-    )  # of half a stroke, MNIST's is about 1.2
+    reach = round(draw.uniform(-0.45, 1.2) * side / 28)  # half a stroke of MNIST's is about 1.2
     if abs(reach) > 0:
         y, x = np.mgrid[-abs(reach) : abs(reach) + 1, -abs(reach) : abs(reach) + 1]
         change = ndimage.grey_dilation if reach > 0 else ndimage.grey_erosion
@@ -53,6 +51,7 @@ def test_drawings_are_read_as_well_as_by_predict(trained: Trained, tmp_path: Pat
     files = [tmp_path / f"{i}.png" for i in range(len(papers))]
     for paper, file in zip(papers, files, strict=True):
         Image.fromarray(255 - paper).save(file)  # as the page saves it
+    found = [each.number() for each in predict(trained.model, map(str, files))]
     found = [each.number() for each in predict(trained.model, map(str, files))]
     by_predict = [
         number == str(label) for number, label in zip(found, labels.tolist(), strict=True)
