@@ -84,17 +84,14 @@ def write_draw_page(
 
 
 def _page(described: Sequence[Mapping[str, Any]]) -> str:
-    style, engine, interface = (
-        "\n" + "".join(file.read_text(encoding="utf-8") for file in files)
-        for files in (
-            (PARTS.with_name("page.css"), PARTS / "draw.css"),
-            (PARTS / "network.js",),
-            (PARTS / "draw.js",),
-        )
-    )
+    def text(*files: Path) -> str:
+        return "\n" + "".join(file.read_text(encoding="utf-8") for file in files)
+
+    style = text(PARTS.with_name("page.css"), PARTS / "draw.css")
+    engine, interface = text(PARTS / "network.js"), text(PARTS / "draw.js")
     sources = [
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-        for text in (engine, interface, style)
+        f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'"
+        for part in (engine, interface, style)
     ]
     policy = (
         f"default-src 'none'; script-src {sources[0]} {sources[1]}; style-src {sources[2]}; "
