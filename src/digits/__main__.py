@@ -13,7 +13,7 @@ from digits.errors import DigitsError
 from digits.process import begin, quick_end
 from digits.text import similar
 
-VERBS = ("train", "explore", "evaluate", "predict", "export", "compare", "data")
+VERBS = ("train", "explore", "evaluate", "predict", "export", "compare", "data", "draw")
 """One file each in digits/commands; its first line is the verb's help."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pages import browser, elements, tensorboard, wait_for
 from PIL import Image
+from test_writing import write
 
 from digits.__main__ import main
 
@@ -22,7 +23,7 @@ def save(name: str, png: bytes) -> None:
     """Write a small picture with few colours."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)))
-    picture.quantize(128).save(DOCS / f"{name}.png", optimize=True)
+    picture.quantize(256).save(DOCS / f"{name}.png", optimize=True)
     print(DOCS / f"{name}.png", (DOCS / f"{name}.png").stat().st_size // 1024, "kB")
 
 
@@ -41,6 +42,20 @@ def take(runs: list[Path]) -> None:
         driver.get((Path(folder) / "report.html").as_uri())
         driver.execute_script("document.querySelectorAll('img')[1].scrollIntoView()")
         save("evaluation", driver.get_screenshot_as_png())
+    draw(runs[:2])
+
+
+def draw(runs: list[Path]) -> None:
+    """Write what may be a 9 or a 4 on the page of two networks."""
+    with tempfile.TemporaryDirectory() as folder, browser(1200, 880) as driver:
+        main(["draw", *map(str, runs), "--out", folder])
+        driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
+        driver.get((Path(folder) / "draw.html").as_uri())
+        bow = [(0.47, 0.16), (0.34, 0.26), (0.3, 0.42), (0.4, 0.52), (0.55, 0.5)]
+        write(driver, [*bow, (0.68, 0.38), (0.69, 0.17), (0.68, 0.4), (0.66, 0.62), (0.65, 0.86)])
+        time.sleep(3)  # which pixels decided is computed in pauses
+        driver.execute_script("scrollTo(0, 0)")
+        save("draw", driver.get_screenshot_as_png())
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ def _centred(boxed: Plane) -> NDArray[np.uint8]:
     place = []
     for centre, length in zip(ndimage.center_of_mass(boxed), boxed.shape, strict=True):
         # In MNIST the centre of mass is in [13.5, 14.5), counted from the first pixel's centre.
-        start = min(max(math.ceil(13.5 - centre), 0), SIDE - length)
+        # That of a symmetric digit may be 13.5: rounding errors must not decide.
+        start = min(max(math.ceil(13.5 - centre - 1e-4), 0), SIDE - length)
         place.append(slice(start, start + length))
     image[place[0], place[1]] = boxed
     return (image * 255).round().astype(np.uint8)

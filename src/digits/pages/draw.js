@@ -1,0 +1,424 @@
+"use strict";
+// The page: strokes on the paper become ink, ink becomes 28 x 28 pixels, and each network answers.
+
+const INK = 280; // pixels a side of the ink that the networks get, whatever the screen's size
+const SURE = 0.8; // the least calibrated probability that is called sure
+const PATCH = 4; // pixels a side of what is covered to see which pixels decided
+const IDLE_MS = 200; // the pause in writing after which that is computed
+const BUDGET_MS = 10; // for how long at a time it may keep the page from answering
+
+const byId = (id) => document.getElementById(id);
+const paper = byId("paper"), pen = byId("pen"), verdict = byId("verdict");
+const networks = JSON.parse(byId("networks-data").textContent).map(withWeights);
+const classes = networks[0].classes;
+
+// --- Writing. A stroke is {width, points}, in pixels of the ink.
+
+const inkCanvas = document.createElement("canvas");
+inkCanvas.width = inkCanvas.height = INK;
+const ink = inkCanvas.getContext("2d", { willReadFrequently: true });
+let strokes = [];
+let current = null; // the stroke that is being written, and by which pointer
+let cursor = null; // where the keyboard's pen is: {x, y, isDown}
+let changed = false;
+
+function trace(context, scale, colour) {
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.clearRect(0, 0, INK, INK);
+  context.strokeStyle = colour;
+  context.lineCap = context.lineJoin = "round";
+  for (const { width, points } of strokes) {
+    context.lineWidth = width;
+    context.beginPath();
+    context.moveTo(...points[0]);
+    // Through the middle of each piece, so that corners of the pointer's path are rounded.
+    for (let i = 1; i + 1 < points.length; i++) {
+      const [x, y] = points[i], [nextX, nextY] = points[i + 1];
+      context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+    }
+    context.lineTo(...points[points.length - 1]); // a dot, if it is the only point
+    context.stroke();
+  }
+}
+
+function showStrokes() {
+  const side = Math.round(paper.clientWidth * devicePixelRatio);
+  if (paper.width !== side) paper.width = paper.height = side;
+  const context = paper.getContext("2d");
+  trace(context, side / INK, getComputedStyle(paper).color);
+  if (cursor) {
+    context.beginPath();
+    context.arc(cursor.x, cursor.y, pen.value / 2, 0, 7);
+    context.lineWidth = 1.5;
+    context.stroke();
+  }
+}
+
+function position(event) {
+  const box = paper.getBoundingClientRect();
+  return [event.clientX - box.left, event.clientY - box.top].map((c) => (c * INK) / box.width);
+}
+
+function begin(point) {
+  const stroke = { width: Number(pen.value), points: [point] };
+  strokes.push(stroke);
+  change();
+  return stroke;
+}
+
+paper.addEventListener("pointerdown", (event) => {
+  if (current || event.button > 0) return;
+  event.preventDefault(); // no selection, no scrolling
+  paper.focus({ preventScroll: true, focusVisible: false });
+  paper.setPointerCapture(event.pointerId);
+  cursor = null;
+  current = { pointer: event.pointerId, stroke: begin(position(event)) };
+});
+
+paper.addEventListener("pointermove", (event) => {
+  if (event.pointerId !== current?.pointer) return;
+  const passed = event.getCoalescedEvents?.() ?? [];
+  for (const each of passed.length ? passed : [event]) current.stroke.points.push(position(each));
+  change();
+});
+
+for (const type of ["pointerup", "pointercancel"]) {
+  paper.addEventListener(type, (event) => {
+    if (event.pointerId !== current?.pointer) return;
+    current = null;
+    change();
+  });
+}
+
+const isWriting = () => Boolean(current || cursor?.isDown);
+
+function undo() {
+  if (current) return;
+  strokes.pop();
+  cursor = null;
+  change();
+}
+
+function clear() {
+  strokes = [];
+  current = cursor = null;
+  change();
+}
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+paper.addEventListener("keydown", (event) => {
+  const step = ARROWS[event.key];
+  if (!step && event.key !== " ") return;
+  event.preventDefault();
+  cursor ??= { x: INK / 2, y: INK / 4, stroke: null, isDown: false };
+  if (step) {
+    const moved = (value, by) => Math.min(Math.max(value + 7 * by, 0), INK);
+    cursor.x = moved(cursor.x, step[0]);
+    cursor.y = moved(cursor.y, step[1]);
+    if (cursor.isDown) cursor.stroke.points.push([cursor.x, cursor.y]);
+  } else {
+    cursor.isDown = !cursor.isDown;
+    if (cursor.isDown) cursor.stroke = begin([cursor.x, cursor.y]);
+  }
+  change();
+});
+paper.addEventListener("blur", () => { cursor = null; change(); });
+
+addEventListener("keydown", (event) => {
+  if (event.target === pen && event.key !== "Escape") return;
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") undo();
+  else if (event.ctrlKey || event.metaKey || event.altKey) return;
+  else if (event.key === "Escape") clear();
+  else if (classes.includes(event.key)) keep(event.key);
+  else return;
+  event.preventDefault();
+});
+byId("clear").addEventListener("click", clear);
+byId("undo").addEventListener("click", undo);
+addEventListener("resize", showStrokes);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showStrokes);
+
+// --- Reading.
+
+let pixels = null; // 784 in [0, 1] as the networks see the drawing; null where nothing is written
+let answers = []; // of each network: its calibrated probabilities
+
+/** Answer in the next frame, once for all that has happened until then. */
+function change() {
+  if (!changed) requestAnimationFrame(update);
+  changed = true;
+}
+
+function update() {
+  changed = false;
+  const start = performance.now();
+  trace(ink, 1, "#000");
+  const alphas = ink.getImageData(0, 0, INK, INK).data;
+  const values = new Float32Array(INK * INK);
+  for (let i = 0; i < values.length; i++) values[i] = alphas[4 * i + 3] / 255;
+  const image = mnistForm({ height: INK, width: INK, values });
+  pixels = image && Float64Array.from(image, (byte) => byte / 255);
+  answers = networks.map((network) =>
+    pixels && softmax(logits(network, pixels), network.temperature ?? 1));
+  performance.measure("update", { start });
+  showStrokes();
+  showAnswers();
+  decideLater();
+}
+
+const mostProbable = (probabilities) => probabilities.indexOf(Math.max(...probabilities));
+const percent = (share) => (share > 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
+const shortPercent = (share) => (share < 0.005 ? "" : `${Math.round(100 * share)}%`);
+
+const cards = networks.map((network) => {
+  const card = byId("network").content.firstElementChild.cloneNode(true);
+  const bars = classes.map((name) => {
+    const row = document.createElement("li"), track = document.createElement("div");
+    const [label, share] = [document.createElement("span"), document.createElement("span")];
+    const bar = document.createElement("div");
+    label.textContent = name;
+    track.append(bar);
+    row.append(label, track, share);
+    return { row, bar, share };
+  });
+  card.querySelector("h2").append(network.name, document.createElement("em"));
+  card.querySelector("ol").append(...bars.map(({ row }) => row));
+  card.querySelector("ol").setAttribute("aria-label", `Probabilities by ${network.name}`);
+  byId("networks").append(card);
+  return { card, bars, note: card.querySelector("em"), decided: card.querySelector(".decided") };
+});
+
+function showAnswers() {
+  byId("invitation").hidden = strokes.length > 0 || cursor !== null;
+  byId("undo").disabled = byId("clear").disabled = strokes.length === 0;
+  for (const button of byId("labels").children) button.disabled = !pixels;
+  paint(byId("seen"), pixels);
+  // While one writes, a screen reader waits for the end of the stroke.
+  verdict.setAttribute("aria-busy", isWriting());
+  verdict.classList.toggle("empty", !pixels);
+  if (!pixels) say("–", "Nothing is written yet");
+  const mean = classes.map((_, k) =>
+    answers.reduce((sum, each) => sum + (each?.[k] ?? 0), 0) / networks.length);
+  const first = mostProbable(mean);
+  if (pixels) sayFirst(mean, first);
+  cards.forEach(({ card, bars, note }, n) => {
+    const own = pixels ? mostProbable(answers[n]) : -1;
+    bars.forEach(({ row, bar, share }, k) => {
+      const probability = pixels ? answers[n][k] : 0;
+      row.classList.toggle("first", k === own);
+      bar.style.transform = `scaleX(${probability})`;
+      share.textContent = shortPercent(probability);
+    });
+    const differs = pixels !== null && own !== first;
+    card.classList.toggle("differs", differs);
+    note.textContent = differs ? `reads ${classes[own]}` : "";
+  });
+}
+
+function sayFirst(mean, first) {
+  const rest = mean.map((value, k) => (k === first ? -1 : value));
+  const second = mostProbable(rest);
+  const isSure = mean[first] >= SURE;
+  let text = isSure
+    ? `I am ${percent(mean[first])} sure`
+    : `I am not sure: ${percent(mean[first])}, or ${classes[second]} with ${percent(mean[second])}`;
+  if (networks.length > 1) {
+    const others = networks.filter((_, n) => mostProbable(answers[n]) !== first);
+    text += others.length
+      ? `. The networks disagree: ${others.length} of ${networks.length} read another digit.`
+      : `. ${networks.length === 2 ? "Both" : `All ${networks.length}`} networks agree.`;
+  }
+  verdict.classList.toggle("unsure", !isSure);
+  say(classes[first], text);
+}
+
+function say(digit, text) {
+  const [strong, span] = verdict.children;
+  // Only what changes is announced.
+  if (strong.textContent !== digit) strong.textContent = digit;
+  if (span.textContent !== text) span.textContent = text;
+}
+
+/** Paint 28 x 28 pixels, and over them what decided: above 0 for the digit, below against it. */
+function paint(canvas, shown, decided = null) {
+  const context = canvas.getContext("2d"), image = context.createImageData(SIDE, SIDE);
+  const scale = decided ? Math.max(...decided.map(Math.abs), 0.1) : 1; // in nats
+  for (let i = 0; i < SIDE * SIDE; i++) {
+    const grey = shown ? 255 * shown[i] : 0, share = decided ? decided[i] / scale : 0;
+    const colour = share > 0 ? [232, 131, 58] : [63, 142, 252], weight = Math.abs(share);
+    const ground = decided ? 0.45 * grey : grey;
+    for (let c = 0; c < 3; c++) {
+      image.data[4 * i + c] = ground * (1 - weight) + colour[c] * weight;
+    }
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+// --- Which pixels decided, by occlusion (Zeiler & Fergus, "Visualizing and understanding
+// convolutional networks", ECCV 2014): cover a patch and see how much the digit loses.
+
+let waiting = 0; // the timer of what is computed next
+
+function decideLater() {
+  clearTimeout(waiting);
+  cards.forEach(({ decided }) => paint(decided, pixels && pixels.map((each) => 0.45 * each)));
+  if (pixels) waiting = setTimeout(() => decide(occlusions()), isWriting() ? 2 * IDLE_MS : IDLE_MS);
+}
+
+function decide(work) {
+  const end = performance.now() + BUDGET_MS;
+  while (performance.now() < end) if (work.next().done) return;
+  waiting = setTimeout(decide, 0, work);
+}
+
+/** Cover one patch after the other, of each network; paint when all are known. */
+function* occlusions() {
+  for (let n = 0; n < networks.length; n++) {
+    const digit = mostProbable(answers[n]);
+    // Against the next best, because a probability near 1 hardly changes.
+    const certainty = (values) =>
+      values[digit] - Math.max(...values.filter((_, k) => k !== digit));
+    const whole = certainty(logits(networks[n], pixels));
+    const sums = new Float64Array(SIDE * SIDE), counts = new Float64Array(SIDE * SIDE);
+    for (let top = 2 - PATCH; top < SIDE; top += 2) {
+      for (let left = 2 - PATCH; left < SIDE; left += 2) {
+        const covered = patch(top, left);
+        if (!covered.some((i) => pixels[i] > 0)) continue;
+        const others = pixels.slice();
+        for (const i of covered) others[i] = 0;
+        const lost = whole - certainty(logits(networks[n], others));
+        for (const i of covered) {
+          sums[i] += lost;
+          counts[i] += 1;
+        }
+        yield;
+      }
+    }
+    const decided = sums.map((sum, i) => (counts[i] ? (sum / counts[i]) * Math.sqrt(pixels[i]) : 0));
+    paint(cards[n].decided, pixels, decided);
+    cards[n].decided.dataset.done = digit;
+  }
+}
+
+function patch(top, left) {
+  const places = [];
+  for (let y = Math.max(top, 0); y < Math.min(top + PATCH, SIDE); y++) {
+    for (let x = Math.max(left, 0); x < Math.min(left + PATCH, SIDE); x++) places.push(y * SIDE + x);
+  }
+  return places;
+}
+
+// --- Keeping drawings, and saving them as a ZIP of PNGs in one folder a digit.
+
+let kept = []; // {name: the true digit, png: bytes, item: its place in the list}
+let isSaved = true;
+
+function keep(name) {
+  if (!pixels || current) return;
+  const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+  canvas.width = canvas.height = INK;
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, INK, INK);
+  context.drawImage(inkCanvas, 0, 0);
+  const address = canvas.toDataURL("image/png"), text = atob(address.split(",")[1]);
+  const item = document.createElement("li"), button = document.createElement("button");
+  const picture = document.createElement("img"), label = document.createElement("span");
+  const drawing = { name, png: Uint8Array.from(text, (c) => c.charCodeAt(0)), item };
+  button.type = "button";
+  button.title = `Remove this ${name}`;
+  picture.src = address;
+  picture.alt = `Remove this drawing of ${name}`;
+  label.textContent = name;
+  button.append(picture, label);
+  button.addEventListener("click", () => {
+    kept = kept.filter((each) => each !== drawing);
+    item.remove();
+    showKept();
+  });
+  item.append(button);
+  byId("kept").append(item);
+  kept.push(drawing);
+  clear();
+  showKept();
+}
+
+function showKept() {
+  isSaved = kept.length === 0;
+  byId("save").disabled = kept.length === 0;
+  const number = kept.length === 1 ? "1 drawing is" : `${kept.length} drawings are`;
+  byId("status").textContent = kept.length
+    ? `${number} kept until this page is closed.` : "Nothing is kept yet.";
+}
+
+for (const name of classes) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = name;
+  button.setAttribute("aria-label", `Keep it as ${name}`);
+  button.addEventListener("click", () => { keep(name); paper.focus({ preventScroll: true }); });
+  byId("labels").append(button);
+}
+
+byId("save").addEventListener("click", () => {
+  // The time makes the names of several people's drawings different.
+  const time = new Date().toISOString().replace(/[-:]|\..*/g, "");
+  const files = kept.map(({ name, png }, i) => [`drawings/${name}/${time}-${i + 1}.png`, png]);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(zip(files), { type: "application/zip" }));
+  link.download = "drawings.zip";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  isSaved = true;
+  byId("status").textContent = `Saved: drawings.zip with ${files.length} of them.`;
+});
+addEventListener("beforeunload", (event) => { if (!isSaved) event.preventDefault(); });
+
+/** Return the parts of a ZIP file that stores [name, bytes] as they are (PKWARE's APPNOTE). */
+function zip(files) {
+  const parts = [], directory = [];
+  let offset = 0;
+  for (const [name, bytes] of files) {
+    const nameBytes = new TextEncoder().encode(name);
+    // Version, flags (names are UTF-8), no compression, 1 January 1980, then sum and sizes.
+    const common = [[20, 2], [0x800, 2], [0, 2], [0, 2], [33, 2], [crc32(bytes), 4],
+      [bytes.length, 4], [bytes.length, 4], [nameBytes.length, 2], [0, 2]];
+    const header = fields([[0x04034b50, 4], ...common]);
+    parts.push(header, nameBytes, bytes);
+    // No comment, first disk, attributes, place.
+    const more = [[0, 2], [0, 2], [0, 2], [0, 4], [offset, 4]];
+    directory.push(fields([[0x02014b50, 4], [20, 2], ...common, ...more]), nameBytes);
+    offset += header.length + nameBytes.length + bytes.length;
+  }
+  const size = directory.reduce((sum, part) => sum + part.length, 0), number = files.length;
+  const end = fields([[0x06054b50, 4], [0, 2], [0, 2], [number, 2], [number, 2], [size, 4],
+    [offset, 4], [0, 2]]);
+  return [...parts, ...directory, end];
+}
+
+/** Lay out [value, bytes] one after the other, the lowest byte first. */
+function fields(values) {
+  return Uint8Array.from(values.flatMap(([value, length]) =>
+    Array.from({ length }, (_, i) => (value >>> (8 * i)) & 255)));
+}
+
+function crc32(bytes) {
+  let crc = ~0;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}
+
+byId("calibration").textContent =
+  `A digit is called sure from a probability of ${percent(SURE)}. ` +
+  networks.map(({ name, temperature }) => (temperature
+    ? `The probabilities of ${name} are calibrated on its validation images (temperature ${temperature.toFixed(2)}).`
+    : `The probabilities of ${name} are its own, not calibrated: its validation images were not found.`
+  )).join(" ");
+for (const network of networks) {
+  for (let i = 0; i < 5; i++) logits(network, new Float64Array(SIDE * SIDE)); // compiles it
+}
+update();
