@@ -16,28 +16,23 @@ from PIL import Image
 from scipy import ndimage
 
 from digits.data.datasets import SIDE as MNIST_SIDE
+from digits.predict.frames import MAX_COMPONENTS, TOUCHING_AT_CORNERS, Mask, unframed
+from digits.predict.ink import ink_of, levels, noise_of, white_of
 from digits.predict.reading import Picture, Plane, resized, shrunk
-
-Mask = NDArray[np.bool_]
 
 LARGEST, SMALLEST = 240, 100
 """Pixels of the longer side between which the digit is looked for."""
 STROKE_LIMITS = (0.08, 0.2, 0.45)
 """Of the longer side. A small limit is for thin strokes under spotty light, a large one for a digit
 that fills the picture."""
-THRESHOLD_STEP = 0.55
 MIN_SCORE = 2.5
 """Blank paper under uneven light, ruled or not, scores about 1 to 2.5, the faintest pencil 3."""
 MIN_SIGNAL = 2.5
 """Contrast over noise: of blots in pure noise 1.8 at most, of faint digits under much noise 4."""
 GOOD_CONTRAST = 64
 """Above this, the colours are not looked at."""
-MAX_COMPONENTS = 3000
-MIN_CELL = 12
-"""Pixels of the shorter side of a frame's inside."""
 GAP = 0.3
 """Of a group's longer side: the distance from which on a stroke belongs to something else."""
-TOUCHING_AT_CORNERS = np.ones((3, 3), np.int8)
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ def _prepared(plane: Plane) -> tuple[Plane, float]:
     blur = 0.8 * max(plane.shape) / LARGEST
     plane = ndimage.gaussian_filter(plane, blur)
     for dark in (True, False):
-        plane = _unframed(plane, dark)
+        plane = unframed(plane, dark)
     return plane, noise / max(1.0, 2 * math.sqrt(math.pi) * blur / enlargement)
 
 
@@ -126,114 +121,6 @@ def locate_in(plane: Plane) -> Candidate | None:
     return found[0] if found else None
 
 
-# Ink: how much darker or lighter than its ground each pixel is.
-
-
-def ink_of(plane: Plane, dark: bool, stroke_limit: int, white: float) -> Plane:
-    """Return how far each pixel stands out from the ground, 0 to 255.
-
-    The ground is what a square of `stroke_limit` pixels fits into (grey-scale closing for dark ink,
-    opening for light ink: Serra, "Image analysis and mathematical morphology", 1982). So thin
-    strokes stand out, and shadows, gradients and the edges of paper and table do not. Dark ink is
-    taken relative to its ground: half the light on the paper is half the light on the ink. `white`
-    is the brightness of the whole picture's bright parts, see `white_of`.
-    """
-    ground = ground_of(plane, dark, stroke_limit)
-    if dark:  # The floor keeps the noise of a dark table from being taken for ink.
-        ink: Plane = 255 * (ground - plane) / np.maximum(ground, 0.4 * white)
-    else:
-        ink = plane - ground
-    return ink
-
-
-def ground_of(plane: Plane, dark: bool, stroke_limit: int) -> Plane:
-    """Return the plane without strokes that are darker, or lighter, than what is around them."""
-    filled = ndimage.grey_closing if dark else ndimage.grey_opening
-    return np.asarray(filled(plane, (stroke_limit, stroke_limit)), np.float32)
-
-
-def white_of(plane: Plane) -> float:
-    """Return the brightness of a picture's bright parts, at least 1."""
-    return max(float(np.percentile(plane[::2, ::2], 95)), 1.0)
-
-
-def noise_of(plane: Plane) -> float:
-    """Estimate the standard deviation of the pixel noise.
-
-    After Immerkaer, "Fast noise variance estimation", CVIU 1996, with the median for the mean, so
-    that the strokes do not count.
-    """
-    if min(plane.shape) < 3:
-        return 0.0
-    laplacian = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    return 1.4826 * float(np.median(np.abs(ndimage.convolve(plane, laplacian)))) / 6
-
-
-# Printed frames, as a form's boxes are, which digits are written into.
-
-
-def _unframed(plane: Plane, dark: bool) -> Plane:
-    """Return the plane with frames that are darker or lighter than the ground painted over.
-
-    Frames are what lies around cells, if there is writing in one of the cells at least.
-    """
-    limit = max(3, int(STROKE_LIMITS[0] * max(plane.shape))) | 1
-    ink, _, thresholds = _levels(plane, dark, limit)
-    frames, written = np.zeros(plane.shape, bool), False
-    for threshold in thresholds:
-        strokes = ink > threshold
-        inside, near = np.zeros_like(strokes), np.zeros_like(strokes)
-        for rows, columns, ground in _cells(~strokes):
-            margin = max(4, min(ground.shape) // 8)
-            inner = np.zeros_like(ground)
-            inner[margin:-margin, margin:-margin] = ~ground[margin:-margin, margin:-margin]
-            least = min(ground.shape) / 3  # nothing in a digit's hole is as large
-            places = ndimage.find_objects(ndimage.label(inner, TOUCHING_AT_CORNERS)[0])
-            written |= any(max(part.stop - part.start for part in place) > least
-                           for place in places)  # fmt: skip
-            # What reaches far into a cell is a digit, even where it touches the frame.
-            inside[rows, columns] |= ground | _meeting(~ground, inner)
-            near[max(0, rows.start - margin) : rows.stop + margin,
-                 max(0, columns.start - margin) : columns.stop + margin] = True  # fmt: skip
-        if near.any():
-            outline = ndimage.binary_dilation(inside, TOUCHING_AT_CORNERS)
-            frames |= _meeting(strokes & near & ~inside, outline)
-    if not written:
-        return plane
-    frames = ndimage.binary_dilation(frames, TOUCHING_AT_CORNERS)
-    return np.where(frames, ground_of(plane, dark, limit), plane)
-
-
-def _cells(ground: Mask) -> Iterator[tuple[slice, slice, Mask]]:
-    """Yield the rows, columns and pixels of each rectangle of ground that strokes enclose.
-
-    It may be turned by up to 7 degrees, and a digit in it may touch its sides.
-    """
-    labels, count = ndimage.label(ground)
-    if count >= MAX_COMPONENTS:
-        return
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        at_border = 0 in (rows.start, columns.start) or rows.stop == len(ground)
-        if min(height, width) < MIN_CELL or at_border or columns.stop == len(ground[0]):
-            continue
-        cell = labels[rows, columns] == number
-        down, right = height // 8, width // 8
-        sides = (cell[:down].any(0), cell[-down:].any(0), cell[:, :right].any(1),
-                 cell[:, -right:].any(1))  # fmt: skip
-        if min(float(side.mean()) for side in sides) > 0.85:  # an ellipse has 0.66
-            yield rows, columns, cell
-
-
-def _meeting(mask: Mask, other: Mask) -> Mask:
-    """Return the connected parts of a mask that have pixels in another one."""
-    labels, count = ndimage.label(mask, TOUCHING_AT_CORNERS)
-    chosen = np.zeros(count + 1, bool)
-    chosen[labels[mask & other]] = True
-    parts: Mask = chosen[labels]
-    return parts
-
-
 # Candidates: groups of strokes, at several stroke widths and thresholds.
 
 
@@ -241,24 +128,12 @@ def _candidates(plane: Plane, dark: bool) -> Iterator[Candidate]:
     side = max(plane.shape)
     for share in STROKE_LIMITS:
         limit = max(3, int(share * side)) | 1
-        ink, noise, thresholds = _levels(plane, dark, limit)
+        ink, noise, thresholds = levels(plane, dark, limit)
         for threshold in thresholds:
             for group in _groups(ink, threshold):
                 candidate = Candidate(plane, *group, dark, limit, threshold, noise)
                 if candidate.box.side >= 0.03 * side and (judged := _judged(candidate)):
                     yield judged
-
-
-def _levels(plane: Plane, dark: bool, limit: int) -> tuple[Plane, float, list[float]]:
-    """Return the ink, its noise, and the thresholds that are tried, falling."""
-    ink = ink_of(plane, dark, limit, white_of(plane))
-    quarter, half = np.percentile(ink[::2, ::2], (25, 50))
-    ink, noise = ink - quarter, float(half - quarter) / 0.6745
-    highest = float(ink.max())
-    # Where the digit fills the picture, much that is ink is counted as noise here.
-    lowest = max(min(4 * noise, 0.35 * highest), 1.0)
-    count = max(0, math.ceil(math.log(lowest / (0.75 * highest), THRESHOLD_STEP))) if highest else 0
-    return ink, noise, [0.75 * highest * THRESHOLD_STEP**step for step in range(count)]
 
 
 def _groups(ink: Plane, threshold: float) -> Iterator[tuple[Mask, Box, bool, float]]:
@@ -422,7 +297,7 @@ def _digits_of(best: Candidate) -> list[Candidate]:
     Strokes side by side are digits if each is at least half as high as the highest; what lies
     above or below a digit, as the bar of a 5 does, or in a narrow gap, is a part of it.
     """
-    strokes = _levels(best.plane, best.dark, best.stroke_limit)[0] > best.threshold
+    strokes = levels(best.plane, best.dark, best.stroke_limit)[0] > best.threshold
     thick = ndimage.binary_dilation(
         strokes, TOUCHING_AT_CORNERS, max(1, (best.box.bottom - best.box.top) // 30)
     )
