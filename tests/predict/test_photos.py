@@ -47,8 +47,10 @@ def test_photos_under_hard_conditions_are_classified_right(
     assert accuracy(trained, classified(trained, files)) >= trained.least_accuracy - 0.08
 
 
-@pytest.mark.parametrize("colour", ["black", "blue", "grey"])
-@pytest.mark.parametrize("num_boxes", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("num_boxes", "colour"),
+    [(1, "black"), (1, "grey"), (3, "blue"), (5, "black"), (5, "grey")],
+)
 def test_digits_in_printed_boxes_are_classified_right(
     num_boxes: int, colour: str, trained: Trained, tmp_path: Path
 ) -> None:
