@@ -42,8 +42,8 @@ def in_boxes(
 ) -> Path:
     """Writes a scan of a form: printed boxes, side by side or apart, one with a digit in it."""
     rng = np.random.default_rng(number)
-    side = {1: 240, 3: 100, 5: 70}[num_boxes]
-    gap = int(rng.integers(0, 2)) * 10 if num_boxes == 3 else 0
+    side = {1: 240, 3: 100, 5: 66}[num_boxes]
+    gap = int(rng.integers(0, 2)) * 8
     top, width = int(rng.integers(20, 120)), 1 + number % 6
     image = Image.new("RGB", (400, 400), (int(rng.integers(215, 250)),) * 3)
     lefts = [20 + each * (side + gap) for each in range(num_boxes)]

@@ -13,7 +13,7 @@ from digits.predict.predict import Prediction, predict
 
 pytestmark = pytest.mark.slow
 
-NUM_PHOTOS, NUM_OF_A_KIND, NUM_TINY, NUM_IN_BOXES = 200, 8, 100, 20
+NUM_PHOTOS, NUM_OF_A_KIND, NUM_TINY, NUM_IN_BOXES = 200, 8, 100, 100
 
 
 def classified(trained: Trained, files: Iterable[Path]) -> list[Prediction]:
@@ -47,8 +47,10 @@ def test_photos_under_hard_conditions_are_classified_right(
     assert accuracy(trained, classified(trained, files)) >= trained.least_accuracy - 0.08
 
 
-@pytest.mark.parametrize("colour", ["black", "blue", "grey"])
-@pytest.mark.parametrize("num_boxes", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("num_boxes", "colour"),
+    [(1, "black"), (1, "grey"), (3, "blue"), (5, "black"), (5, "grey")],
+)
 def test_digits_in_printed_boxes_are_classified_right(
     num_boxes: int, colour: str, trained: Trained, tmp_path: Path
 ) -> None:
@@ -56,7 +58,7 @@ def test_digits_in_printed_boxes_are_classified_right(
         in_boxes(tmp_path, trained.test.images[i, 0].numpy(), i, num_boxes, colour)
         for i in range(NUM_IN_BOXES)
     ]
-    assert accuracy(trained, classified(trained, files)) >= trained.least_accuracy - 0.05
+    assert accuracy(trained, classified(trained, files)) >= trained.least_accuracy
 
 
 def test_an_image_in_mnists_form_is_classified_as_it_is(trained: Trained, tmp_path: Path) -> None:

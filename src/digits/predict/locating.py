@@ -16,26 +16,23 @@ from PIL import Image
 from scipy import ndimage
 
 from digits.data.datasets import SIDE as MNIST_SIDE
+from digits.predict.frames import MAX_COMPONENTS, TOUCHING_AT_CORNERS, Mask, unframed
+from digits.predict.ink import ink_of, levels, noise_of, white_of
 from digits.predict.reading import Picture, Plane, resized, shrunk
-
-Mask = NDArray[np.bool_]
 
 LARGEST, SMALLEST = 240, 100
 """Pixels of the longer side between which the digit is looked for."""
 STROKE_LIMITS = (0.08, 0.2, 0.45)
 """Of the longer side. A small limit is for thin strokes under spotty light, a large one for a digit
 that fills the picture."""
-THRESHOLD_STEP = 0.55
 MIN_SCORE = 2.5
 """Blank paper under uneven light, ruled or not, scores about 1 to 2.5, the faintest pencil 3."""
 MIN_SIGNAL = 2.5
 """Contrast over noise: of blots in pure noise 1.8 at most, of faint digits under much noise 4."""
 GOOD_CONTRAST = 64
 """Above this, the colours are not looked at."""
-MAX_COMPONENTS = 3000
 GAP = 0.3
 """Of a group's longer side: the distance from which on a stroke belongs to something else."""
-TOUCHING_AT_CORNERS = np.ones((3, 3), np.int8)
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,8 @@ class Box:
 class Candidate:
     """A group of strokes that may be the digit."""
 
-    mask: Mask  # its pixels, in the picture that it was looked for in
+    plane: Plane  # in which it was looked for, see `_prepared`
+    mask: Mask  # its pixels
     box: Box  # around it, in pixels of the mask
     at_border: bool  # of the picture
     main_share: float  # of the ink, in its main stroke
@@ -72,7 +70,6 @@ class Candidate:
     stroke_limit: int  # wider strokes were not looked for
     threshold: float  # pixels with less ink are not counted
     noise: float  # of the ink, where there is none
-    framed: bool  # whether it lies in a printed frame
     score: float = 0.0  # how good a digit it is; comparable within a picture, about 1 to 200
     contrast: float = 0.0  # between ink and ground along the contour, 0 to 255
     thickness: float = 0.0  # half the width of the widest stroke, over the box's longer side
@@ -95,11 +92,11 @@ def locate(picture: Picture) -> tuple[Plane, list[Candidate]] | None:
         return None
     if max(plane.shape) <= MNIST_SIDE:  # in MNIST's own size, a gap in a stroke is a pixel
         return plane, [best]
-    return plane, _digits_of(_prepared(plane)[0], best)
+    return plane, _digits_of(best)
 
 
 def _prepared(plane: Plane) -> tuple[Plane, float]:
-    """Return the plane in the size in which digits are looked for, smoothed, and its noise."""
+    """Return the plane as digits are looked for in it, and its noise: small, smooth, unframed."""
     plane = shrunk(plane, LARGEST)
     # In a tiny picture each pixel belongs to a stroke, and noise cannot be told from it.
     noise = noise_of(plane) if max(plane.shape) >= 20 else 0.0
@@ -108,6 +105,8 @@ def _prepared(plane: Plane) -> tuple[Plane, float]:
         plane = resized(plane, enlargement, Image.Resampling.BILINEAR)
     blur = 0.8 * max(plane.shape) / LARGEST
     plane = ndimage.gaussian_filter(plane, blur)
+    for dark in (True, False):
+        plane = unframed(plane, dark)
     return plane, noise / max(1.0, 2 * math.sqrt(math.pi) * blur / enlargement)
 
 
@@ -116,50 +115,10 @@ def locate_in(plane: Plane) -> Candidate | None:
     plane, noise = _prepared(plane)
     of_each = (_best(list(_candidates(plane, dark))) for dark in (True, False))
     found = [each for each in of_each if each and each.contrast > MIN_SIGNAL * noise]
-    # Between a frame and a digit, the ground is light strokes round about.
-    found.sort(key=lambda each: -each.score * (5 if each.framed else 1))
+    found.sort(key=lambda each: -each.score)
     if len(found) == 2 and _is_page_around(*found):
         return found[1]
     return found[0] if found else None
-
-
-# Ink: how much darker or lighter than its ground each pixel is.
-
-
-def ink_of(plane: Plane, dark: bool, stroke_limit: int, white: float) -> Plane:
-    """Return how far each pixel stands out from the ground, 0 to 255.
-
-    The ground is what a square of `stroke_limit` pixels fits into (grey-scale closing for dark ink,
-    opening for light ink: Serra, "Image analysis and mathematical morphology", 1982). So thin
-    strokes stand out, and shadows, gradients and the edges of paper and table do not. Dark ink is
-    taken relative to its ground: half the light on the paper is half the light on the ink. `white`
-    is the brightness of the whole picture's bright parts, see `white_of`.
-    """
-    size = (stroke_limit, stroke_limit)
-    if not dark:
-        light: Plane = plane - ndimage.grey_opening(plane, size)
-        return light
-    ground = ndimage.grey_closing(plane, size)
-    # The floor keeps the noise of a dark table from being taken for ink.
-    ink: Plane = 255 * (ground - plane) / np.maximum(ground, 0.4 * white)
-    return ink
-
-
-def white_of(plane: Plane) -> float:
-    """Return the brightness of a picture's bright parts, at least 1."""
-    return max(float(np.percentile(plane, 95)), 1.0)
-
-
-def noise_of(plane: Plane) -> float:
-    """Estimate the standard deviation of the pixel noise.
-
-    After Immerkaer, "Fast noise variance estimation", CVIU 1996, with the median for the mean, so
-    that the strokes do not count.
-    """
-    if min(plane.shape) < 3:
-        return 0.0
-    laplacian = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    return 1.4826 * float(np.median(np.abs(ndimage.convolve(plane, laplacian)))) / 6
 
 
 # Candidates: groups of strokes, at several stroke widths and thresholds.
@@ -169,107 +128,35 @@ def _candidates(plane: Plane, dark: bool) -> Iterator[Candidate]:
     side = max(plane.shape)
     for share in STROKE_LIMITS:
         limit = max(3, int(share * side)) | 1
-        ink, framed, noise, thresholds = _levels(plane, dark, limit)
+        ink, noise, thresholds = levels(plane, dark, limit)
         for threshold in thresholds:
             for group in _groups(ink, threshold):
-                inside = bool(framed[group[0]].all())
-                candidate = Candidate(*group, dark, limit, threshold, noise, inside)
-                if candidate.box.side >= 0.03 * side and (judged := _judged(plane, candidate)):
+                candidate = Candidate(plane, *group, dark, limit, threshold, noise)
+                if candidate.box.side >= 0.03 * side and (judged := _judged(candidate)):
                     yield judged
-
-
-def _levels(plane: Plane, dark: bool, limit: int) -> tuple[Plane, Mask, float, list[float]]:
-    """Return the ink without frames, what they enclose, the noise, and thresholds, falling."""
-    ink = ink_of(plane, dark, limit, white_of(plane))
-    quarter, half = np.percentile(ink, (25, 50))
-    ink, noise = ink - quarter, float(half - quarter) / 0.6745
-    highest = float(ink.max())
-    # Where the digit fills the picture, much that is ink is counted as noise here.
-    lowest = max(min(4 * noise, 0.35 * highest), 1.0)
-    count = max(0, math.ceil(math.log(lowest / (0.75 * highest), THRESHOLD_STEP))) if highest else 0
-    thresholds = [0.75 * highest * THRESHOLD_STEP**step for step in range(count)]
-    frames = np.zeros(ink.shape, bool)
-    for threshold in thresholds:
-        frames |= _frames(ink > threshold)
-    ink[ndimage.binary_dilation(frames, TOUCHING_AT_CORNERS)] = 0
-    return ink, ndimage.binary_fill_holes(frames), noise, thresholds
-
-
-def _frames(strokes: Mask) -> Mask:
-    """Return the strokes that are printed around others, as a form's boxes are, empty ones too.
-
-    A frame has strokes of a third of its height or width in its holes, or touching its straight
-    lines; nothing in a digit's hole is as large.
-    """
-    frames = np.zeros(strokes.shape, bool)
-    labels, count = ndimage.label(strokes, TOUCHING_AT_CORNERS)
-    if not 0 < count < MAX_COMPONENTS:
-        return frames
-    places = ndimage.find_objects(labels)
-    sizes = np.array([[rows.stop - rows.start, columns.stop - columns.start]
-                      for rows, columns in places])  # fmt: skip
-    large = [each for each in range(count) if sizes[each].min() >= 12]
-    empty = np.zeros_like(frames)
-    for outer in large:
-        inside = labels[places[outer]]
-        ring, least = inside == outer + 1, sizes[outer].min() / 3
-        filled, lines = ndimage.binary_fill_holes(ring), _straight_lines(ring)
-        rest = ndimage.find_objects(ndimage.label(ring & ~lines, TOUCHING_AT_CORNERS)[0])
-        within = np.unique(inside[filled & ~ring])
-        if lines.any() and any(
-            max(rows.stop - rows.start, columns.stop - columns.start) > least
-            for rows, columns in rest
-        ):
-            frames[places[outer]] |= ring & lines
-        elif any(sizes[each - 1].max() > least for each in within if each):
-            frames[places[outer]] |= ring
-        elif filled.mean() > 0.8 and ring.mean() < 0.6:  # an ellipse fills less of its box
-            empty[places[outer]] |= ring
-    if frames.any():
-        frames |= empty
-    return frames
-
-
-def _straight_lines(strokes: Mask) -> Mask:
-    """Return the long horizontal and vertical lines, if they are on all four sides; else none."""
-    length = int(0.8 * min(strokes.shape)) | 1
-    thick = ndimage.binary_dilation(strokes, TOUCHING_AT_CORNERS).astype(np.uint8)
-    across, down = (
-        ndimage.maximum_filter1d(
-            ndimage.minimum_filter1d(thick, length, axis, mode="constant"),
-            length,
-            axis,
-            mode="constant",
-        )
-        > 0
-        for axis in (1, 0)
-    )
-    near = max(2, length // 8)
-    sides = (across[:near].any(0), across[-near:].any(0),
-             down[:, :near].any(1), down[:, -near:].any(1))  # fmt: skip
-    lines: Mask = across | down
-    return lines if min(float(side.mean()) for side in sides) > 0.85 else np.zeros_like(lines)
 
 
 def _groups(ink: Plane, threshold: float) -> Iterator[tuple[Mask, Box, bool, float]]:
     """Yield a `Candidate`'s first four fields: away from the border, and at the border."""
-    labels, count = ndimage.label(ink > threshold, TOUCHING_AT_CORNERS)
+    strokes = ink > threshold
+    labels, count = ndimage.label(strokes, TOUCHING_AT_CORNERS)
     if not 0 < count < MAX_COMPONENTS:
         return
     boxes = np.array([[y.start, y.stop, x.start, x.stop] for y, x in ndimage.find_objects(labels)])
-    sums = np.bincount(labels.ravel(), ink.ravel(), count + 1)[1:]
-    strengths = sums / np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    of_each = labels[strokes]
+    sums = np.bincount(of_each, ink[strokes])[1:]
+    strengths = sums / np.bincount(of_each)[1:]
     touching = (boxes[:, [0, 2]] == 0).any(1) | (boxes[:, [1, 3]] == ink.shape).any(1)
     sides = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
     for at_border in (False, True):
-        strokes = touching == at_border
-        if not strokes.any():
+        parts = touching == at_border
+        if not parts.any():
             continue
         # The main stroke has much ink, and is spread out.
-        main = int(np.argmax(np.where(strokes, sums * sides, -1)))
+        main = int(np.argmax(np.where(parts, sums * sides, -1)))
         # Less ink in all is a speck, less of it per pixel a line of the paper.
-        strokes &= (sums > 0.02 * sums[main]) & (strengths > 0.5 * strengths[main])
-        chosen, box = _near(boxes, strokes, main)
+        parts &= (sums > 0.02 * sums[main]) & (strengths > 0.5 * strengths[main])
+        chosen, box = _near(boxes, parts, main)
         mask = np.concatenate([[False], chosen])[labels]
         if at_border and _covers_a_side(mask):
             continue
@@ -303,7 +190,7 @@ def _covers_a_side(mask: Mask) -> bool:
 # Judging: how much like a written digit a group of strokes is.
 
 
-def _judged(plane: Plane, group: Candidate) -> Candidate | None:
+def _judged(group: Candidate) -> Candidate | None:
     """Return the candidate with its score; `None` if there is no contrast along its contour.
 
     A digit has long and thin strokes, with a real edge in the picture all around. A shadow is a
@@ -318,7 +205,7 @@ def _judged(plane: Plane, group: Candidate) -> Candidate | None:
         slice(max(0, box.left - margin), box.right + margin, step),
     )
     mask = group.mask[window]
-    contrasts = _contour_contrasts(plane[window], mask, group.dark)
+    contrasts = _contour_contrasts(group.plane[window], mask, group.dark)
     if not contrasts.size or contrasts.mean() <= 0:
         return None
     contrast = float(contrasts.mean())
@@ -326,7 +213,7 @@ def _judged(plane: Plane, group: Candidate) -> Candidate | None:
     # Beyond the picture's border a stroke goes on.
     half_width = step * float(ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge")).max())
     thickness = half_width / side
-    length = mask.sum() * step**2 / (2 * half_width) / max(plane.shape)
+    length = mask.sum() * step**2 / (2 * half_width) / max(group.plane.shape)
     score = contrast * length**0.7 * closed**5 * group.main_share**0.5
     score *= min(1.0, (0.15 / thickness) ** 2)  # MNIST's strokes are up to this; a blob's is 0.5
     if 2 * half_width > 0.7 * group.stroke_limit:
@@ -404,13 +291,13 @@ def _is_page_around(outer: Candidate, inner: Candidate) -> bool:
 # Several digits: those like the best one, and those that it consists of.
 
 
-def _digits_of(plane: Plane, best: Candidate) -> list[Candidate]:
+def _digits_of(best: Candidate) -> list[Candidate]:
     """Return the digits, line by line from left to right; `[best]` if there is only one.
 
     Strokes side by side are digits if each is at least half as high as the highest; what lies
     above or below a digit, as the bar of a 5 does, or in a narrow gap, is a part of it.
     """
-    strokes = _levels(plane, best.dark, best.stroke_limit)[0] > best.threshold
+    strokes = levels(best.plane, best.dark, best.stroke_limit)[0] > best.threshold
     thick = ndimage.binary_dilation(
         strokes, TOUCHING_AT_CORNERS, max(1, (best.box.bottom - best.box.top) // 30)
     )
@@ -435,8 +322,8 @@ def _digits_of(plane: Plane, best: Candidate) -> list[Candidate]:
         mask = np.isin(labels, numbers)
         (rows, columns) = ndimage.find_objects(mask.astype(np.int8))[0]
         box = Box(rows.start, rows.stop, columns.start, columns.stop)
-        at_border = 0 in (box.top, box.left) or (box.bottom, box.right) == plane.shape
-        judged = _judged(plane, replace(best, mask=mask, box=box, main_share=1.0))
+        at_border = 0 in (box.top, box.left) or (box.bottom, box.right) == best.mask.shape
+        judged = _judged(replace(best, mask=mask, box=box, main_share=1.0))
         if judged and not at_border and judged.contrast > 0.6 * best.contrast:
             digits.append(judged)
     if len(digits) < 2:
