@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from digits.data.datasets import (
-    CLASSES,
-    NUM_CLASSES,
+    MNIST,
     SAMPLE,
+    class_word,
+    default_val_size,
     has_writers,
     prepare,
     prepare_writers,
@@ -50,26 +51,30 @@ class Split:
 
     name: str  # "training", "validation" or "test"
     images: Tensor  # uint8 (n, 1, 28, 28)
-    labels: Tensor  # int64 (n,), 0 to 9
+    labels: Tensor  # int64 (n,)
     indices: Tensor  # int64 (n,), each image's index in the training or test part
     writers: np.ndarray | None = None  # int32 (n,), if it is known who wrote the images
 
 
 def read_splits(
-    folder: Path, source: str, val_size: int | None, split_seed: int, split: str = "random"
+    folder: Path,
+    source: str,
+    val_size: int | None,
+    split_seed: int,
+    split: str = "random",
+    name: str = MNIST,
 ) -> tuple[str, list[Split]]:
     """Return the data set's name, and a run's training, validation and test images.
 
-    Without a `val_size`, 5,000 are for validation, or 500 of the sample; with 0, there is no
-    validation split.
+    Without a `val_size` it is `default_val_size`; with 0, there is no validation split.
 
     Raises:
         DigitsError: If the data or the split cannot be had.
     """
-    dataset = prepare(folder, source, dir_option="--data-dir", source_option="--source")
+    dataset = prepare(folder, source, name, dir_option="--data-dir", source_option="--source")
     train, test = read(folder, "train", dataset), read(folder, "test", dataset)
     if val_size is None:
-        val_size = 500 if dataset == SAMPLE else 5000
+        val_size = default_val_size(dataset, len(train.labels))
     if split == "writers":
         options = {"dir_option": "--data-dir", "split_option": "--split"}
         prepare_writers(folder, source, dataset, **options)
@@ -109,15 +114,15 @@ def lead(dataset: str, splits: Sequence[Split]) -> str:
     )
 
 
-def explore(splits: Sequence[Split], folder: Path) -> list[Section]:
+def explore(splits: Sequence[Split], folder: Path, classes: Sequence[str]) -> list[Section]:
     """Measure training, validation and test images; draw the pictures into an existing folder."""
     return [
         describe_shapes(splits),
-        describe_classes(splits, folder),
+        describe_classes(splits, folder, classes),
         *describe_writers(splits),
         describe_pixels(splits, folder),
-        draw_digits(splits[0], folder),
-        describe_near_empty(splits, folder),
+        draw_digits(splits[0], folder, classes),
+        describe_near_empty(splits, folder, classes),
         describe_duplicates(splits, folder),
     ]
 
@@ -157,26 +162,30 @@ def describe_writers(splits: Sequence[Split]) -> list[Section]:
     return [Section("Writers", text, tables=[Table(("split", "writers"), rows, "writers")])]
 
 
-def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
-    """Count the digits of each split, and draw class_balance.png into the folder."""
-    counts = {split.name: torch.bincount(split.labels, minlength=NUM_CLASSES) for split in splits}
-    rows = [[name] for name in (*CLASSES, "all")]
-    columns = ["digit"]
+def describe_classes(splits: Sequence[Split], folder: Path, classes: Sequence[str]) -> Section:
+    """Count the classes of each split, and draw class_balance.png into the folder."""
+    counts = {split.name: torch.bincount(split.labels, minlength=len(classes)) for split in splits}
+    rows, word = [[name] for name in (*classes, "all")], class_word(classes)
+    columns = [word]
     for name, numbers in counts.items():
         columns += [name, "share"]
         total = int(numbers.sum())
         for row, number in zip(rows, [*numbers.tolist(), total], strict=True):
             row += [f"{number:,}", f"{number / total:.2%}"]
     numbers = counts["training"]
-    caption = "Share of each digit among the training, validation and test images."
+    caption = f"Share of each {word} among the training, validation and test images."
     mode = int(numbers.argmax())
     return Section(
         "Classes",
-        f"Always answering {mode} is right in {numbers[mode] / numbers.sum():.1%} of the training "
-        "images; no digit is more frequent. "
-        "The validation images are drawn with the same share of each digit.",
-        tables=[Table(columns, rows, "images of each digit")],
-        pictures=[_picture(folder / "class_balance.png", draw_class_balance(counts), caption)],
+        f"Always answering {classes[mode]} is right in {numbers[mode] / numbers.sum():.1%} of the "
+        f"training images; no {word} is more frequent. "
+        f"The validation images are drawn with the same share of each {word}.",
+        tables=[Table(columns, rows, f"images of each {word}")],
+        pictures=[
+            _picture(
+                folder / "class_balance.png", draw_class_balance(counts, classes, word), caption
+            )
+        ],
     )
 
 
@@ -220,44 +229,51 @@ def describe_pixels(splits: Sequence[Split], folder: Path) -> Section:
     )
 
 
-def class_mean_std_images(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute each digit's mean image and standard-deviation image: float (10, 28, 28).
+def class_mean_std_images(
+    images: Tensor, labels: Tensor, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Compute each class's mean image and standard-deviation image: float (classes, 28, 28).
 
     The pixels are those in [0, 1], the standard deviation is the population's, at most 0.5. Both
-    are NaN for a digit without images.
+    are NaN for a class without images.
     """
     means, stds = [], []
-    for digit in range(NUM_CLASSES):
-        of_digit = images[labels == digit, 0].float() / 255
-        means.append(of_digit.mean(dim=0))
-        stds.append((of_digit - means[-1]).square().mean(dim=0).sqrt())
+    for label in range(num_classes):
+        of_class = images[labels == label, 0].float() / 255
+        means.append(of_class.mean(dim=0))
+        stds.append((of_class - means[-1]).square().mean(dim=0).sqrt())
     return torch.stack(means), torch.stack(stds)
 
 
-def draw_digits(training: Split, folder: Path) -> Section:
+def draw_digits(training: Split, folder: Path, classes: Sequence[str]) -> Section:
     """Draw samples.png, mean_images.png and std_images.png into the folder."""
-    first = [(training.labels == digit).nonzero()[:NUM_SAMPLES, 0] for digit in range(NUM_CLASSES)]
-    means, stds = class_mean_std_images(training.images, training.labels)
+    word, num_classes = class_word(classes), len(classes)
+    first = [(training.labels == label).nonzero()[:NUM_SAMPLES, 0] for label in range(num_classes)]
+    means, stds = class_mean_std_images(training.images, training.labels, num_classes)
+    varies = (
+        "handwriting varies: at the edges of the strokes, and in the slant of the 1"
+        if word == "digit"
+        else "images of a class vary"
+    )
     return Section(
-        "What the digits look like",
-        "Mean and standard deviation are those of each pixel over all images of a digit. The "
-        "standard deviation is bright where handwriting varies: at the edges of the strokes, and "
-        "in the slant of the 1. For pixels in [0, 1] it is at most 0.5.",
+        f"What the {'digits' if word == 'digit' else 'classes'} look like",
+        f"Mean and standard deviation are those of each pixel over all images of a {word}. The "
+        f"standard deviation is bright where {varies}. For pixels in [0, 1] it is at most 0.5.",
         pictures=[
             _picture(
                 folder / "samples.png",
                 digit_grid(training.images[torch.cat(first)], columns=NUM_SAMPLES),
-                f"The first {NUM_SAMPLES} training images of each digit.",
+                f"The first {NUM_SAMPLES} training images of each {word}.",
             ),
             _picture(
                 folder / "mean_images.png",
-                digit_grid(means, CLASSES, columns=5, limits=(0, 1)),
-                "The mean of all training images of each digit, from 0 to 1.",
+                digit_grid(means, classes, columns=5, limits=(0, 1)),
+                f"The mean of all training images of each {word}, from 0 to 1.",
             ),
             _picture(
                 folder / "std_images.png",
-                digit_grid(stds, CLASSES, columns=5, limits=(0, 0.5)),
-                "The standard deviation of the training images of each digit, from 0 to 0.5.",
+                digit_grid(stds, classes, columns=5, limits=(0, 0.5)),
+                f"The standard deviation of the training images of each {word}, from 0 to 0.5.",
             ),
         ],
     )
@@ -268,7 +284,7 @@ def inked_pixels(images: Tensor) -> Tensor:
     return (images.flatten(1) > HALF).sum(dim=1)
 
 
-def describe_near_empty(splits: Sequence[Split], folder: Path) -> Section:
+def describe_near_empty(splits: Sequence[Split], folder: Path, classes: Sequence[str]) -> Section:
     """Count near-empty and blank images, and draw faintest.png of the training images."""
     rows = []
     for split in splits:
@@ -278,9 +294,10 @@ def describe_near_empty(splits: Sequence[Split], folder: Path) -> Section:
         rows.append((split.name, f"{num_near_empty:,}", f"{num_blank:,}", f"{inked.min()}"))
     training, inked = splits[0], inked_pixels(splits[0].images)
     places = inked.argsort(stable=True)[:NUM_FAINTEST]
+    names = [classes[int(training.labels[place])] for place in places]
     titles = [
-        f"no. {training.indices[place]}\n{training.labels[place]}: {inked[place]} pixels"
-        for place in places
+        f"no. {training.indices[place]}\n{name}: {inked[place]} pixels"
+        for name, place in zip(names, places, strict=True)
     ]
     figure = digit_grid(training.images[places], titles, columns=5)
     caption = "The faintest training images: index in the training part, label, inked pixels."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from digits.data.datasets import SIDE as MNIST_SIDE
+from digits.predict.mnist_form import SIDE as MNIST_SIDE
 from digits.predict.reading import Picture, Plane, resized, shrunk
 
 Mask = NDArray[np.bool_]

@@ -27,6 +27,7 @@ SUFFIXES = (
     *(".heic", ".heif", ".avif"),
 )
 """Endings of the files that are taken from a folder."""
+DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,12 @@ class Digit:
     """One digit of a picture."""
 
     image: NDArray[np.uint8]  # bytes (28, 28), what the network saw
-    probabilities: tuple[float, ...] = ()  # of the digits 0 to 9
+    probabilities: tuple[float, ...] = ()  # of the classes
     box: tuple[int, ...] = ()  # left, top, right, bottom, in pixels of the upright picture
 
     def ranked(self) -> list[int]:
-        """Return the digits, the most probable one first."""
-        return sorted(range(len(self.probabilities)), key=lambda digit: -self.probabilities[digit])
+        """Return the indices of the classes, the most probable one first."""
+        return sorted(range(len(self.probabilities)), key=lambda label: -self.probabilities[label])
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +50,19 @@ class Prediction:
     file: str  # as it was given
     digits: tuple[Digit, ...] = ()  # line by line, from left to right; empty after an error
     error: str | None = None  # what is wrong, in one line
+    classes: tuple[str, ...] = DIGITS  # their names
 
     def number(self) -> str:
-        """Return the digits as one writes them, e.g. "72104"."""
-        return "".join(str(digit.ranked()[0]) for digit in self.digits)
+        """Return the digits as one writes them, e.g. "72104"; names are set apart."""
+        names = (self.classes[digit.ranked()[0]] for digit in self.digits)
+        return ("" if self.classes == DIGITS else " ").join(names)
 
 
 def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Prediction]:
     """Classify pictures, in order; one that cannot be classified does not stop the others.
 
     Args:
-        model: what `digits.load` returns, with the classes "0" to "9".
+        model: what `digits.load` returns.
         files: read as they are needed; "-" is standard input.
     """
     for file in files:
@@ -78,7 +81,7 @@ def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Predic
             replace(digit, probabilities=tuple(row))
             for digit, row in zip(found, probabilities, strict=True)
         ]
-        yield Prediction(file, tuple(digits))
+        yield Prediction(file, tuple(digits), classes=tuple(map(printable, model.classes)))
 
 
 def prepare(file: str | Path) -> list[Digit]:
@@ -146,42 +149,59 @@ def as_json(prediction: Prediction) -> str:
     if prediction.error is not None:
         row["error"] = prediction.error
     elif len(prediction.digits) == 1:
-        row |= _as_dict(prediction.digits[0])
+        row |= _as_dict(prediction.digits[0], prediction.classes)
     else:
-        digits = [_as_dict(digit) | {"box": list(digit.box)} for digit in prediction.digits]
+        digits = [
+            _as_dict(digit, prediction.classes) | {"box": list(digit.box)}
+            for digit in prediction.digits
+        ]
         row |= {"digit": None, "digits": digits}
     return json.dumps(row, allow_nan=False)
 
 
-def _as_dict(digit: Digit) -> dict[str, Any]:
+def _as_dict(digit: Digit, classes: tuple[str, ...]) -> dict[str, Any]:
     first, probabilities = digit.ranked()[0], [round(p, 6) for p in digit.probabilities]
-    return {"digit": first, "probability": probabilities[first], "probabilities": probabilities}
+    name = {} if classes == DIGITS else {"class": classes[first]}
+    return (
+        {"digit": first}
+        | name
+        | {
+            "probability": probabilities[first],
+            "probabilities": probabilities,
+        }
+    )
 
 
 def as_line(prediction: Prediction, file_width: int) -> str:
     """Return file, digit, probability, and the runner-up; or all digits, each with its own."""
     name = f"{printable(prediction.file):<{file_width}}"
     if len(prediction.digits) == 1:
-        return f"{name}  {_first_two(prediction.digits[0])}"
-    each = (f"{one.ranked()[0]} {_percent(one, one.ranked()[0])}" for one in prediction.digits)
+        return f"{name}  {_first_two(prediction, prediction.digits[0])}"
+    classes = prediction.classes
+    each = (
+        f"{classes[one.ranked()[0]]} {_percent(one, one.ranked()[0])}" for one in prediction.digits
+    )
     return f"{name}  {prediction.number()}  {'  '.join(each)}"
 
 
 def as_chart(prediction: Prediction) -> str:
-    """Return the digit and a bar for each of the ten probabilities; or a line for each digit."""
+    """Return the digit and a bar for each of the probabilities; or a line for each digit."""
     lines = [f"{printable(prediction.file)}: {prediction.number()}"]
     if len(prediction.digits) > 1:
         lines[0] += f" ({len(prediction.digits)} digits, from left to right)"
-        return "\n".join([*lines, *(f"  {_first_two(digit)}" for digit in prediction.digits)])
-    for number, probability in enumerate(prediction.digits[0].probabilities):
-        bar = "█" * round(40 * probability)
-        lines.append(f"  {number}  {_percent(prediction.digits[0], number)}  {bar}".rstrip())
+        shown = (_first_two(prediction, digit) for digit in prediction.digits)
+        return "\n".join([*lines, *(f"  {each}" for each in shown)])
+    width = max(map(len, prediction.classes))
+    for label, probability in enumerate(prediction.digits[0].probabilities):
+        bar, name = "█" * round(40 * probability), f"{prediction.classes[label]:<{width}}"
+        lines.append(f"  {name}  {_percent(prediction.digits[0], label)}  {bar}".rstrip())
     return "\n".join(lines)
 
 
-def _first_two(digit: Digit) -> str:
-    first, second = digit.ranked()[:2]
-    return f"{first}  {_percent(digit, first)}   then {second}  {_percent(digit, second)}"
+def _first_two(prediction: Prediction, digit: Digit) -> str:
+    (first, second), names = digit.ranked()[:2], prediction.classes
+    likeliest = f"{names[first]}  {_percent(digit, first)}"
+    return f"{likeliest}   then {names[second]}  {_percent(digit, second)}"
 
 
 def printable(text: str) -> str:
@@ -189,8 +209,8 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def _percent(digit: Digit, number: int) -> str:
-    return f"{digit.probabilities[number]:7.2%}"
+def _percent(digit: Digit, label: int) -> str:
+    return f"{digit.probabilities[label]:7.2%}"
 
 
 def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:
