@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 
 from digits.__main__ import main
 from digits.data.datamodule import MNISTDataModule
-from digits.data.datasets import CLASSES, load_sample
+from digits.data.datasets import load_sample
 from digits.data.split import normalize
 from digits.explore import (
     FIXED_NORMS,
@@ -69,7 +69,7 @@ def test_the_splits_are_those_of_a_run(val_size: int | None, seed: int, tmp_path
 
 def test_each_digit_is_counted_with_its_share(splits: list[Split], tmp_path: Path) -> None:
     splits[0].labels[splits[0].labels == 4] = 7
-    section = describe_classes(splits, tmp_path, CLASSES)
+    section = describe_classes(splits, tmp_path)
     *digits, of_all = section.tables[0].rows
     for place, split in enumerate(splits):
         counted = Counter(split.labels.tolist())
@@ -119,7 +119,7 @@ def test_near_empty_and_blank_images_are_counted(splits: list[Split], tmp_path: 
         splits[0].images[place] = 0
         splits[0].images[place].view(-1)[:pixels] = 200
     splits[2].images[5] = 1  # near-empty, and not blank
-    (counts,) = describe_near_empty(splits, tmp_path, CLASSES).tables
+    (counts,) = describe_near_empty(splits, tmp_path).tables
     assert counts.rows[::2] == [("training", "2", "1", "0"), ("test", "1", "0", "0")]
 
 
@@ -243,5 +243,5 @@ def test_without_validation_all_images_are_to_train_on(tmp_path: Path) -> None:
         *(("training", 4000), ("test", 1000))
     ]
     assert "4,000 images to train on, none to validate and 1,000 to test" in lead(dataset, splits)
-    titles = [section.title for section in explore(splits, tmp_path, CLASSES)]
+    titles = [section.title for section in explore(splits, tmp_path)]
     assert titles == list(dict.fromkeys(titles)) and len(titles) == 6

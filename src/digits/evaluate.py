@@ -89,6 +89,11 @@ class Evaluation:
         classes: list[str] = self.record["classes"]
         return classes
 
+    @property
+    def word(self) -> str:
+        """What a class is called."""
+        return class_word(self.classes)
+
     def image_name(self, index: int) -> str:
         """Return an image's index in its part, or a picture's file in its folder."""
         if self.pictures is None:
@@ -282,7 +287,7 @@ def class_table(evaluation: Evaluation) -> Table:
     for label, num_images in enumerate(measures.confusion.sum(dim=1).tolist()):
         rates = (each[label] for each in (measures.precision, measures.recall, measures.f1))
         rows.append((classes[label], f"{num_images:,}", *(f"{rate:.2%}" for rate in rates)))
-    return Table((class_word(classes), "images", "precision", "recall", "F1"), rows)
+    return Table((evaluation.word, "images", "precision", "recall", "F1"), rows)
 
 
 def mistake_table(evaluation: Evaluation, limit: int) -> Table:
@@ -292,13 +297,13 @@ def mistake_table(evaluation: Evaluation, limit: int) -> Table:
         (name(each.index), classes[each.label], classes[each.predicted], f"{each.probability:.2%}")
         for each in evaluation.measures.mistakes[:limit]
     ]
-    word = class_word(classes)
+    word = evaluation.word
     return Table(("image", f"true {word}", f"predicted {word}", "probability"), rows)
 
 
 def confusion_table(evaluation: Evaluation, limit: int) -> Table:
     """Return the pairs of classes that are mistaken for each other most often."""
-    classes, word = evaluation.classes, class_word(evaluation.classes)
+    classes, word = evaluation.classes, evaluation.word
     counts = evaluation.measures.confusion.clone().fill_diagonal_(0)
     numbers, places = counts.flatten().sort(descending=True, stable=True)
     rows = [
@@ -307,12 +312,6 @@ def confusion_table(evaluation: Evaluation, limit: int) -> Table:
         if number
     ]
     return Table((f"true {word}", f"predicted {word}", "images"), rows)
-
-
-def left_out_table(pictures: Pictures) -> Table:
-    """Return the pictures that could not be used."""
-    rows = [(str(file), reason) for file, reason in pictures.left_out.items()]
-    return Table(("picture", "why"), rows, "left out")
 
 
 def member_table(evaluation: Evaluation) -> Table:
@@ -360,14 +359,15 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         text = "The ensemble's probabilities are the means of its members'."
         sections.append(Section("Members", text, tables=[member_table(evaluation)]))
     sections += [
-        Section(f"Each {class_word(evaluation.classes)}", tables=[class_table(evaluation)]),
+        Section(f"Each {evaluation.word}", tables=[class_table(evaluation)]),
         Section("Confusion", tables=[confusion_table(evaluation, 10)], pictures=[confusion]),
         Section("Mistakes", tables=[mistake_table(evaluation, 20)], pictures=mistakes),
         Section("Calibration", pictures=[reliability]),
         Section("The model", tables=[model_table(evaluation)]),
     ]
     if evaluation.pictures and evaluation.pictures.left_out:
-        sections.append(Section("Left out", tables=[left_out_table(evaluation.pictures)]))
+        rows = [(str(file), reason) for file, reason in evaluation.pictures.left_out.items()]
+        sections.append(Section("Left out", tables=[Table(("picture", "why"), rows)]))
     page = folder / PAGE
     part, dataset = PARTS[evaluation.part], evaluation.record["dataset"]
     what = f"{part} images of {dataset}"
@@ -385,7 +385,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
 def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
     """Draw the confusion matrix, the reliability diagram and the mistakes, if any."""
     measures, pictures = evaluation.measures, []
-    classes, word = evaluation.classes, class_word(evaluation.classes)
+    classes, word = evaluation.classes, evaluation.word
 
     def save(figure: Figure, name: str, caption: str) -> None:
         save_figure(figure, folder / name)

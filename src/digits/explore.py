@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from digits.data.datasets import (
+    CLASSES,
     MNIST,
     SAMPLE,
     class_word,
+    classes_of,
     default_val_size,
     has_writers,
     prepare,
@@ -51,9 +54,10 @@ class Split:
 
     name: str  # "training", "validation" or "test"
     images: Tensor  # uint8 (n, 1, 28, 28)
-    labels: Tensor  # int64 (n,)
+    labels: Tensor  # int64 (n,), indices of classes
     indices: Tensor  # int64 (n,), each image's index in the training or test part
     writers: np.ndarray | None = None  # int32 (n,), if it is known who wrote the images
+    classes: tuple[str, ...] = CLASSES  # their names
 
 
 def read_splits(
@@ -83,17 +87,18 @@ def read_splits(
         parts = writers_split(known.writers, known.series, val_size, split_seed, "--val-size")
     else:
         parts = stratified_split(train.labels, val_size, split_seed, "--val-size")
-    every = torch.arange(len(test.labels))
+    every, classes = torch.arange(len(test.labels)), classes_of(folder, dataset)
     return dataset, [
         *(
             Split(
                 *(name, train.images[indices], train.labels[indices], indices),
                 known.writers[indices.numpy()] if known else None,
+                classes,
             )
             for name, indices in zip(("training", "validation"), parts, strict=True)
             if len(indices)
         ),
-        Split("test", test.images, test.labels, every),
+        Split("test", test.images, test.labels, every, classes=classes),
     ]
 
 
@@ -114,15 +119,15 @@ def lead(dataset: str, splits: Sequence[Split]) -> str:
     )
 
 
-def explore(splits: Sequence[Split], folder: Path, classes: Sequence[str]) -> list[Section]:
+def explore(splits: Sequence[Split], folder: Path) -> list[Section]:
     """Measure training, validation and test images; draw the pictures into an existing folder."""
     return [
         describe_shapes(splits),
-        describe_classes(splits, folder, classes),
+        describe_classes(splits, folder),
         *describe_writers(splits),
         describe_pixels(splits, folder),
-        draw_digits(splits[0], folder, classes),
-        describe_near_empty(splits, folder, classes),
+        draw_digits(splits[0], folder),
+        describe_near_empty(splits, folder),
         describe_duplicates(splits, folder),
     ]
 
@@ -162,9 +167,10 @@ def describe_writers(splits: Sequence[Split]) -> list[Section]:
     return [Section("Writers", text, tables=[Table(("split", "writers"), rows, "writers")])]
 
 
-def describe_classes(splits: Sequence[Split], folder: Path, classes: Sequence[str]) -> Section:
+def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
     """Count the classes of each split, and draw class_balance.png into the folder."""
-    counts = {split.name: torch.bincount(split.labels, minlength=len(classes)) for split in splits}
+    classes, of_each = splits[0].classes, partial(torch.bincount, minlength=len(splits[0].classes))
+    counts = {split.name: of_each(split.labels) for split in splits}
     rows, word = [[name] for name in (*classes, "all")], class_word(classes)
     columns = [word]
     for name, numbers in counts.items():
@@ -245,18 +251,16 @@ def class_mean_std_images(
     return torch.stack(means), torch.stack(stds)
 
 
-def draw_digits(training: Split, folder: Path, classes: Sequence[str]) -> Section:
+def draw_digits(training: Split, folder: Path) -> Section:
     """Draw samples.png, mean_images.png and std_images.png into the folder."""
-    word, num_classes = class_word(classes), len(classes)
-    first = [(training.labels == label).nonzero()[:NUM_SAMPLES, 0] for label in range(num_classes)]
-    means, stds = class_mean_std_images(training.images, training.labels, num_classes)
-    varies = (
-        "handwriting varies: at the edges of the strokes, and in the slant of the 1"
-        if word == "digit"
-        else "images of a class vary"
-    )
+    classes, word, labels = training.classes, class_word(training.classes), training.labels
+    first = [(labels == label).nonzero()[:NUM_SAMPLES, 0] for label in range(len(classes))]
+    means, stds = class_mean_std_images(training.images, labels, len(classes))
+    varies = "they vary"
+    if word == "digit":
+        varies = "handwriting varies: at the edges of the strokes, and in the slant of the 1"
     return Section(
-        f"What the {'digits' if word == 'digit' else 'classes'} look like",
+        f"What each {word} looks like",
         f"Mean and standard deviation are those of each pixel over all images of a {word}. The "
         f"standard deviation is bright where {varies}. For pixels in [0, 1] it is at most 0.5.",
         pictures=[
@@ -284,7 +288,7 @@ def inked_pixels(images: Tensor) -> Tensor:
     return (images.flatten(1) > HALF).sum(dim=1)
 
 
-def describe_near_empty(splits: Sequence[Split], folder: Path, classes: Sequence[str]) -> Section:
+def describe_near_empty(splits: Sequence[Split], folder: Path) -> Section:
     """Count near-empty and blank images, and draw faintest.png of the training images."""
     rows = []
     for split in splits:
@@ -294,7 +298,7 @@ def describe_near_empty(splits: Sequence[Split], folder: Path, classes: Sequence
         rows.append((split.name, f"{num_near_empty:,}", f"{num_blank:,}", f"{inked.min()}"))
     training, inked = splits[0], inked_pixels(splits[0].images)
     places = inked.argsort(stable=True)[:NUM_FAINTEST]
-    names = [classes[int(training.labels[place])] for place in places]
+    names = [training.classes[int(training.labels[place])] for place in places]
     titles = [
         f"no. {training.indices[place]}\n{name}: {inked[place]} pixels"
         for name, place in zip(names, places, strict=True)

@@ -86,7 +86,7 @@ def test_the_file_is_fetched_only_where_it_is_asked_for(
         assert mirrors.requests == {} and NAME not in capsys.readouterr().out
         assert main(["data", *folder, "--split", "writers", "--source", "local"]) == 1
         ended = capsys.readouterr()
-        assert f"lacks {NAME} (.gz or unpacked); try --data-dir=FOLDER" in ended.err
+        assert f"lacks {NAME} of QMNIST (.gz or unpacked); try --data-dir=FOLDER" in ended.err
         assert main(["data", *folder, "--split", "writers"]) == 0
         assert mirrors.requests == {"good": 1}
     finally:

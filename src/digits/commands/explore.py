@@ -48,7 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
     console = screen()
     with console.status("importing torch"):
-        from digits.data.datasets import classes_of
         from digits.explore import PAGE, PICTURES, explore, lead, log_to_tensorboard, read_splits
 
     out: Path = arguments.out
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     page = out / PAGE
     with report_folder(out, PAGE, PICTURES), console.status("measuring and drawing"):
-        sections = explore(splits, out, classes_of(arguments.data_dir, dataset))
+        sections = explore(splits, out)
         write_page(page, f"The data: {dataset}", lead(dataset, splits), sections)
         if arguments.tensorboard:
             log_to_tensorboard(out, sections)

@@ -233,10 +233,12 @@ def prepare(
         return read_pictures(folder, option=dir_option).warn().name
     if source == "sample":
         if name != MNIST:
-            raise DigitsError(f"the sample is of mnist, and there is none of {name}; try auto")
+            remedy = f"{source_option or 'source'}=auto"
+            raise DigitsError(f"the sample is of mnist, and there is none of {name}; try {remedy}")
         return SAMPLE
     dataset = published(name)
-    remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are"
+    what = "the four files are" if name == MNIST else f"{dataset.catalogue}/raw/ is"
+    remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where {what}"
     if source_option and name == MNIST:
         remedies += f", or {source_option}=sample, which needs no download"
     download = f", or {source_option}=download" if source_option else ""
@@ -312,7 +314,10 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
     if dataset.startswith(PICTURES):
         from digits.data.pictures import read_pictures
 
-        return labelled(*read_pictures(Path(os.path.expanduser(folder))).part(part))
+        pictures = read_pictures(Path(os.path.expanduser(folder)))
+        if pictures.name != dataset:
+            raise DigitsError(f"{folder} has changed: it holds {pictures.name}, not {dataset}")
+        return labelled(*pictures.part(part))
     if dataset not in (*DATASETS, *RELATIVES):
         names = " or ".join([*DATASETS, SAMPLE, *RELATIVES])
         raise DigitsError(f"dataset must be {names}, got {dataset!r}")

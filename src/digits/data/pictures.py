@@ -70,9 +70,9 @@ class Pictures:
 
         size = len(self.labels) // TEST_SHARE
         if not size or len(set(self.labels.tolist())) < 2:
-            number, few = len(self.labels), "two classes, and five pictures in all"
             raise DigitsError(
-                f"{self.folder} has {number} pictures that can be used; needed: {few}"
+                f"{self.folder} has {len(self.labels)} pictures that can be used; a training needs "
+                "at least five, of two classes or more"
             )
         train, test = stratified_split(torch.from_numpy(self.labels), size, seed=0)
         chosen = (train if part == "train" else test).numpy()
@@ -93,10 +93,8 @@ def class_folders(folder: Path, option: str = "data.dir") -> dict[str, Path]:
         )
     if len(found) > MAX_CLASSES:
         raise DigitsError(f"{folder} has {len(found)} classes; at most {MAX_CLASSES} are possible")
-    return {
-        name: found[name]
-        for name in sorted(found, key=lambda each: (not each.isdecimal(), each.zfill(9), each))
-    }
+    numbers = sorted((name for name in found if name.isdecimal()), key=int)
+    return {name: found[name] for name in dict.fromkeys([*numbers, *sorted(found)])}
 
 
 def read_pictures(
@@ -132,7 +130,8 @@ def read_pictures(
     left_out |= {file: why for file, why in zip(first.values(), reasons, strict=True) if why}
     used = [(file, label) for file, label in listed if file not in left_out]
     if not used:
-        raise DigitsError(f"{folder}: no picture can be used; {next(iter(left_out.items()))}")
+        file, why = next(iter(left_out.items()))
+        raise DigitsError(f"{folder}: none of its pictures can be used; {file}: {why}")
     labels = np.array([label for _, label in used], np.uint8)
     files = [file for file, _ in used]
     return Pictures(folder, tuple(classes or names), images, labels, files, left_out)

@@ -37,10 +37,16 @@ class Digit:
     image: NDArray[np.uint8]  # bytes (28, 28), what the network saw
     probabilities: tuple[float, ...] = ()  # of the classes
     box: tuple[int, ...] = ()  # left, top, right, bottom, in pixels of the upright picture
+    classes: tuple[str, ...] = DIGITS  # their names
 
     def ranked(self) -> list[int]:
         """Return the indices of the classes, the most probable one first."""
         return sorted(range(len(self.probabilities)), key=lambda label: -self.probabilities[label])
+
+    def said(self, label: int) -> str:
+        """Return a class and its probability."""
+        width = max(map(len, self.classes))
+        return f"{self.classes[label]:<{width}}  {self.probabilities[label]:7.2%}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +56,11 @@ class Prediction:
     file: str  # as it was given
     digits: tuple[Digit, ...] = ()  # line by line, from left to right; empty after an error
     error: str | None = None  # what is wrong, in one line
-    classes: tuple[str, ...] = DIGITS  # their names
 
     def number(self) -> str:
-        """Return the digits as one writes them, e.g. "72104"; names are set apart."""
-        names = (self.classes[digit.ranked()[0]] for digit in self.digits)
-        return ("" if self.classes == DIGITS else " ").join(names)
+        """Return the digits as one writes them, e.g. "72104", or the names of the classes."""
+        names = [digit.classes[digit.ranked()[0]] for digit in self.digits]
+        return ("" if max(map(len, names)) == 1 else " ").join(names)
 
 
 def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Prediction]:
@@ -65,6 +70,7 @@ def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Predic
         model: what `digits.load` returns.
         files: read as they are needed; "-" is standard input.
     """
+    classes = tuple(map(printable, getattr(model, "classes", DIGITS)))
     for file in files:
         try:
             found = prepare(file)
@@ -78,10 +84,10 @@ def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Predic
             continue
         probabilities = torch.softmax(logits.double(), dim=1).tolist()
         digits = [
-            replace(digit, probabilities=tuple(row))
+            replace(digit, probabilities=tuple(row), classes=classes)
             for digit, row in zip(found, probabilities, strict=True)
         ]
-        yield Prediction(file, tuple(digits), classes=tuple(map(printable, model.classes)))
+        yield Prediction(file, tuple(digits))
 
 
 def prepare(file: str | Path) -> list[Digit]:
@@ -149,38 +155,26 @@ def as_json(prediction: Prediction) -> str:
     if prediction.error is not None:
         row["error"] = prediction.error
     elif len(prediction.digits) == 1:
-        row |= _as_dict(prediction.digits[0], prediction.classes)
+        row |= _as_dict(prediction.digits[0])
     else:
-        digits = [
-            _as_dict(digit, prediction.classes) | {"box": list(digit.box)}
-            for digit in prediction.digits
-        ]
+        digits = [_as_dict(digit) | {"box": list(digit.box)} for digit in prediction.digits]
         row |= {"digit": None, "digits": digits}
     return json.dumps(row, allow_nan=False)
 
 
-def _as_dict(digit: Digit, classes: tuple[str, ...]) -> dict[str, Any]:
+def _as_dict(digit: Digit) -> dict[str, Any]:
     first, probabilities = digit.ranked()[0], [round(p, 6) for p in digit.probabilities]
-    name = {} if classes == DIGITS else {"class": classes[first]}
-    return (
-        {"digit": first}
-        | name
-        | {
-            "probability": probabilities[first],
-            "probabilities": probabilities,
-        }
-    )
+    name = {} if digit.classes == DIGITS else {"class": digit.classes[first]}
+    told = {"probability": probabilities[first], "probabilities": probabilities}
+    return {"digit": first, **name, **told}
 
 
 def as_line(prediction: Prediction, file_width: int) -> str:
     """Return file, digit, probability, and the runner-up; or all digits, each with its own."""
     name = f"{printable(prediction.file):<{file_width}}"
     if len(prediction.digits) == 1:
-        return f"{name}  {_first_two(prediction, prediction.digits[0])}"
-    classes = prediction.classes
-    each = (
-        f"{classes[one.ranked()[0]]} {_percent(one, one.ranked()[0])}" for one in prediction.digits
-    )
+        return f"{name}  {_first_two(prediction.digits[0])}"
+    each = (one.said(one.ranked()[0]) for one in prediction.digits)
     return f"{name}  {prediction.number()}  {'  '.join(each)}"
 
 
@@ -189,28 +183,21 @@ def as_chart(prediction: Prediction) -> str:
     lines = [f"{printable(prediction.file)}: {prediction.number()}"]
     if len(prediction.digits) > 1:
         lines[0] += f" ({len(prediction.digits)} digits, from left to right)"
-        shown = (_first_two(prediction, digit) for digit in prediction.digits)
-        return "\n".join([*lines, *(f"  {each}" for each in shown)])
-    width = max(map(len, prediction.classes))
+        return "\n".join([*lines, *(f"  {_first_two(digit)}" for digit in prediction.digits)])
     for label, probability in enumerate(prediction.digits[0].probabilities):
-        bar, name = "█" * round(40 * probability), f"{prediction.classes[label]:<{width}}"
-        lines.append(f"  {name}  {_percent(prediction.digits[0], label)}  {bar}".rstrip())
+        bar = "█" * round(40 * probability)
+        lines.append(f"  {prediction.digits[0].said(label)}  {bar}".rstrip())
     return "\n".join(lines)
 
 
-def _first_two(prediction: Prediction, digit: Digit) -> str:
-    (first, second), names = digit.ranked()[:2], prediction.classes
-    likeliest = f"{names[first]}  {_percent(digit, first)}"
-    return f"{likeliest}   then {names[second]}  {_percent(digit, second)}"
+def _first_two(digit: Digit) -> str:
+    first, second = digit.ranked()[:2]
+    return f"{digit.said(first)}   then {digit.said(second)}"
 
 
 def printable(text: str) -> str:
     """Return text on one line, with nothing in it that a terminal would take for a command."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
-def _percent(digit: Digit, label: int) -> str:
-    return f"{digit.probabilities[label]:7.2%}"
 
 
 def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:
