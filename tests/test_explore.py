@@ -106,7 +106,7 @@ def test_the_statistics_of_each_split_and_of_each_norm_are_exact(
 def test_mean_and_deviation_images_are_numpys() -> None:
     data = load_sample("test")
     some = data.labels != 3
-    means, stds = class_mean_std_images(data.images[some], data.labels[some])
+    means, stds = class_mean_std_images(data.images[some], data.labels[some], 10)
     assert means[3].isnan().all()
     for digit in {*range(10)} - {3}:
         of_digit = data.images[data.labels == digit, 0].numpy() / 255

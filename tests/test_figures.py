@@ -77,7 +77,7 @@ def test_titles_stand_over_their_images_and_overlap_nothing() -> None:
 
 def test_a_bar_is_as_high_as_its_digits_share() -> None:
     counts = {"training": torch.arange(10), "test": torch.full((10,), 7)}
-    (axes,) = draw_class_balance(counts).axes
+    (axes,) = draw_class_balance(counts, "0123456789").axes
     heights = [patch.get_height() for patch in axes.patches]  # type: ignore[attr-defined]
     assert heights == pytest.approx([100 * n / 45 for n in range(10)] + [10] * 10)
 
@@ -99,7 +99,7 @@ def test_the_histogram_shows_the_share_of_each_value_in_each_split() -> None:
 def test_a_row_of_the_confusion_matrix_is_a_true_digit() -> None:
     counts = torch.diag(torch.full((10,), 5))
     counts[4, 9] = 3
-    (axes,) = confusion_matrix(counts).axes
+    (axes,) = confusion_matrix(counts, "0123456789").axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "true digit")
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert written == {(digit, digit): "5" for digit in range(10)} | {(9, 4): "3"}

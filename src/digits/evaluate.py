@@ -15,7 +15,16 @@ from rich.console import Console
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from digits.data.datasets import SAMPLE, LabelledImages, prepare, read
+from digits.data.datasets import (
+    CLASSES,
+    SAMPLE,
+    LabelledImages,
+    asked_for,
+    class_word,
+    labelled,
+    read_again,
+)
+from digits.data.pictures import Pictures, read_pictures
 from digits.data.split import normalize
 from digits.ensemble import NO_VALIDATION, member_name
 from digits.errors import DigitsError
@@ -29,7 +38,7 @@ from digits.page import Picture, Section, Table, show_table, write_page
 from digits.process import torch_threads
 from digits.run_directory import BEST, MODEL, finished_metrics
 
-PARTS = {"test": "test", "val": "validation"}
+PARTS = {"test": "test", "val": "validation", "pictures": "pictures"}
 PAGE = "report.html"
 FILES = ("evaluation.json", "confusion_matrix.png", "reliability.png", "mistakes.png")
 BATCH_SIZE = 2500
@@ -56,11 +65,12 @@ class Evaluation:
 
     Attributes:
         file: the model.pt or checkpoint that was evaluated.
-        part: "test" or "val".
+        part: "test", "val" or "pictures".
         loss: mean cross-entropy in nats.
         record: all that the file says of its model besides the weights.
         members: the results of each member of an ensemble by itself, in their order.
         num_views: of `VIEWS`; 1 for each image as it is.
+        pictures: of the user's own, if those are what was measured.
     """
 
     file: Path
@@ -71,6 +81,24 @@ class Evaluation:
     record: Mapping[str, Any]
     members: Sequence["Evaluation"] = ()
     num_views: int = 1
+    pictures: Pictures | None = None
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of the labels."""
+        classes: list[str] = self.record["classes"]
+        return classes
+
+    @property
+    def word(self) -> str:
+        """What a class is called."""
+        return class_word(self.classes)
+
+    def image_name(self, index: int) -> str:
+        """Return an image's index in its part, or a picture's file in its folder."""
+        if self.pictures is None:
+            return str(index)
+        return str(self.pictures.files[index].relative_to(self.pictures.folder))
 
     @property
     def name(self) -> str:
@@ -79,7 +107,12 @@ class Evaluation:
 
 
 def evaluate(
-    model: TrainedClassifier, file: Path, data_dir: Path, part: str = "test", num_views: int = 1
+    model: TrainedClassifier,
+    file: Path,
+    data_dir: Path,
+    part: str = "test",
+    num_views: int = 1,
+    pictures_dir: Path | None = None,
 ) -> Evaluation:
     """Measure a saved model as its training did: same images, normalization and precision.
 
@@ -91,19 +124,27 @@ def evaluate(
         data_dir: the data folder; files that are not there are downloaded to it.
         part: "test", or "val" for the images that the training kept apart.
         num_views: of each image, whose probabilities are averaged: a key of `VIEWS`.
+        pictures_dir: holds folders of pictures, named by their classes, to measure on instead.
 
     Raises:
         DigitsError: the data cannot be used, or the validation images are not those that the
             training kept apart.
     """
-    images = _read_images(file, model.record, data_dir, part)
+    pictures = None
+    if pictures_dir:
+        pictures = read_pictures(pictures_dir, model.classes, "--pictures").warn()
+        images, part = labelled(pictures.images, pictures.labels), "pictures"
+    else:
+        images = _read_images(file, model.record, data_dir, part)
     metrics = finished_metrics(run_directory(file)) or {}
 
     def measured(model: TrainedClassifier, members: Sequence[Evaluation] = ()) -> Evaluation:
         with torch_threads(metrics.get("threads")):  # so that sums are rounded alike
             logits, loss = evaluate_network(model, images, num_views)
         measures = measure(logits, images.labels)
-        return Evaluation(file, part, loss, measures, images, model.record, members, num_views)
+        return Evaluation(
+            *(file, part, loss, measures, images, model.record, members, num_views, pictures)
+        )
 
     members = []
     if isinstance(model.network, Ensemble):
@@ -158,11 +199,8 @@ def views(images: Tensor, number: int) -> Iterator[Tensor]:
 def _read_images(
     file: Path, record: Mapping[str, Any], data_dir: Path, part: str
 ) -> LabelledImages:
-    # A model of MNIST must not be tested on the sample because the files are gone.
-    source = "sample" if record["dataset"] == SAMPLE else "download"
     if part == "test":
-        prepare(data_dir, source, dir_option="--data-dir")
-        return read(data_dir, "test", record["dataset"])
+        return read_again(data_dir, "test", record["dataset"])
     split = record["split"]
     if split["val_sha256"] is None:
         raise DigitsError(f"{file}: {NO_VALIDATION}; try --part test")
@@ -171,9 +209,10 @@ def _read_images(
 
     split = FORMER_SPLIT | split
     options = {name: split[name] for name in SPLIT if name != "val_sha256"}
-    datamodule = MNISTDataModule(data_dir, source, **options)
+    source, name = "sample" if record["dataset"] == SAMPLE else "download", record["dataset"]
+    datamodule = MNISTDataModule(data_dir, source, dataset=asked_for(name), **options)
     datamodule.setup("validate")
-    if datamodule.split_sha256 != split["val_sha256"]:
+    if (datamodule.dataset, datamodule.split_sha256) != (name, split["val_sha256"]):
         raise DigitsError(f"{file} was validated on other images than {data_dir} gives")
     assert datamodule.train is not None
     chosen = datamodule.val_indices
@@ -189,6 +228,8 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
     """Say whether accuracy and loss are those that the training wrote into metrics.json."""
     if evaluation.num_views > 1:
         return f"{OF_VIEWS[evaluation.num_views]}; metrics.json has those of the images as they are"
+    if evaluation.pictures:
+        return "these are pictures of your own; metrics.json has the results on the test images"
     run_dir, part = run_directory(evaluation.file), evaluation.part
     metrics = finished_metrics(run_dir)
     if metrics is None or metrics.get(f"{part}/accuracy") is None:
@@ -240,34 +281,37 @@ def _interval(measures: Measures) -> str:
 
 
 def class_table(evaluation: Evaluation) -> Table:
-    """Return precision, recall and F1 of each digit."""
-    measures = evaluation.measures
+    """Return precision, recall and F1 of each class."""
+    measures, classes = evaluation.measures, evaluation.classes
     rows = []
-    for digit, num_images in enumerate(measures.confusion.sum(dim=1).tolist()):
-        rates = (each[digit] for each in (measures.precision, measures.recall, measures.f1))
-        rows.append((str(digit), f"{num_images:,}", *(f"{rate:.2%}" for rate in rates)))
-    return Table(("digit", "images", "precision", "recall", "F1"), rows)
+    for label, num_images in enumerate(measures.confusion.sum(dim=1).tolist()):
+        rates = (each[label] for each in (measures.precision, measures.recall, measures.f1))
+        rows.append((classes[label], f"{num_images:,}", *(f"{rate:.2%}" for rate in rates)))
+    return Table((evaluation.word, "images", "precision", "recall", "F1"), rows)
 
 
 def mistake_table(evaluation: Evaluation, limit: int) -> Table:
     """Return the most confident mistakes."""
+    name, classes = evaluation.image_name, evaluation.classes
     rows = [
-        (str(each.index), str(each.label), str(each.predicted), f"{each.probability:.2%}")
+        (name(each.index), classes[each.label], classes[each.predicted], f"{each.probability:.2%}")
         for each in evaluation.measures.mistakes[:limit]
     ]
-    return Table(("image", "true digit", "predicted digit", "probability"), rows)
+    word = evaluation.word
+    return Table(("image", f"true {word}", f"predicted {word}", "probability"), rows)
 
 
 def confusion_table(evaluation: Evaluation, limit: int) -> Table:
-    """Return the pairs of digits that are mistaken for each other most often."""
+    """Return the pairs of classes that are mistaken for each other most often."""
+    classes, word = evaluation.classes, evaluation.word
     counts = evaluation.measures.confusion.clone().fill_diagonal_(0)
     numbers, places = counts.flatten().sort(descending=True, stable=True)
     rows = [
-        (*map(str, divmod(place, len(counts))), f"{number:,}")
+        (*(classes[each] for each in divmod(place, len(counts))), f"{number:,}")
         for number, place in zip(numbers.tolist()[:limit], places.tolist(), strict=False)
         if number
     ]
-    return Table(("true digit", "predicted digit", "images"), rows)
+    return Table((f"true {word}", f"predicted {word}", "images"), rows)
 
 
 def member_table(evaluation: Evaluation) -> Table:
@@ -315,15 +359,21 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         text = "The ensemble's probabilities are the means of its members'."
         sections.append(Section("Members", text, tables=[member_table(evaluation)]))
     sections += [
-        Section("Each digit", tables=[class_table(evaluation)]),
+        Section(f"Each {evaluation.word}", tables=[class_table(evaluation)]),
         Section("Confusion", tables=[confusion_table(evaluation, 10)], pictures=[confusion]),
         Section("Mistakes", tables=[mistake_table(evaluation, 20)], pictures=mistakes),
         Section("Calibration", pictures=[reliability]),
         Section("The model", tables=[model_table(evaluation)]),
     ]
+    if evaluation.pictures and evaluation.pictures.left_out:
+        rows = [(str(file), reason) for file, reason in evaluation.pictures.left_out.items()]
+        sections.append(Section("Left out", tables=[Table(("picture", "why"), rows)]))
     page = folder / PAGE
     part, dataset = PARTS[evaluation.part], evaluation.record["dataset"]
-    lead = f"{evaluation.measures.num_images:,} {part} images of {dataset}, by {evaluation.name}"
+    what = f"{part} images of {dataset}"
+    if evaluation.pictures:
+        what = f"pictures in {evaluation.pictures.folder}"
+    lead = f"{evaluation.measures.num_images:,} {what}, by {evaluation.name}"
     title = f"Evaluation of {evaluation.name}"
     if evaluation.num_views > 1:
         lead += f"; {OF_VIEWS[evaluation.num_views]}"
@@ -335,15 +385,16 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
 def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
     """Draw the confusion matrix, the reliability diagram and the mistakes, if any."""
     measures, pictures = evaluation.measures, []
+    classes, word = evaluation.classes, evaluation.word
 
     def save(figure: Figure, name: str, caption: str) -> None:
         save_figure(figure, folder / name)
         pictures.append(Picture(folder / name, caption))
 
     save(
-        confusion_matrix(measures.confusion),
+        confusion_matrix(measures.confusion, classes, word),
         "confusion_matrix.png",
-        "Confusion matrix: images by true digit (row) and predicted digit (column).",
+        f"Confusion matrix: images by true {word} (row) and predicted {word} (column).",
     )
     save(
         reliability_diagram(measures.bins, measures.calibration_error),
@@ -353,11 +404,11 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
     )
     if shown := measures.mistakes[:60]:
         images = evaluation.images.images[[mistake.index for mistake in shown]]
-        titles = [f"{each.label} as {each.predicted}\n{each.probability:.0%}" for each in shown]
+        titles = [each.title(classes) for each in shown]
         save(
             digit_grid(images, titles, title=f"The {len(shown)} most confident mistakes"),
             "mistakes.png",
-            "The most confident mistakes: true digit, predicted digit, probability.",
+            f"The most confident mistakes: true {word}, predicted {word}, probability.",
         )
     return pictures
 
@@ -365,9 +416,18 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Return the content of evaluation.json."""
     part, measures = evaluation.part, evaluation.measures.as_dict()
+    if tuple(evaluation.classes) != CLASSES:
+        for each, name in zip(measures["classes"], evaluation.classes, strict=True):
+            each["class"] = name
     results = {f"{part}/accuracy": evaluation.measures.accuracy, f"{part}/loss": evaluation.loss}
     content = {"file": str(evaluation.file), "dataset": evaluation.record["dataset"], "part": part}
     content |= {"num_views": evaluation.num_views} | results
+    if pictures := evaluation.pictures:
+        measures["mistakes"] = [
+            each | {"file": str(pictures.files[each["index"]])} for each in measures["mistakes"]
+        ]
+        left_out = {str(file): reason for file, reason in pictures.left_out.items()}
+        content |= {"pictures": str(pictures.folder), "left_out": left_out}
     if evaluation.members:
         shown = (*results, "accuracy_95_low", "accuracy_95_high", "calibration_error")
         content["members"] = [

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from torch import Tensor
 
 from digits.data.datasets import (
     CLASSES,
-    NUM_CLASSES,
+    MNIST,
     SAMPLE,
+    class_word,
+    classes_of,
+    default_val_size,
     has_writers,
     prepare,
     prepare_writers,
@@ -50,26 +54,31 @@ class Split:
 
     name: str  # "training", "validation" or "test"
     images: Tensor  # uint8 (n, 1, 28, 28)
-    labels: Tensor  # int64 (n,), 0 to 9
+    labels: Tensor  # int64 (n,), indices of classes
     indices: Tensor  # int64 (n,), each image's index in the training or test part
     writers: np.ndarray | None = None  # int32 (n,), if it is known who wrote the images
+    classes: tuple[str, ...] = CLASSES  # their names
 
 
 def read_splits(
-    folder: Path, source: str, val_size: int | None, split_seed: int, split: str = "random"
+    folder: Path,
+    source: str,
+    val_size: int | None,
+    split_seed: int,
+    split: str = "random",
+    name: str = MNIST,
 ) -> tuple[str, list[Split]]:
     """Return the data set's name, and a run's training, validation and test images.
 
-    Without a `val_size`, 5,000 are for validation, or 500 of the sample; with 0, there is no
-    validation split.
+    Without a `val_size` it is `default_val_size`; with 0, there is no validation split.
 
     Raises:
         DigitsError: If the data or the split cannot be had.
     """
-    dataset = prepare(folder, source, dir_option="--data-dir", source_option="--source")
+    dataset = prepare(folder, source, name, dir_option="--data-dir", source_option="--source")
     train, test = read(folder, "train", dataset), read(folder, "test", dataset)
     if val_size is None:
-        val_size = 500 if dataset == SAMPLE else 5000
+        val_size = default_val_size(dataset, len(train.labels))
     if split == "writers":
         options = {"dir_option": "--data-dir", "split_option": "--split"}
         prepare_writers(folder, source, dataset, **options)
@@ -78,17 +87,18 @@ def read_splits(
         parts = writers_split(known.writers, known.series, val_size, split_seed, "--val-size")
     else:
         parts = stratified_split(train.labels, val_size, split_seed, "--val-size")
-    every = torch.arange(len(test.labels))
+    every, classes = torch.arange(len(test.labels)), classes_of(folder, dataset)
     return dataset, [
         *(
             Split(
                 *(name, train.images[indices], train.labels[indices], indices),
                 known.writers[indices.numpy()] if known else None,
+                classes,
             )
             for name, indices in zip(("training", "validation"), parts, strict=True)
             if len(indices)
         ),
-        Split("test", test.images, test.labels, every),
+        Split("test", test.images, test.labels, every, classes=classes),
     ]
 
 
@@ -158,25 +168,30 @@ def describe_writers(splits: Sequence[Split]) -> list[Section]:
 
 
 def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
-    """Count the digits of each split, and draw class_balance.png into the folder."""
-    counts = {split.name: torch.bincount(split.labels, minlength=NUM_CLASSES) for split in splits}
-    rows = [[name] for name in (*CLASSES, "all")]
-    columns = ["digit"]
+    """Count the classes of each split, and draw class_balance.png into the folder."""
+    classes, of_each = splits[0].classes, partial(torch.bincount, minlength=len(splits[0].classes))
+    counts = {split.name: of_each(split.labels) for split in splits}
+    rows, word = [[name] for name in (*classes, "all")], class_word(classes)
+    columns = [word]
     for name, numbers in counts.items():
         columns += [name, "share"]
         total = int(numbers.sum())
         for row, number in zip(rows, [*numbers.tolist(), total], strict=True):
             row += [f"{number:,}", f"{number / total:.2%}"]
     numbers = counts["training"]
-    caption = "Share of each digit among the training, validation and test images."
+    caption = f"Share of each {word} among the training, validation and test images."
     mode = int(numbers.argmax())
     return Section(
         "Classes",
-        f"Always answering {mode} is right in {numbers[mode] / numbers.sum():.1%} of the training "
-        "images; no digit is more frequent. "
-        "The validation images are drawn with the same share of each digit.",
-        tables=[Table(columns, rows, "images of each digit")],
-        pictures=[_picture(folder / "class_balance.png", draw_class_balance(counts), caption)],
+        f"Always answering {classes[mode]} is right in {numbers[mode] / numbers.sum():.1%} of the "
+        f"training images; no {word} is more frequent. "
+        f"The validation images are drawn with the same share of each {word}.",
+        tables=[Table(columns, rows, f"images of each {word}")],
+        pictures=[
+            _picture(
+                folder / "class_balance.png", draw_class_balance(counts, classes, word), caption
+            )
+        ],
     )
 
 
@@ -220,44 +235,49 @@ def describe_pixels(splits: Sequence[Split], folder: Path) -> Section:
     )
 
 
-def class_mean_std_images(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute each digit's mean image and standard-deviation image: float (10, 28, 28).
+def class_mean_std_images(
+    images: Tensor, labels: Tensor, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Compute each class's mean image and standard-deviation image: float (classes, 28, 28).
 
     The pixels are those in [0, 1], the standard deviation is the population's, at most 0.5. Both
-    are NaN for a digit without images.
+    are NaN for a class without images.
     """
     means, stds = [], []
-    for digit in range(NUM_CLASSES):
-        of_digit = images[labels == digit, 0].float() / 255
-        means.append(of_digit.mean(dim=0))
-        stds.append((of_digit - means[-1]).square().mean(dim=0).sqrt())
+    for label in range(num_classes):
+        of_class = images[labels == label, 0].float() / 255
+        means.append(of_class.mean(dim=0))
+        stds.append((of_class - means[-1]).square().mean(dim=0).sqrt())
     return torch.stack(means), torch.stack(stds)
 
 
 def draw_digits(training: Split, folder: Path) -> Section:
     """Draw samples.png, mean_images.png and std_images.png into the folder."""
-    first = [(training.labels == digit).nonzero()[:NUM_SAMPLES, 0] for digit in range(NUM_CLASSES)]
-    means, stds = class_mean_std_images(training.images, training.labels)
+    classes, word, labels = training.classes, class_word(training.classes), training.labels
+    first = [(labels == label).nonzero()[:NUM_SAMPLES, 0] for label in range(len(classes))]
+    means, stds = class_mean_std_images(training.images, labels, len(classes))
+    varies = "they vary"
+    if word == "digit":
+        varies = "handwriting varies: at the edges of the strokes, and in the slant of the 1"
     return Section(
-        "What the digits look like",
-        "Mean and standard deviation are those of each pixel over all images of a digit. The "
-        "standard deviation is bright where handwriting varies: at the edges of the strokes, and "
-        "in the slant of the 1. For pixels in [0, 1] it is at most 0.5.",
+        f"What each {word} looks like",
+        f"Mean and standard deviation are those of each pixel over all images of a {word}. The "
+        f"standard deviation is bright where {varies}. For pixels in [0, 1] it is at most 0.5.",
         pictures=[
             _picture(
                 folder / "samples.png",
                 digit_grid(training.images[torch.cat(first)], columns=NUM_SAMPLES),
-                f"The first {NUM_SAMPLES} training images of each digit.",
+                f"The first {NUM_SAMPLES} training images of each {word}.",
             ),
             _picture(
                 folder / "mean_images.png",
-                digit_grid(means, CLASSES, columns=5, limits=(0, 1)),
-                "The mean of all training images of each digit, from 0 to 1.",
+                digit_grid(means, classes, columns=5, limits=(0, 1)),
+                f"The mean of all training images of each {word}, from 0 to 1.",
             ),
             _picture(
                 folder / "std_images.png",
-                digit_grid(stds, CLASSES, columns=5, limits=(0, 0.5)),
-                "The standard deviation of the training images of each digit, from 0 to 0.5.",
+                digit_grid(stds, classes, columns=5, limits=(0, 0.5)),
+                f"The standard deviation of the training images of each {word}, from 0 to 0.5.",
             ),
         ],
     )
@@ -278,9 +298,10 @@ def describe_near_empty(splits: Sequence[Split], folder: Path) -> Section:
         rows.append((split.name, f"{num_near_empty:,}", f"{num_blank:,}", f"{inked.min()}"))
     training, inked = splits[0], inked_pixels(splits[0].images)
     places = inked.argsort(stable=True)[:NUM_FAINTEST]
+    names = [training.classes[int(training.labels[place])] for place in places]
     titles = [
-        f"no. {training.indices[place]}\n{training.labels[place]}: {inked[place]} pixels"
-        for place in places
+        f"no. {training.indices[place]}\n{name}: {inked[place]} pixels"
+        for name, place in zip(names, places, strict=True)
     ]
     figure = digit_grid(training.images[places], titles, columns=5)
     caption = "The faintest training images: index in the training part, label, inked pixels."

@@ -202,8 +202,9 @@ def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del part.metadata_props[:]  # paths of this machine
     proto.doc_string = (
-        f"Handwritten digits. images: (batch, 1, 28, 28), {INPUTS[pixels]}, light ink on a "
-        "dark ground; logits: (batch, 10), whose softmax gives the digits' probabilities."
+        f"images: (batch, 1, 28, 28), {INPUTS[pixels]}, light ink on a dark ground; logits: "
+        f"(batch, {len(model.classes)}), whose softmax gives the probabilities of "
+        f"{', '.join(model.classes)}."
     )
     proto.metadata_props.add(key=KEY, value=_record(model, INPUTS[pixels]))
     content: bytes = proto.SerializeToString(deterministic=True)

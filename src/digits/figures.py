@@ -103,8 +103,10 @@ def _axes(
     return figure, axes
 
 
-def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
-    """Draw the share of each digit as bars, from each split's number of images of each: (10,)."""
+def draw_class_balance(
+    counts: "Mapping[str, Tensor]", classes: Sequence[str], kind: str = "digit"
+) -> Figure:
+    """Draw the share of each class as bars, from each split's number of images of each."""
     figure, axes = _axes(7.5, 3.6, grid="y")
     width = 0.8 / len(counts)
     for place, (name, numbers) in enumerate(counts.items()):
@@ -115,9 +117,10 @@ def draw_class_balance(counts: "Mapping[str, Tensor]") -> Figure:
             color=COLOURS[place],
             label=f"{name} ({int(numbers.sum()):,})",
         )
-    axes.axhline(10, color="grey", linewidth=0.8, linestyle="--", label="10%")
-    axes.set(xlabel="digit", ylabel="share of the images (%)", title="Class balance")
-    axes.set_xticks(range(10))
+    share = 100 / len(classes)
+    axes.axhline(share, color="grey", linewidth=0.8, linestyle="--", label=f"{share:.3g}%")
+    axes.set(xlabel=kind, ylabel="share of the images (%)", title="Class balance")
+    axes.set_xticks(range(len(classes)), classes, rotation=_rotation(classes))
     axes.margins(x=0.02, y=0.05)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     return figure
@@ -151,13 +154,19 @@ def draw_pixel_histogram(counts: "Mapping[str, Tensor]") -> Figure:
     return figure
 
 
-def confusion_matrix(counts: "Tensor") -> Figure:
+def _rotation(classes: Sequence[str]) -> int:
+    return 90 if len("".join(classes)) > 30 else 0
+
+
+def confusion_matrix(counts: "Tensor", classes: Sequence[str], kind: str = "digit") -> Figure:
     """Draw a confusion matrix, where the shade of a mistake is its share of the row.
 
     The diagonal has no shade: next to it, 20 mistakes in 1,000 images would look like none.
 
     Args:
-        counts: int64 (10, 10), images by true digit (row) and predicted digit (column).
+        counts: int64 (classes, classes), images by true class (row) and predicted class (column).
+        classes: their names.
+        kind: what a class is called.
     """
     table = counts.numpy()
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
@@ -170,9 +179,9 @@ def confusion_matrix(counts: "Tensor") -> Figure:
             text = axes.text(column, row, f"{table[row, column]:,}", ha="center", va="center")
             if row == column:
                 text.set(fontweight="bold", color="#1a5e1a")
-    digits = range(len(table))
-    axes.set(xlabel="predicted digit", ylabel="true digit", title="Confusion matrix")
-    axes.set(xticks=digits, yticks=digits)
+    axes.set(xlabel=f"predicted {kind}", ylabel=f"true {kind}", title="Confusion matrix")
+    axes.set_xticks(range(len(table)), classes, rotation=_rotation(classes))
+    axes.set_yticks(range(len(table)), classes)
     return figure
 
 

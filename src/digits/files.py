@@ -54,6 +54,14 @@ def remove_parts(*paths: Path) -> None:
             part.unlink(missing_ok=True)
 
 
+def cache_folder() -> Path | None:
+    """Return where what can be made again is kept; `None` if the user has no home."""
+    import pooch  # type: ignore[import-untyped]
+
+    folder = Path(pooch.os_cache("digits"))
+    return folder if folder.is_absolute() else None
+
+
 def relative(path: Path) -> Path:
     """Return the path as one would type it in the working directory."""
     path, here = path.absolute(), Path.cwd()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from digits.config.targets import is_own
-from digits.data.datasets import CLASSES, SIDE
+from digits.data.datasets import CLASSES, NUM_CLASSES, SIDE
 from digits.data.split import normalize
 from digits.errors import DigitsError
 from digits.files import write_atomically
@@ -63,7 +63,7 @@ class TrainedClassifier(nn.Module):
         self.classes: tuple[str, ...] = tuple(record["classes"])
 
     def forward(self, images: "Tensor | NDArray[Any]") -> Tensor:
-        """Map images (batch, 1, 28, 28) to logits (batch, 10), one for each of `self.classes`.
+        """Map images (batch, 1, 28, 28) to logits, one for each of `self.classes`.
 
         Images are light ink on a dark ground: uint8 from 0 to 255, floats in [0, 1] or booleans;
         (batch, 28, 28), a single (28, 28) and NumPy arrays are taken, too.
@@ -150,7 +150,7 @@ def _content(
         "arguments": recipe["arguments"],
         "weights": weights,
         "normalization": {"mean": data["mean"], "std": data["std"]},
-        "classes": list(CLASSES),
+        "classes": list(data.get("classes", CLASSES)),
         "dataset": data["dataset"],
         "split": {name: (FORMER_SPLIT | data)[name] for name in SPLIT},
         "precision": precision,
@@ -220,6 +220,8 @@ def read_model(path: Path) -> dict[str, Any]:
     for part, kind in PARTS.items():
         if not isinstance(content.get(part), kind):
             raise DigitsError(f"{path} is not a model of digits: its {part} is missing or wrong")
+    if not content["classes"] or not all(isinstance(each, str) for each in content["classes"]):
+        raise DigitsError(f"{path} is not a model of digits: its classes are not names")
     return _in_this_format(content)
 
 
@@ -274,6 +276,9 @@ def _network(record: Mapping[str, Any]) -> nn.Module:
     if name == ENSEMBLE:
         members = [(_network(each), each["normalization"]) for each in arguments["members"]]
         return networks.Ensemble([networks.Normalized(each, **how) for each, how in members])
+    num_classes = len(record.get("classes", CLASSES))
+    if num_classes != NUM_CLASSES:
+        arguments = {**arguments, "num_classes": num_classes}
     if name in NETWORKS:
         return NETWORKS[name](**arguments)
     network: nn.Module = _own_classifier(name)(**arguments).network

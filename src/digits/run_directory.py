@@ -62,7 +62,7 @@ MEMBER = ("seed", "data.fold")
 """Options that tell the runs of a group apart."""
 
 FORMER_DEFAULTS = {
-    "data.split": "random",
+    **{"data.split": "random", "data.dataset": "mnist"},
     "augment.erase": 0.0,
     **{"model.vat_epsilon": 0.0, "model.exact_batch_norm": False},
     **{"model.kernel_size": 3, "model.convolutions": 2, "model.pool": False, "model.dense": 0},

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digits.data.datasets import DataFile, Dataset, Part
+from digits.data.published import DataFile, Dataset, Part
 
 Values = npt.NDArray[np.uint8]
 
@@ -49,7 +49,7 @@ def small_mnist() -> SmallMnist:
         return DataFile(
             name=name,
             sha256=hashlib.sha256(unpacked[name]).hexdigest(),
-            gz_sha256=hashlib.sha256(packed[f"{name}.gz"]).hexdigest(),
+            gz_hash=hashlib.sha256(packed[f"{name}.gz"]).hexdigest(),
         )
 
     def part(prefix: str, size: int) -> tuple[DataFile, DataFile]:

@@ -15,7 +15,8 @@ from torch.optim import SGD
 from digits.data import datamodule as datamodule_file
 from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
-from digits.data.datasets import MNIST, LabelledImages, Part, load_sample, read
+from digits.data.datasets import MNIST, LabelledImages, load_sample, read
+from digits.data.published import Part
 from digits.errors import DigitsError
 from digits.models import BaselineClassifier
 from digits.models.augmentation import Augmentation

@@ -10,7 +10,7 @@ import torchvision.datasets
 from mirror_server import Mirrors
 from small_mnist import SmallMnist
 
-from digits.data import datasets
+from digits.data import published
 from digits.data.datasets import MNIST, prepare, read
 from digits.errors import DigitsError
 
@@ -21,7 +21,7 @@ FIRST = "train-labels-idx1-ubyte.gz"
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the time-out as short as a busy machine allows."""
-    monkeypatch.setattr(datasets, "READ_S", 0.6)
+    monkeypatch.setattr(published, "READ_S", 0.6)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -158,7 +158,7 @@ EIGHT_PROCESSES = """
 import os, sys
 import torchvision.datasets
 from small_mnist import small_mnist
-from digits.data import datasets
+from digits.data import published
 from digits.errors import DigitsError
 
 datasets.DATASETS[datasets.MNIST] = small_mnist().dataset

@@ -14,7 +14,8 @@ from small_mnist import SmallMnist
 from digits.__main__ import main
 from digits.data import datasets
 from digits.data.datamodule import MNISTDataModule
-from digits.data.datasets import MNIST, WRITERS, DataFile, Dataset, prepare_writers, read_writers
+from digits.data.datasets import MNIST, WRITERS, prepare_writers, read_writers
+from digits.data.published import DataFile, Dataset
 from digits.data.split import split_hash, writers_split
 from digits.errors import DigitsError
 
@@ -37,7 +38,7 @@ def publish(table: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> bytes:
     content = bytes([0, 0, 0x0C, 2]) + np.array(table.shape, ">u4").tobytes() + table.tobytes()
     packed = gzip.compress(content, mtime=0)
     file = DataFile(NAME, *(hashlib.sha256(each).hexdigest() for each in (content, packed)))
-    made = Dataset("QMNIST", {"train": (file,)}, beside=("MNIST",))
+    made = Dataset("QMNIST", {"train": (file,)}, beside=("MNIST/raw", ""))
     monkeypatch.setitem(datasets.WRITERS, MNIST, made)
     return packed
 
@@ -85,7 +86,7 @@ def test_the_file_is_fetched_only_where_it_is_asked_for(
         assert mirrors.requests == {} and NAME not in capsys.readouterr().out
         assert main(["data", *folder, "--split", "writers", "--source", "local"]) == 1
         ended = capsys.readouterr()
-        assert f"lacks {NAME} (.gz or unpacked); try --data-dir=FOLDER" in ended.err
+        assert f"lacks {NAME} of QMNIST (.gz or unpacked); try --data-dir=FOLDER" in ended.err
         assert main(["data", *folder, "--split", "writers"]) == 0
         assert mirrors.requests == {"good": 1}
     finally:

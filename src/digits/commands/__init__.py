@@ -4,7 +4,7 @@ import argparse
 from contextlib import suppress
 from pathlib import Path
 
-from digits.data.datasets import default_folder, prepare
+from digits.data.datasets import MNIST, PICTURES, default_folder, prepare
 from digits.errors import DigitsError
 
 
@@ -28,8 +28,9 @@ def data_dir_of(run: Path, given: Path | None) -> Path:
 
     if given is None:
         with suppress(DigitsError, KeyError, TypeError):
-            recorded = Path(read_status(run_directory(run))["config"]["data"]["dir"])
-            if recorded != default_folder():
-                prepare(recorded, "local")
+            data = read_status(run_directory(run))["config"]["data"]
+            recorded, name = Path(data["dir"]), data.get("dataset", MNIST)
+            if recorded != default_folder() and name != PICTURES:
+                prepare(recorded, "local", name)
             return recorded
     return given or default_folder()

@@ -1,12 +1,14 @@
 """Find, download and check the data files.
 
-MNIST's four files are looked for, downloaded if they are missing, and verified by SHA-256. The exit
-code is 1 if the data is not available as asked; the sample counts only with --source sample.
+The four files of MNIST (or another data set) are looked for, downloaded if they are missing, and
+verified by their checksums. The exit code is 1 if the data is not available as asked; the sample
+counts only with --source sample.
 
 Examples:
   digits data
   digits data --data-dir ~/datasets --source local
   digits data --source sample
+  digits data --dataset fashion_mnist
 """
 
 import argparse
@@ -15,16 +17,17 @@ from pathlib import Path
 
 from digits.commands import add_data_dir
 from digits.data.datasets import (
-    DATASETS,
     MNIST,
+    NAMES,
+    PICTURES,
     SOURCES,
     WRITERS,
-    NotAsPublishedError,
     default_folder,
-    find,
     prepare,
     prepare_writers,
+    published,
 )
+from digits.data.published import NotAsPublishedError, find, is_verified
 from digits.errors import DigitsError
 from digits.page import Table, show_table
 from digits.text import screen, train_command
@@ -34,10 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments, which `digits explore` takes as well."""
     add_data_dir(parser)
     parser.add_argument(
+        "--dataset",
+        choices=NAMES,
+        default=MNIST,
+        help="pictures: a folder of your own, with a folder for each class (default: mnist)",
+    )
+    parser.add_argument(
         "--source",
         choices=SOURCES,
         default="auto",
-        help="auto: the files, else a download, else the sample of 5,000 images; "
+        help="auto: the files, else a download, else (of MNIST) the sample of 5,000 images; "
         "local: the files; download: the files, else a download (default: auto)",
     )
     parser.add_argument(
@@ -56,18 +65,22 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.source,
         screen(),
     )
-    by_writers = arguments.split == "writers"
+    by_writers, name = arguments.split == "writers", arguments.dataset
+    options = {"dir_option": "--data-dir", "source_option": "--source"}
     try:
-        dataset = prepare(folder, source, dir_option="--data-dir", source_option="--source")
+        dataset = prepare(folder, source, name, **options)
         if by_writers:
             prepare_writers(
                 folder, source, dataset, dir_option="--data-dir", split_option="--split"
             )
     finally:
-        if source != "sample":
-            show_table(console, describe_files(folder, writers=by_writers))
-    if dataset == MNIST:
-        command = train_command() + ("" if folder == default_folder() else f" data.dir={folder}")
+        if source != "sample" and name != PICTURES:
+            show_table(console, describe_files(folder, name, writers=by_writers))
+    if name == PICTURES:
+        console.print(f"{dataset}; {train_command()} data=pictures data.dir={folder} trains on it")
+    elif dataset == name:
+        command = train_command() + ("" if name == MNIST else f" data={name}")
+        command += "" if folder == default_folder() else f" data.dir={folder}"
         console.print(f"{command} trains and validates on the 60,000, tests on the 10,000")
     elif source == "sample":
         console.print(
@@ -82,10 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe_files(folder: Path, *, writers: bool = False) -> Table:
+def describe_files(folder: Path, name: str = MNIST, *, writers: bool = False) -> Table:
     """Look for the four files, and that of the writers, as training would, and verify them."""
     rows = []
-    asked = [DATASETS[MNIST], *([WRITERS[MNIST]] if writers else [])]
+    asked = [published(name), *([WRITERS[name]] if writers and name in WRITERS else [])]
     for dataset, file in ((each, file) for each in asked for file in each):
         try:
             found = find(folder, dataset, file)
@@ -93,5 +106,9 @@ def describe_files(folder: Path, *, writers: bool = False) -> Table:
             rows.append((str(error.path), f"{error.path.stat().st_size:,}", error.state))
         else:
             path, content = found or (file.name, b"")
-            rows.append((str(path), f"{len(content):,}", "good" if found else "not found"))
-    return Table(("file", "bytes", "SHA-256"), rows, f"the files of MNIST, in {folder}")
+            state = "not found"
+            if found:
+                state = "good" if is_verified(*found[:1], file) else "not verified"
+            rows.append((str(path), f"{len(content):,}", state))
+    title = f"the files of {asked[0].catalogue}, in {folder}"
+    return Table(("file", "bytes", "checksum"), rows, title)

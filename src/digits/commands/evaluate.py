@@ -14,6 +14,11 @@ model.pt, are written into outputs/ensembles/NAME; every verb takes that file as
   digits evaluate outputs/runs/first --part val   the images that the training kept apart
   digits evaluate outputs/runs/first --views 9    the mean over shifts by one pixel; 3: over scales
   digits evaluate outputs/runs/first outputs/runs/second
+  digits evaluate outputs/runs/first --pictures handwriting
+
+With --pictures it measures on pictures of your own: the folder holds one folder for each class,
+named by it, as handwriting/7/photo.jpg. They are prepared as digits predict does it; what cannot be
+used is named and left out. The results are in evaluation-pictures-handwriting/.
 """
 
 import argparse
@@ -32,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run directory, model.pt or checkpoint; several for an ensemble",
     )
     part = "images to measure on (default: test)"
-    parser.add_argument("--part", choices=("test", "val"), default="test", help=part)
+    measured_on = parser.add_mutually_exclusive_group()
+    measured_on.add_argument("--part", choices=("test", "val"), default="test", help=part)
+    pictures = "measure on pictures of your own, in a folder for each class"
+    measured_on.add_argument("--pictures", type=Path, metavar="FOLDER", help=pictures)
     views = "average over 9 shifts by up to one pixel, or 3 scales (default: 1, no average)"
     parser.add_argument("--views", type=int, choices=(1, 3, 9), default=1, help=views)
     add_data_dir(parser, of_run=True)
@@ -44,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write and print."""
     from digits.ensemble import check_folder, combine, ensemble_folder
     from digits.evaluate import FILES, PAGE, compare_with_metrics, evaluate, show, write_report
-    from digits.files import relative
+    from digits.files import relative, slug
     from digits.model_file import from_content, load, model_path, results_folder, write_model
     from digits.page import report_folder
     from digits.run_directory import MODEL
@@ -53,19 +61,22 @@ def run(arguments: argparse.Namespace) -> int:
     console, paths, part = screen(), arguments.runs, arguments.part
     num_views = arguments.views
     name = "evaluation" if part == "test" else "evaluation-val"
+    if arguments.pictures:
+        name += f"-pictures-{slug(arguments.pictures.resolve().name)}"
     name += f"-views-{num_views}" if num_views > 1 else ""
     with console.status("evaluating"):
         data_dir = data_dir_of(paths[0], arguments.data_dir)
+        options = data_dir, part, num_views, arguments.pictures
         if len(paths) == 1:
             file = model_path(paths[0])
-            evaluation = evaluate(load(file), file, data_dir, part, num_views)
+            evaluation = evaluate(load(file), file, *options)
             folder = arguments.out or results_folder(file, name)
         else:
             content = combine(paths)
             folder = arguments.out or ensemble_folder(paths)
             check_folder(folder, paths)
             file = folder / MODEL
-            evaluation = evaluate(from_content(file, content), file, data_dir, part, num_views)
+            evaluation = evaluate(from_content(file, content), file, *options)
             if name != "evaluation":  # the report on test images stays as it is
                 folder /= name
         with report_folder(folder, PAGE, FILES):

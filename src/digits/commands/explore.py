@@ -6,6 +6,7 @@ with the same options trains on, validates and tests with; pictures are of train
 Examples:
   digits explore
   digits explore --source sample --out outputs/sample
+  digits explore --dataset pictures --data-dir handwriting
   digits explore --tensorboard && tensorboard --logdir outputs/explore
 """
 
@@ -25,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--val-size",
         type=int,
         metavar="N",
-        help="training images set aside for validation (default: 5000; 500 of the sample)",
+        help="training images set aside for validation (default: 5000; 500 of the sample; of "
+        "pictures a tenth)",
     )
     parser.add_argument(
         "--split-seed", type=int, default=0, metavar="N", help="draws them (default: 0)"
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     dataset, splits = read_splits(
         *(arguments.data_dir, arguments.source, arguments.val_size),
-        *(arguments.split_seed, arguments.split),
+        *(arguments.split_seed, arguments.split, arguments.dataset),
     )
     page = out / PAGE
     with report_folder(out, PAGE, PICTURES), console.status("measuring and drawing"):

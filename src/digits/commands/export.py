@@ -12,7 +12,7 @@ Into the run directory, or the folder --out:
 Input: (batch, 1, 28, 28), any number of images at once, light ink on a dark ground; the
 normalization is inside. The pixels are float32 in [0, 1], or with --input bytes uint8 from 0 to
 255; model.onnx and model.pt2 refuse the other type. (A network rebuilt from model.safetensors takes
-both.) Output: logits (batch, 10); the index of the largest is the digit.
+both.) Output: logits (batch, classes); the index of the largest is the digit or class.
 
 Each file is loaded by its own runtime and compared with the original on the test images of the
 dataset that the run was trained on; the largest difference of a logit is printed. If any image gets
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, compare and print."""
-    from digits.data.datasets import SAMPLE, prepare, read
+    from digits.data.datasets import read_again
     from digits.errors import DigitsError
     from digits.export import FORMATS, INPUTS, export
     from digits.files import relative
@@ -71,10 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         of_checkpoint = file.suffix == ".ckpt"  # its exports go beside those of model.pt
         folder = results_folder(file, "export") if of_checkpoint else run_directory(file)
         dataset = model.record["dataset"]
-        source = "sample" if dataset == SAMPLE else "download"
         data_dir = data_dir_of(arguments.run, arguments.data_dir)
-        prepare(data_dir, source, dir_option="--data-dir")
-        images = read(data_dir, "test", dataset).images
+        images = read_again(data_dir, "test", dataset).images
     for name in names:
         form = FORMATS[name]
         with console.status(f"writing {form.file}, and comparing it with the original"):

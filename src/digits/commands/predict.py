@@ -18,6 +18,8 @@ the digit, its probability and the runner-up. --json prints one object a line in
   {"file": "b.png", "error": "is empty"}
   {"file": "c.png", "digit": null, "digits": [{"digit": 7, "probability": 0.98,
    "probabilities": [0.0, ...], "box": [left, top, right, bottom]}, ...]}   (on one line)
+Where the classes are not digits, their names are printed; "digit" is the number of the class then,
+from 0, and "class" beside it its name.
 
 A file that cannot be classified (damaged, blank, not a picture) gets one line that says so, on
 stderr or with --json in its place, and the others are classified. The exit code is 0 if all were.

@@ -70,12 +70,13 @@ class Group(BaseModel):
 class Data(Group):
     """conf/data: which images, and how they are split."""
 
+    dataset: Literal["mnist", "fashion_mnist", "kmnist", "pictures"] = "mnist"
     dir: Text = "data"
     source: Literal["auto", "local", "download", "sample"] = "auto"
     batch_size: Count = 64
     eval_batch_size: Count = 1000
     train_size: Annotated[int, Interval(ge=1, le=59_999)] | None = None
-    val_size: Annotated[int, Interval(ge=0, le=59_999)] = 5000
+    val_size: Annotated[int, Interval(ge=0, le=59_999)] | None = 5000
     split: Literal["random", "writers"] = "random"
     split_seed: Seed = 0
     folds: Annotated[int, Interval(ge=2, le=100)] | None = 5
@@ -397,7 +398,8 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         given = f"data.fold={fold}" if fold is not None else "no data.fold"
         expected = f"data.folds={folds} has the folds 0 to {folds - 1}"
         yield f"{expected}, got {given}; try -m data.fold={numbers}"
-    if val_size is not None and train_size is not None and folds is None:
+    of_known_size = data.get("dataset") != "pictures" and folds is None
+    if val_size is not None and train_size is not None and of_known_size:
         # The sample has 4,000 images to train on, of which at most 500 are kept for validation.
         sample = data.get("source") == "sample"
         left = 4000 - min(val_size, 500) if sample else 60_000 - val_size

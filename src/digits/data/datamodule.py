@@ -1,7 +1,8 @@
-"""MNIST as a LightningDataModule: fetched, split, normalized, in batches of `(images, labels)`."""
+"""Data sets as LightningDataModules: fetched, split, normalized, in batches `(images, labels)`."""
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from torch.utils.data import DataLoader
 
 from digits.data.batches import Batch, Batches, InMemoryImages, Order, loader
 from digits.data.datasets import (
+    MNIST,
     SAMPLE,
+    VAL_SIZE,
     LabelledImages,
+    classes_of,
     default_folder,
+    default_val_size,
     prepare,
     prepare_writers,
     read,
@@ -40,13 +45,12 @@ cache until they are used, enough to be worth the start of several threads."""
 NUM_CLEAN = 10_000
 """Training images, at least, by which statistics of the network are computed: each mean is known to
 a hundredth of a standard deviation, in a fraction of the time that an epoch takes."""
-VAL_SIZE, SAMPLE_VAL_SIZE = 5000, 500
 
 _log = logging.getLogger(__name__)
 
 
 class MNISTDataModule(LightningDataModule):
-    """Handwritten digits, 28 x 28: the official 60,000 to train on and 10,000 to test with.
+    """Images of 28 x 28, as MNIST's: the official 60,000 to train on and 10,000 to test with.
 
     The images stay in the device's memory, as bytes; a batch is taken by one operation. Loaders
     give `(images, labels)`: float32 (batch, 1, 28, 28), normalized, and int64 (batch,). They work
@@ -58,8 +62,9 @@ class MNISTDataModule(LightningDataModule):
         source: "auto" (files in `dir`, else download, else the embedded sample), "local",
             "download" or "sample".
         batch_size: images in a minibatch, for one optimizer step.
-        val_size: training images kept apart for validation; for the sample, 5,000 means 500. With
-            0 there is no validation, and all images are trained on.
+        val_size: training images kept apart for validation; `None`: 5,000, 500 of the sample, which
+            5,000 means there as well, and a tenth of pictures. With 0 there is no validation, and
+            all images are trained on.
         train_size: images to train on, of the others, the same share of each digit; `None`: all.
         split: "random" (the same share of each digit) or "writers" (all images of some writers).
         split_seed: draws the validation images, the same ones on every machine.
@@ -70,6 +75,7 @@ class MNISTDataModule(LightningDataModule):
         augment: changes training images, still bytes, by draws of a generator.
         seed: draws the order of the training images and their augmentation, with the epoch.
         eval_batch_size: images in a batch of validation or test.
+        dataset: "mnist", "fashion_mnist", "kmnist", or "pictures": `dir` is a folder of one's own.
     """
 
     def __init__(
@@ -77,7 +83,7 @@ class MNISTDataModule(LightningDataModule):
         dir: str | Path | None = None,
         source: str = "auto",
         batch_size: int = 64,
-        val_size: int = VAL_SIZE,
+        val_size: int | None = VAL_SIZE,
         train_size: int | None = None,
         split: str = "random",
         split_seed: int = 0,
@@ -88,6 +94,7 @@ class MNISTDataModule(LightningDataModule):
         augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
         seed: int = 0,
         eval_batch_size: int = 2500,
+        dataset: str = MNIST,
     ) -> None:
         super().__init__()
         self.dir, self.source = Path(dir or default_folder()), source
@@ -96,7 +103,7 @@ class MNISTDataModule(LightningDataModule):
         self.split, self.split_seed = split, split_seed
         self.folds, self.fold = folds, fold
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
-        self.dataset = ""
+        self.asked_for, self.dataset = dataset, ""
         self.train: LabelledImages | None = None
         self.test: LabelledImages | None = None
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
@@ -106,9 +113,15 @@ class MNISTDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         if not self.dataset:
-            self.dataset = prepare(self.dir, self.source, source_option="data.source")
+            options = self.dir, self.source, self.asked_for
+            self.dataset = prepare(*options, source_option="data.source")
             if self.split == "writers":
                 prepare_writers(self.dir, self.source, self.dataset)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels."""
+        return classes_of(self.dir, self.asked_for)
 
     def setup(self, stage: str | None = None) -> None:
         """Read what a stage needs, or everything: a fit never touches the test images."""
@@ -138,8 +151,9 @@ class MNISTDataModule(LightningDataModule):
         )
 
     def _split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        of_mnist = self.dataset == SAMPLE and self.val_size == VAL_SIZE
-        val_size = SAMPLE_VAL_SIZE if of_mnist else self.val_size
+        val_size, default = self.val_size, default_val_size(self.dataset, len(labels))
+        if val_size is None or (self.dataset == SAMPLE and val_size == VAL_SIZE):
+            val_size = default
         by_writers = self.split == "writers"
         known = read_writers(self.dir, self.dataset, labels) if by_writers else None
         if self.folds is None:
@@ -268,6 +282,7 @@ class MNISTDataModule(LightningDataModule):
             "mean": self.mean,
             "std": self.std,
             "dataset": self.dataset,
+            "classes": list(self.classes),
             "val_size": self.val_size,
             "train_size": self.train_size,
             "split": self.split,

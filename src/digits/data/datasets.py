@@ -1,40 +1,44 @@
-"""Which data sets there are, and how their files are found, fetched, verified and read.
+"""Which data sets there are: their names, files, checksums and classes, made ready and read.
 
-The files of a data set are an entry of `DATASETS`. They are looked for in the data folder, as
-torchvision lays them out (`MNIST/raw/`) or lying flat, gzipped or not; what is missing is
-downloaded. No copy is trusted, wherever it comes from: the checksums below decide. What lies in the
-folder is never overwritten: of a damaged file a good copy goes to the user's cache folder, and a
-well-formed file of another data set ends the run.
+MNIST's checksums are below, those of its relatives in torchvision, which has them of packed files
+only. A folder of pictures is a data set as well, see `digits.data.pictures`.
 """
 
-import gzip
-import hashlib
 import logging
-import math
 import os
-import sys
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digits.data.published import (
+    DataFile,
+    Dataset,
+    NotAsPublishedError,
+    NotFetchedError,
+    Part,
+    bring,
+    find,
+    gunzip,
+    parse_idx,
+    read_file,
+)
 from digits.errors import DigitsError
-from digits.files import write_atomically
 
 # torch is imported where it is needed: commands read SOURCES for their --help.
 if TYPE_CHECKING:
     from torch import Tensor
 
-Part = Literal["train", "test"]
-"""The two official parts of a data set; of MNIST, 60,000 images to train on and 10,000 to test."""
-
 MNIST, SAMPLE = "mnist", "mnist-sample-5k"
 """Names of data sets, as they stand in every output."""
+PICTURES = "pictures"
+"""What data sets of the user's own are asked for by, and their names begin with."""
+
+VAL_SIZE = 5000
+"""Training images kept for validation, unless there are fewer or something else is said."""
 
 SOURCES = ("auto", "local", "download", "sample")
 
@@ -43,52 +47,20 @@ SIDE = 28
 NUM_CLASSES = 10
 CLASSES = tuple(map(str, range(NUM_CLASSES)))
 
-CONNECT_S, READ_S = 5.0, 10.0
-"""Seconds to wait for a connection, and for the next bytes."""
-
-DAMAGED = "damaged"
-RELATIVES = ("FashionMNIST", "KMNIST")
-"""Data sets in torchvision's catalogue whose files have the same names."""
+RELATIVES = {
+    "fashion_mnist": (
+        "FashionMNIST",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+    ),
+    "kmnist": ("KMNIST", "https://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
+}
+"""Data sets in torchvision's catalogue whose files have MNIST's names: their classes there, and
+https addresses of their authors', since torchvision has http ones only."""
+NAMES = (MNIST, *RELATIVES, PICTURES)
+"""What can be asked for."""
 
 _log = logging.getLogger(__name__)
-
-
-class NotAsPublishedError(DigitsError):
-    """A file at `path` that is not what its name says, for it is `state`."""
-
-    def __init__(self, path: Path, state: str, message: str) -> None:
-        super().__init__(f"{path} {message}")
-        self.path, self.state = path, state
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """An IDX file `name` and its SHA-256; it is published gzipped, as `name.gz`."""
-
-    name: str
-    sha256: str
-    gz_sha256: str
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """The files of a data set and where they are published.
-
-    Attributes:
-        catalogue: Name of torchvision's class, which knows mirrors; also that of the folder.
-        files: The images and the labels of each part.
-        mirrors: More of them, asked after torchvision's.
-        beside: Names of other data sets' folders in which its files are looked for as well.
-    """
-
-    catalogue: str
-    files: Mapping[Part, tuple[DataFile, ...]]
-    mirrors: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[DataFile]:
-        for files in self.files.values():
-            yield from files
 
 
 DATASETS: dict[str, Dataset] = {
@@ -127,7 +99,7 @@ DATASETS: dict[str, Dataset] = {
         ),
     )
 }
-"""All data sets but the sample."""
+"""Those whose checksums are kept here."""
 
 WRITERS: dict[str, Dataset] = {
     # Yadav and Bottou, "Cold case: the lost MNIST digits", NeurIPS 2019
@@ -143,7 +115,7 @@ WRITERS: dict[str, Dataset] = {
             )
         },
         mirrors=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
-        beside=("MNIST",),
+        beside=("MNIST/raw", ""),
     )
 }
 """Of each data set whose writers are known, the labels that say who wrote a training image."""
@@ -155,7 +127,7 @@ class LabelledImages:
 
     Attributes:
         images: uint8 `(n, 1, 28, 28)`; 0 is background, 255 is full ink.
-        labels: int64 `(n,)`, 0 to 9.
+        labels: int64 `(n,)`, the indices of classes.
     """
 
     images: "Tensor"
@@ -180,9 +152,53 @@ def default_folder() -> Path:
     return Path(os.environ.get("DIGITS_DATA", "data"))
 
 
+def published(name: str) -> Dataset:
+    """Return the entry of MNIST or one of its relatives."""
+    if name in DATASETS:
+        return DATASETS[name]
+    import torchvision.datasets  # takes as long as torch
+
+    catalogue, *mirrors = RELATIVES[name]
+    known = getattr(torchvision.datasets, catalogue)
+    files = tuple(DataFile(file.removesuffix(".gz"), None, md5) for file, md5 in known.resources)
+    parts: dict[Part, tuple[DataFile, ...]] = {"train": files[:2], "test": files[2:]}
+    return Dataset(catalogue, parts, tuple(mirrors), beside=())
+
+
+def asked_for(dataset: str) -> str:
+    """Return by which of `NAMES` a data set is asked for that is called so in outputs."""
+    return PICTURES if dataset.startswith(PICTURES) else MNIST if dataset == SAMPLE else dataset
+
+
+def classes_of(folder: str | Path, dataset: str) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of the labels."""
+    if asked_for(dataset) == PICTURES:
+        from digits.data.pictures import class_folders
+
+        return tuple(class_folders(Path(os.path.expanduser(folder))))
+    if dataset in (MNIST, SAMPLE):
+        return CLASSES
+    import torchvision.datasets
+
+    return tuple(getattr(torchvision.datasets, RELATIVES[dataset][0]).classes)
+
+
+def class_word(classes: Sequence[str]) -> str:
+    """Return what one of the classes is called in tables and figures."""
+    return "digit" if tuple(classes) == CLASSES else "class"
+
+
+def default_val_size(dataset: str, num_images: int) -> int:
+    """Return how many of the training images are kept for validation unless said otherwise."""
+    if dataset.startswith(PICTURES):
+        return num_images // 10
+    return 500 if dataset == SAMPLE else VAL_SIZE
+
+
 def prepare(
     folder: str | Path,
     source: str = "auto",
+    name: str = MNIST,
     *,
     dir_option: str = "data.dir",
     source_option: str | None = None,
@@ -191,70 +207,52 @@ def prepare(
 
     Args:
         folder: The data folder; it need not exist, and may be read-only if the files are there.
-        source: `"auto"`: files that are there, else download, else the sample, with a warning.
-            `"local"`: only files that are there. `"download"`: files that are there, else download.
-            `"sample"`: only the sample.
+        source: `"auto"`: files that are there, else download, else the sample of MNIST, with a
+            warning. `"local"`: only files that are there. `"download"`: files that are there, else
+            download. `"sample"`: only the sample.
+        name: One of `NAMES`.
         dir_option: What `folder` is called where the user types it.
         source_option: What `source` is called there; None if it cannot be typed.
 
     Returns:
-        The name of the data set that `read` is to read: `"mnist"` or `"mnist-sample-5k"`.
+        The name of the data set that `read` is to read, e.g. `"mnist"` or `"mnist-sample-5k"`.
 
     Raises:
         DigitsError: If the source is unknown or cannot give the data, or a file is another data
             set's. `"auto"` does not fall back to the sample where a file is damaged and no good
             copy is to be had: its owner means MNIST.
     """
-    if source not in SOURCES:
-        raise DigitsError(f"the source must be one of {', '.join(SOURCES)}, got {source!r}")
+    folder = Path(os.path.expanduser(folder))
+    for given, choices in ((source, SOURCES), (name, NAMES)):
+        if given not in choices:
+            what = "source" if choices is SOURCES else "data set"
+            raise DigitsError(f"the {what} must be one of {', '.join(choices)}, got {given!r}")
+    if name == PICTURES:
+        from digits.data.pictures import read_pictures
+
+        return read_pictures(folder, option=dir_option).warn().name
     if source == "sample":
+        if name != MNIST:
+            remedy = f"{source_option or 'source'}=auto"
+            raise DigitsError(f"the sample is of mnist, and there is none of {name}; try {remedy}")
         return SAMPLE
-    folder, dataset = Path(os.path.expanduser(folder)), DATASETS[MNIST]
-    remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where the four files are"
-    if source_option:
+    dataset = published(name)
+    what = "the four files are" if name == MNIST else f"{dataset.catalogue}/raw/ is"
+    remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where {what}"
+    if source_option and name == MNIST:
         remedies += f", or {source_option}=sample, which needs no download"
-    missing = _missing(folder, dataset, source, remedies)
-    if not missing:
-        return MNIST
-    problem = _lack(folder, missing)
-    if source == "local":
-        download = f", or {source_option}=download" if source_option else ""
-        raise DigitsError(f"{problem}; {remedies}{download}")
+    download = f", or {source_option}=download" if source_option else ""
     try:
-        _fetch(folder, dataset, missing)
-    except DigitsError as error:
-        if source == "download":
-            raise DigitsError(f"{problem}; {error}; {remedies}") from error
+        bring(folder, dataset, source, remedies, download=download)
+    except NotFetchedError as error:
+        if source == "download" or name != MNIST:
+            raise
         _log.warning(
             "THIS IS NOT FULL MNIST: training and testing on a sample of 5,000 images "
-            f"(dataset: {SAMPLE}), because {problem}; {error}"
+            f"(dataset: {SAMPLE}), because {error}"
         )
         return SAMPLE
-    return MNIST
-
-
-def _missing(folder: Path, dataset: Dataset, source: str, remedies: str) -> list[DataFile]:
-    """Return the files that are not there; of damaged ones, bring good copies to the cache."""
-    missing = []
-    for file in dataset:
-        try:
-            if find(folder, dataset, file) is None:
-                missing.append(file)
-        except NotAsPublishedError as error:
-            cache = cache_folder()
-            if error.state != DAMAGED or source == "local" or cache is None:
-                raise DigitsError(f"{error}; move it away, or {remedies}") from None
-            try:
-                _fetch(cache, dataset, [file])
-            except DigitsError as failed:
-                line = f"{error}; {failed}; move it away, or {remedies}"
-                raise DigitsError(line) from failed
-            _log.warning(f"{error}; it is left as it is, and a good copy is read from {cache}")
-    return missing
-
-
-def _lack(folder: Path, missing: Sequence[DataFile]) -> str:
-    return f"{folder} lacks {', '.join(file.name for file in missing)} (.gz or unpacked)"
+    return name
 
 
 def prepare_writers(
@@ -277,17 +275,9 @@ def prepare_writers(
             f"{split_option}=writers needs the writers of the images, which are not known for "
             f"{dataset}; try {split_option}=random"
         )
-    folder, labels = Path(os.path.expanduser(folder)), WRITERS[dataset]
     remedies = f"try {dir_option}=FOLDER, where it is, or {split_option}=random"
-    if not (missing := _missing(folder, labels, source, remedies)):
-        return
-    problem = f"{split_option}=writers: {_lack(folder, missing)}"
-    if source == "local":
-        raise DigitsError(f"{problem}; {remedies}")
-    try:
-        _fetch(folder, labels, missing)
-    except DigitsError as error:
-        raise DigitsError(f"{problem}; {error}; {remedies}") from error
+    folder = Path(os.path.expanduser(folder))
+    bring(folder, WRITERS[dataset], source, remedies, f"{split_option}=writers: ")
 
 
 def has_writers(folder: Path, dataset: str) -> bool:
@@ -304,7 +294,7 @@ def read_writers(folder: str | Path, dataset: str, labels: "Tensor") -> Writers:
     Raises:
         DigitsError: If the file is missing or damaged, or describes other images.
     """
-    table = _read_file(folder, WRITERS[dataset], WRITERS[dataset].files["train"][0])
+    table = read_file(folder, WRITERS[dataset], WRITERS[dataset].files["train"][0])
     # Of QMNIST's eight columns: class, NIST series, writer. The first ones are MNIST's own labels.
     if not np.array_equal(table[:, 0], labels.numpy()):
         raise DigitsError(f"the writers' file in {folder} has other labels than {dataset}")
@@ -312,7 +302,7 @@ def read_writers(folder: str | Path, dataset: str, labels: "Tensor") -> Writers:
 
 
 def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
-    """Read one part into memory, verified by SHA-256; the caller may write to it.
+    """Read one part into memory, verified by its checksum; the caller may write to it.
 
     `dataset` is what `prepare` returned for the same folder.
 
@@ -321,26 +311,33 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
     """
     if dataset == SAMPLE:
         return load_sample(part)
-    if dataset not in DATASETS:
-        raise DigitsError(f"dataset must be {' or '.join([*DATASETS, SAMPLE])}, got {dataset!r}")
-    entry = DATASETS[dataset]
-    images, labels = (_read_file(folder, entry, file) for file in entry.files[part])
-    return _labelled(images, labels)
+    if dataset.startswith(PICTURES):
+        from digits.data.pictures import read_pictures
+
+        pictures = read_pictures(Path(os.path.expanduser(folder)))
+        if pictures.name != dataset:
+            raise DigitsError(f"{folder} has changed: it holds {pictures.name}, not {dataset}")
+        return labelled(*pictures.part(part))
+    if dataset not in (*DATASETS, *RELATIVES):
+        names = " or ".join([*DATASETS, SAMPLE, *RELATIVES])
+        raise DigitsError(f"dataset must be {names}, got {dataset!r}")
+    entry = published(dataset)
+    images, labels = (read_file(folder, entry, file) for file in entry.files[part])
+    num_classes, shape = len(classes_of(folder, dataset)), (len(labels), SIDE, SIDE)
+    if images.shape != shape or labels.max() >= num_classes:  # possible if not verified
+        raise DigitsError(f"the files in {folder} are not those of {dataset}; move them away")
+    return labelled(images, labels)
 
 
-def _read_file(folder: str | Path, dataset: Dataset, file: DataFile) -> np.ndarray:
-    folder = Path(os.path.expanduser(folder))
-    try:
-        found = find(folder, dataset, file)
-    except NotAsPublishedError as error:
-        cache = cache_folder() if error.state == DAMAGED else None
-        found = find(cache, dataset, file) if cache else None
-        if found is None:
-            raise
-    if found is None:
-        raise DigitsError(f"{file.name} is not in {folder}; try digits data")
-    path, content = found
-    return parse_idx(_gunzip(content.tobytes()) if path.suffix == ".gz" else content)
+def read_again(
+    folder: Path, part: Part, dataset: str, dir_option: str = "--data-dir"
+) -> LabelledImages:
+    """Prepare and read what a model was trained with, never the sample in its place."""
+    source = "sample" if dataset == SAMPLE else "download"
+    found = prepare(folder, source, asked_for(dataset), dir_option=dir_option)
+    if found != dataset:
+        raise DigitsError(f"{folder} holds {found}, not {dataset}; try {dir_option}=FOLDER")
+    return read(folder, part, dataset)
 
 
 def load_sample(part: Part) -> LabelledImages:
@@ -353,163 +350,14 @@ def load_sample(part: Part) -> LabelledImages:
     folder = Path(__file__).with_name("sample")
     chosen = slice(4_000) if part == "train" else slice(4_000, None)
     images, labels = (
-        parse_idx(_gunzip((folder / f"{name}.gz").read_bytes()))[chosen]
+        parse_idx(gunzip((folder / f"{name}.gz").read_bytes()))[chosen]
         for name in ("images-idx3-ubyte", "labels-idx1-ubyte")
     )
-    return _labelled(images, labels)
+    return labelled(images, labels)
 
 
-def _labelled(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
+def labelled(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
+    """Return bytes (n, 28, 28) and labels (n,) as tensors."""
     import torch
 
     return LabelledImages(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels).long())
-
-
-def parse_idx(content: np.ndarray) -> np.ndarray:
-    """Read an IDX file of unsigned bytes or integers, whose checksum was right.
-
-    Two zero bytes, the type (0x08: unsigned byte, 0x0C: big-endian int32), the number of
-    dimensions, each dimension as a big-endian uint32, then the values in row-major order. Source:
-    "The IDX file format", http://yann.lecun.com/exdb/mnist/. The result shares the memory of
-    `content`, uint8 `(n,)`.
-    """
-    assert not content[:2].any()
-    values_start, dtype = 4 + 4 * int(content[3]), {0x08: "u1", 0x0C: ">i4"}[int(content[2])]
-    return content[values_start:].view(dtype).reshape(content[4:values_start].view(">u4"))
-
-
-def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarray] | None:
-    """Find the first good copy of a file, the quickest to read first.
-
-    Returns:
-        The copy and all its bytes as they are stored, uint8 `(n,)`; None if there is no copy.
-
-    Raises:
-        NotAsPublishedError: If a copy cannot be read or is another data set's, or all are damaged.
-    """
-    damaged = None
-    for suffix, sha256 in (("", file.sha256), (".gz", file.gz_sha256)):
-        places = [folder / each / "raw" for each in (dataset.catalogue, *dataset.beside)]
-        for parent in (*places, folder):
-            path = parent / f"{file.name}{suffix}"
-            if not os.path.isfile(path):
-                continue
-            try:
-                content = np.fromfile(path, np.uint8)
-            except OSError as error:
-                state = "cannot be read"
-                raise NotAsPublishedError(path, state, f"{state} ({error.strerror})") from error
-            if hashlib.sha256(content.data).hexdigest() == sha256:
-                return path, content
-            if (shape := _idx_shape(path, content)) is not None:
-                what = _relative(path) or (
-                    f"another data set's ({' x '.join(map(str, shape))} values), or damaged"
-                )
-                message = f"is {what}: its SHA-256 is not that of {dataset.catalogue}'s {file.name}"
-                raise NotAsPublishedError(path, "another data set's", message)
-            damaged = damaged or path
-    if damaged:
-        message = f"is damaged: its SHA-256 is not that of {dataset.catalogue}'s {damaged.name}"
-        raise NotAsPublishedError(damaged, DAMAGED, message)
-    return None
-
-
-def _idx_shape(path: Path, content: np.ndarray) -> list[int] | None:
-    """Return the dimensions of a well-formed IDX file of any type; `None`: it is not one."""
-    try:
-        content = _gunzip(content.tobytes()) if path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error):
-        return None
-    sizes = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}  # bytes of a value, by its type
-    if len(content) < 4 or content[:2].any() or content[2] not in sizes:
-        return None
-    start = 4 + 4 * int(content[3])
-    shape: list[int] = content[4:start].copy().view(">u4").tolist() if len(content) >= start else []
-    is_whole = shape and len(content) == start + math.prod(shape) * sizes[int(content[2])]
-    return shape if is_whole else None
-
-
-def _relative(path: Path) -> str | None:
-    """Say which of the relatives a file is of, by the checksum of its `.gz`."""
-    import torchvision.datasets
-
-    packed = path if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
-    if packed.is_file():
-        md5 = hashlib.md5(packed.read_bytes(), usedforsecurity=False).hexdigest()
-        for name in RELATIVES:
-            if dict(getattr(torchvision.datasets, name).resources).get(packed.name) == md5:
-                return f"{name}'s"
-    return None
-
-
-def cache_folder() -> Path | None:
-    """Return where good copies of damaged files go; `None` if the user has no home."""
-    import pooch  # type: ignore[import-untyped]
-
-    folder = Path(pooch.os_cache("digits"))
-    return folder if folder.is_absolute() else None
-
-
-def _gunzip(content: bytes) -> np.ndarray:
-    # As bytes, they could not be written to.
-    return np.frombuffer(bytearray(gzip.decompress(content)), np.uint8)
-
-
-def _fetch(folder: Path, dataset: Dataset, files: Sequence[DataFile]) -> None:
-    """Download files to the folder, and unpack them."""
-    import filelock
-    import torchvision.datasets  # takes as long as torch
-
-    # What a class inherits is where MNIST's own files are.
-    known = vars(getattr(torchvision.datasets, dataset.catalogue)).get("mirrors", ())
-    mirrors = [each for each in (*known, *dataset.mirrors) if each.startswith("https://")]
-    raw = folder / dataset.catalogue / "raw"
-    try:
-        raw.mkdir(parents=True, exist_ok=True)
-        # Labels first: a mirror that does not work is found out on 5 kB.
-        for file in sorted(files, key=lambda file: "images" in file.name):
-            # Of several processes that ask at once, one downloads.
-            with filelock.FileLock(raw / ".digits.lock"):
-                if find(folder, dataset, file) is None:
-                    packed = raw / f"{file.name}.gz"
-                    _download(packed, file.gz_sha256, mirrors)
-                    write_atomically(raw / file.name, _gunzip(packed.read_bytes()).data)
-    except OSError as error:
-        raise DigitsError(f"cannot write to {folder} ({error.strerror or error})") from error
-
-
-def _download(target: Path, sha256: str, mirrors: list[str]) -> None:
-    """Download a file from the first mirror that has it; those that fail move to the end."""
-    import pooch
-    from requests import RequestException
-
-    reasons = []
-    for mirror in tuple(mirrors):
-        try:
-            pooch.retrieve(
-                f"{mirror}{target.name}",
-                known_hash=f"sha256:{sha256}",
-                fname=target.name,
-                path=target.parent,
-                downloader=pooch.HTTPDownloader(
-                    progressbar=sys.stderr.isatty(),
-                    timeout=(CONNECT_S, READ_S),
-                    allow_redirects=False,  # they may lead to http
-                    headers={"Accept-Encoding": "identity"},
-                ),
-            )
-            target.chmod(0o644)  # pooch lets only the owner read, but data folders are shared
-            return
-        except (RequestException, ValueError) as error:
-            if not isinstance(error, RequestException):
-                reason = "it sends something else (SHA-256)"
-            elif error.response is not None:
-                reason = f"{error.response.status_code} {error.response.reason}"
-            else:
-                reason = type(error).__name__  # e.g. ConnectTimeout
-            reasons.append(f"{urlsplit(mirror).hostname}: {reason}")
-            mirrors.append(mirrors.pop(mirrors.index(mirror)))
-    raise DigitsError(
-        f"cannot download {target.name} ({'; '.join(reasons)}); "
-        "set HTTPS_PROXY if you are behind a proxy"
-    )

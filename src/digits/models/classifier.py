@@ -48,8 +48,8 @@ class Classifier(LightningModule):
 
     A subclass takes its own options as keyword arguments (plain values: they are written into every
     checkpoint), hands `**training` on to this class, and sets `self.network`: normalized images
-    (batch, 1, 28, 28) to logits (batch, 10). It trains on any loader of `(images, labels)`, one
-    optimizer step a batch.
+    (batch, 1, 28, 28) to logits (batch, `num_classes`). It trains on any loader of `(images,
+    labels)`, one optimizer step a batch.
 
     **Why training is fast.** What Lightning does for each batch (hooks, progress, logging,
     closures) costs as much as a step of a small network. So after `train_on_stacks` one batch of
@@ -74,10 +74,11 @@ class Classifier(LightningModule):
             images as they are; so what is validated is what is saved and tested.
         compile: use torch.compile: worth its minute for large networks and long runs.
         seed: what, with the step, the random draws of the training depend on.
+        num_classes: of the data.
 
     Attributes:
         num_images: images of "val" and "test" that were evaluated last, in all processes.
-        test_logits: of the latest test, float32 (n, 10) in the order of the images, on the CPU.
+        test_logits: of the latest test, float32 (n, classes) in the images' order, on the CPU.
     """
 
     network: nn.Module
@@ -100,6 +101,7 @@ class Classifier(LightningModule):
         exact_batch_norm: bool = False,
         compile: bool = False,
         seed: int = 0,
+        num_classes: int = NUM_CLASSES,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -111,12 +113,12 @@ class Classifier(LightningModule):
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.label_smoothing, self.decay_biases = label_smoothing, decay_biases
         self.vat_epsilon, self.exact_batch_norm = vat_epsilon, exact_batch_norm
-        self.compile_network, self.seed = compile, seed
-        self.train_loss, self.train_accuracy = MeanMetric(), _accuracy()
-        self.val_loss, self.val_accuracy = MeanMetric(), _accuracy()
-        self.test_loss, self.test_accuracy = MeanMetric(), _accuracy()
+        self.compile_network, self.seed, self.num_classes = compile, seed, num_classes
+        self.train_loss, self.train_accuracy = MeanMetric(), _accuracy(num_classes)
+        self.val_loss, self.val_accuracy = MeanMetric(), _accuracy(num_classes)
+        self.test_loss, self.test_accuracy = MeanMetric(), _accuracy(num_classes)
         self.num_images = {"val": 0, "test": 0}
-        self.test_logits = torch.empty(0, NUM_CLASSES)
+        self.test_logits = torch.empty(0, num_classes)
         self._logits = CatMetric(nan_strategy="disable")
         self._on_stacks, self._epoch_logged, self._epoch_validated = False, -1, -1
         self._epochs_schedule: LRScheduler | None = None
@@ -151,7 +153,7 @@ class Classifier(LightningModule):
             yield batch
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map normalized images (batch, 1, 28, 28) to logits (batch, 10)."""
+        """Map normalized images (batch, 1, 28, 28) to logits (batch, classes)."""
         logits: Tensor = self.network(images.to(self.dtype))  # trainer.precision=bf16-true, 64-true
         return logits
 
@@ -419,8 +421,8 @@ def decay_groups(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
     ]
 
 
-def _accuracy() -> MulticlassAccuracy:
-    return MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False)
+def _accuracy(num_classes: int) -> MulticlassAccuracy:
+    return MulticlassAccuracy(num_classes, average="micro", validate_args=False)
 
 
 def _is_of(error: BaseException, optimizer: Optimizer) -> bool:

@@ -20,7 +20,7 @@ class BaselineClassifier(Classifier):
 
     def __init__(self, hidden: Sequence[int] = (128, 64), **training: Any) -> None:
         super().__init__(**training)
-        self.network = MLP(hidden)
+        self.network = MLP(hidden, num_classes=self.num_classes)
 
 
 class DropoutClassifier(Classifier):
@@ -44,7 +44,7 @@ class DropoutClassifier(Classifier):
     ) -> None:
         super().__init__(**training)
         self.max_norm = max_norm
-        self.network = MLP(hidden, dropout_rate, input_dropout_rate)
+        self.network = MLP(hidden, dropout_rate, input_dropout_rate, self.num_classes)
 
     def configure_optimizers(self) -> Any:
         configured = super().configure_optimizers()
@@ -68,7 +68,7 @@ class NoiseClassifier(Classifier):
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        self.network = NoisyMLP(hidden, noise_std, input_noise_std)
+        self.network = NoisyMLP(hidden, noise_std, input_noise_std, self.num_classes)
 
 
 class CnnClassifier(Classifier):
@@ -85,7 +85,9 @@ class CnnClassifier(Classifier):
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        self.network = ConvNet(channels, dropout_rate, kernel_size, convolutions, pool, dense)
+        self.network = ConvNet(
+            channels, dropout_rate, kernel_size, convolutions, pool, dense, self.num_classes
+        )
 
 
 def limit_norms_after_each_step(

@@ -1,12 +1,12 @@
 """What the logits of a classifier say about it: accuracy, confusion, calibration, mistakes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from digits.data.datasets import NUM_CLASSES
 from digits.statistics import wilson_interval
 
 NUM_BINS = 15
@@ -22,6 +22,10 @@ class Mistake:
     predicted: int
     probability: float
 
+    def title(self, classes: Sequence[str]) -> str:
+        """Return two lines that go over a picture of the image."""
+        return f"{classes[self.label]} as {classes[self.predicted]}\n{self.probability:.0%}"
+
 
 @dataclass(frozen=True, eq=False)
 class Measures:
@@ -32,10 +36,10 @@ class Measures:
         accuracy: share of images classified correctly.
         interval: its 95 % interval (Wilson).
         top2_accuracy: share of images whose label is among the two most probable classes.
-        precision: of each class: of the images taken for it, the share that are of it; (10,).
-        recall: of each class: of its images, the share that are found; (10,).
-        f1: of each class: the harmonic mean of both; (10,).
-        confusion: int64 (10, 10): images by label (row) and predicted class (column).
+        precision: of each class: of the images taken for it, the share that are of it; (classes,).
+        recall: of each class: of its images, the share that are found; (classes,).
+        f1: of each class: the harmonic mean of both; (classes,).
+        confusion: int64 (classes, classes): images by label (row) and predicted class (column).
         calibration_error: expected calibration error (Guo et al. 2017, "On calibration of modern
             neural networks", equation 3): the mean distance of confidence and accuracy over
             `NUM_BINS` bins of confidence, weighted with their images.
@@ -76,15 +80,16 @@ class Measures:
 
 
 def measure(logits: Tensor, labels: Tensor) -> Measures:
-    """Measure a classifier by its logits, float (n, 10), of images with `labels`, int64 (n,)."""
-    assert logits.shape == (len(labels), NUM_CLASSES) and len(labels)
+    """Measure a classifier by its logits, (n, classes), of images with `labels`, int64 (n,)."""
+    num_classes = logits.shape[1]
+    assert len(logits) == len(labels) > 0
     probabilities = logits.double().softmax(dim=1)
     confidences, predictions = probabilities.max(dim=1)
     wrong = predictions != labels
     num_correct = int((~wrong).sum())
     top2 = probabilities.topk(2).indices == labels[:, None]
-    pairs = torch.bincount(labels * NUM_CLASSES + predictions, minlength=NUM_CLASSES**2)
-    confusion = pairs.view(NUM_CLASSES, NUM_CLASSES)
+    pairs = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    confusion = pairs.view(num_classes, num_classes)
     of_class, taken_for, found = confusion.sum(1), confusion.sum(0), confusion.diagonal().double()
     bins = _bins(confidences, ~wrong)
     order = torch.argsort(confidences[wrong], descending=True, stable=True)

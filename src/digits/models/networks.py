@@ -1,7 +1,8 @@
-"""The networks: plain torch modules that map images (batch, 1, 28, 28) to logits (batch, 10).
+"""The networks: plain torch modules that map images (batch, 1, 28, 28) to logits (batch, classes).
 
 Each is made from plain keyword arguments, which it keeps as `arguments`: a saved model names its
-network's class and these, and is loaded without Lightning. `digits.models.classifiers` trains them.
+network's class, these and the data's classes, and is loaded without Lightning.
+`digits.models.classifiers` trains them.
 """
 
 import math
@@ -43,6 +44,7 @@ class MLP(_Network):
         hidden: Sequence[int] = (128, 64),
         dropout_rate: float = 0.0,
         input_dropout_rate: float = 0.0,
+        num_classes: int = NUM_CLASSES,
     ) -> None:
         layers: list[nn.Module] = [nn.Flatten()]
         if input_dropout_rate:
@@ -53,7 +55,7 @@ class MLP(_Network):
             if dropout_rate:
                 layers.append(nn.Dropout(dropout_rate))
             width_in = width
-        super().__init__(*layers, nn.Linear(width_in, NUM_CLASSES))
+        super().__init__(*layers, nn.Linear(width_in, num_classes))
         self.arguments = {
             "hidden": list(hidden),
             "dropout_rate": dropout_rate,
@@ -80,11 +82,12 @@ class NoisyMLP(_Network):
         hidden: Sequence[int] = (1000, 500, 250, 250, 250),
         noise_std: float = 0.3,
         input_noise_std: float | None = None,
+        num_classes: int = NUM_CLASSES,
     ) -> None:
         at_input = noise_std if input_noise_std is None else input_noise_std
         layers: list[nn.Module] = [nn.Flatten(), GaussianNoise(at_input)]
         width_in = NUM_PIXELS
-        for width in (*hidden, NUM_CLASSES):
+        for width in (*hidden, num_classes):
             layers += [nn.Linear(width_in, width, bias=False), NoisyBatchNorm(width, noise_std)]
             layers.append(nn.ReLU())
             width_in = width
@@ -196,6 +199,7 @@ class ConvNet(_Network):
         convolutions: int = 2,
         pool: bool = False,
         dense: int = 0,
+        num_classes: int = NUM_CLASSES,
     ) -> None:
         if isinstance(kernel_size, int):
             kernel_size = [kernel_size] * len(channels)
@@ -223,7 +227,7 @@ class ConvNet(_Network):
         features = channels_in * side * side
         if dense:
             layers += [nn.Linear(features, dense), nn.ReLU()]
-        super().__init__(*layers, nn.Linear(dense or features, NUM_CLASSES))
+        super().__init__(*layers, nn.Linear(dense or features, num_classes))
         self.arguments = {
             "channels": list(channels),
             "dropout_rate": dropout_rate,
@@ -271,7 +275,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (batch, 1, 28, 28), floats in [0, 1], to log-probabilities (batch, 10)."""
+        """Map images (batch, 1, 28, 28), floats in [0, 1], to log-probabilities."""
         return log_mean_probability([member(images) for member in self.members])
 
 

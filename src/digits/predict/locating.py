@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from digits.data.datasets import SIDE as MNIST_SIDE
 from digits.predict.frames import MAX_COMPONENTS, TOUCHING_AT_CORNERS, Mask, unframed
 from digits.predict.ink import ink_of, levels, noise_of, white_of
+from digits.predict.mnist_form import SIDE as MNIST_SIDE
 from digits.predict.reading import Picture, Plane, resized, shrunk
 
 LARGEST, SMALLEST = 240, 100

@@ -27,6 +27,7 @@ SUFFIXES = (
     *(".heic", ".heif", ".avif"),
 )
 """Endings of the files that are taken from a folder."""
+DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,18 @@ class Digit:
     """One digit of a picture."""
 
     image: NDArray[np.uint8]  # bytes (28, 28), what the network saw
-    probabilities: tuple[float, ...] = ()  # of the digits 0 to 9
+    probabilities: tuple[float, ...] = ()  # of the classes
     box: tuple[int, ...] = ()  # left, top, right, bottom, in pixels of the upright picture
+    classes: tuple[str, ...] = DIGITS  # their names
 
     def ranked(self) -> list[int]:
-        """Return the digits, the most probable one first."""
-        return sorted(range(len(self.probabilities)), key=lambda digit: -self.probabilities[digit])
+        """Return the indices of the classes, the most probable one first."""
+        return sorted(range(len(self.probabilities)), key=lambda label: -self.probabilities[label])
+
+    def said(self, label: int) -> str:
+        """Return a class and its probability."""
+        width = max(map(len, self.classes))
+        return f"{self.classes[label]:<{width}}  {self.probabilities[label]:7.2%}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +58,19 @@ class Prediction:
     error: str | None = None  # what is wrong, in one line
 
     def number(self) -> str:
-        """Return the digits as one writes them, e.g. "72104"."""
-        return "".join(str(digit.ranked()[0]) for digit in self.digits)
+        """Return the digits as one writes them, e.g. "72104", or the names of the classes."""
+        names = [digit.classes[digit.ranked()[0]] for digit in self.digits]
+        return ("" if max(map(len, names)) == 1 else " ").join(names)
 
 
 def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Prediction]:
     """Classify pictures, in order; one that cannot be classified does not stop the others.
 
     Args:
-        model: what `digits.load` returns, with the classes "0" to "9".
+        model: what `digits.load` returns.
         files: read as they are needed; "-" is standard input.
     """
+    classes = tuple(map(printable, getattr(model, "classes", DIGITS)))
     for file in files:
         try:
             found = prepare(file)
@@ -75,7 +84,7 @@ def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Predic
             continue
         probabilities = torch.softmax(logits.double(), dim=1).tolist()
         digits = [
-            replace(digit, probabilities=tuple(row))
+            replace(digit, probabilities=tuple(row), classes=classes)
             for digit, row in zip(found, probabilities, strict=True)
         ]
         yield Prediction(file, tuple(digits))
@@ -155,7 +164,9 @@ def as_json(prediction: Prediction) -> str:
 
 def _as_dict(digit: Digit) -> dict[str, Any]:
     first, probabilities = digit.ranked()[0], [round(p, 6) for p in digit.probabilities]
-    return {"digit": first, "probability": probabilities[first], "probabilities": probabilities}
+    name = {} if digit.classes == DIGITS else {"class": digit.classes[first]}
+    told = {"probability": probabilities[first], "probabilities": probabilities}
+    return {"digit": first, **name, **told}
 
 
 def as_line(prediction: Prediction, file_width: int) -> str:
@@ -163,34 +174,30 @@ def as_line(prediction: Prediction, file_width: int) -> str:
     name = f"{printable(prediction.file):<{file_width}}"
     if len(prediction.digits) == 1:
         return f"{name}  {_first_two(prediction.digits[0])}"
-    each = (f"{one.ranked()[0]} {_percent(one, one.ranked()[0])}" for one in prediction.digits)
+    each = (one.said(one.ranked()[0]) for one in prediction.digits)
     return f"{name}  {prediction.number()}  {'  '.join(each)}"
 
 
 def as_chart(prediction: Prediction) -> str:
-    """Return the digit and a bar for each of the ten probabilities; or a line for each digit."""
+    """Return the digit and a bar for each of the probabilities; or a line for each digit."""
     lines = [f"{printable(prediction.file)}: {prediction.number()}"]
     if len(prediction.digits) > 1:
         lines[0] += f" ({len(prediction.digits)} digits, from left to right)"
         return "\n".join([*lines, *(f"  {_first_two(digit)}" for digit in prediction.digits)])
-    for number, probability in enumerate(prediction.digits[0].probabilities):
+    for label, probability in enumerate(prediction.digits[0].probabilities):
         bar = "█" * round(40 * probability)
-        lines.append(f"  {number}  {_percent(prediction.digits[0], number)}  {bar}".rstrip())
+        lines.append(f"  {prediction.digits[0].said(label)}  {bar}".rstrip())
     return "\n".join(lines)
 
 
 def _first_two(digit: Digit) -> str:
     first, second = digit.ranked()[:2]
-    return f"{first}  {_percent(digit, first)}   then {second}  {_percent(digit, second)}"
+    return f"{digit.said(first)}   then {digit.said(second)}"
 
 
 def printable(text: str) -> str:
     """Return text on one line, with nothing in it that a terminal would take for a command."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
-def _percent(digit: Digit, number: int) -> str:
-    return f"{digit.probabilities[number]:7.2%}"
 
 
 def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:

@@ -59,7 +59,7 @@ NUM_TRIED = 2
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
-def make_model(config: DictConfig, seed: int) -> Classifier:
+def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) -> Classifier:
     """Make the network with freshly drawn weights, its optimizer and its schedule."""
     compiler = os.environ.get("CXX", "g++")
     if config.model.get("compile") and not torch.cuda.is_available() and not shutil.which(compiler):
@@ -73,12 +73,14 @@ def make_model(config: DictConfig, seed: int) -> Classifier:
         f"schedule_{key}": schedule.pop(key) for key in ("interval", "monitor") if key in schedule
     }
     training["schedule"] = instantiate(schedule, _partial_=True, _convert_="all")
+    if num_classes != NUM_CLASSES:  # a network of the user's own need not know of other data
+        training["num_classes"] = num_classes
     model = _call(config.model, **training, **stepping, seed=seed)
     if not isinstance(model, Classifier):
         raise DigitsError(
             f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
         )
-    model.multiply_adds = _try_network(model)
+    model.multiply_adds = _try_network(model, num_classes)
     return model
 
 
@@ -94,13 +96,13 @@ def num_threads(config: DictConfig, model: Classifier) -> int:
     return 1 if work <= ONE_THREAD else min(num_cores(), MOST_THREADS)
 
 
-def _try_network(model: Classifier) -> int:
+def _try_network(model: Classifier, num_classes: int) -> int:
     """Return the multiply-adds of an image in the layers that have weights.
 
     Raises:
-        DigitsError: the network does not map images to ten logits each.
+        DigitsError: the network does not map images to a logit for each class.
     """
-    shape, expected = (NUM_TRIED, 1, SIDE, SIDE), (NUM_TRIED, NUM_CLASSES)
+    shape, expected = (NUM_TRIED, 1, SIDE, SIDE), (NUM_TRIED, num_classes)
     counts = []
 
     def count(layer: nn.Module, _: Any, output: Any) -> None:
@@ -127,9 +129,10 @@ def _try_network(model: Classifier) -> int:
         for hook in hooks:
             hook.remove()
     if found != expected:
+        last = num_classes if num_classes == NUM_CLASSES else "self.num_classes"
         raise DigitsError(
             f"the network of {model.class_path} maps two images to {found}, not {expected}; "
-            f"try nn.Linear(..., {NUM_CLASSES}) last"
+            f"try nn.Linear(..., {last}) last"
         )
     return sum(counts) // NUM_TRIED
 

@@ -127,7 +127,7 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     seed = checkpoint.get("seed", secrets.randbits(32)) if config.seed is None else config.seed
     seed_everything(seed, verbose=False)
     datamodule = make_datamodule(config, seed)
-    model = make_model(config, seed)
+    model = make_model(config, seed, len(datamodule.classes))
     torch.set_num_threads(num_threads(config, model))
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
@@ -245,10 +245,10 @@ def _predictions(logits: Tensor, datamodule: MNISTDataModule) -> Predictions:
     indices = datamodule.val_indices if datamodule.folds else torch.arange(len(logits))
     data = datamodule.train if datamodule.folds else datamodule.test
     assert data is not None
-    labels = data.labels[indices]
+    labels, dtype = data.labels[indices], np.min_scalar_type(len(data.labels) - 1)
     confidence, predicted = logits.float().softmax(dim=1).max(dim=1)
     return Predictions(
-        indices=indices.numpy().astype(np.uint16) if datamodule.folds else None,
+        indices=indices.numpy().astype(dtype) if datamodule.folds else None,
         labels=labels.numpy().astype(np.uint8),
         predicted=predicted.numpy().astype(np.uint8),
         confidence=confidence.numpy().astype(np.float16),

@@ -6,7 +6,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from digits.data.batches import Batch
-from digits.data.datasets import SIDE
+from digits.data.datasets import CLASSES, SIDE, class_word
 from digits.models import Classifier
 from digits.models.measure import measure
 from digits.training.console import SHOWN_CHOICES
@@ -127,7 +127,9 @@ class TensorBoardPictures(Callback):
             images, labels = next(minibatches(batch, draws)) if minibatches else batch
             low, high = (float(value) for value in images.aminmax())
             title = f"What the network receives, from {low:.2f} (black) to {high:.2f}"
-            _add_digits(writer, "input", images, [str(int(label)) for label in labels], title, 0)
+            names = getattr(getattr(trainer, "datamodule", None), "classes", CLASSES)
+            titles = [names[int(label)] for label in labels]
+            _add_digits(writer, "input", images, titles, title, 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The step of the epoch's curves: a resumed run would purge them at the next one.
@@ -143,26 +145,33 @@ class TensorBoardPictures(Callback):
             return
         step, logits = trainer.global_step, pl_module.test_logits
         images, labels = data.test.images[: len(logits)], data.test.labels[: len(logits)]
-        _add_test_pictures(writer, logits, images, labels, step)
+        _add_test_pictures(writer, logits, images, labels, data.classes, step)
         if any(getattr(logger, "projector", False) for logger in trainer.loggers):
             _add_projector(writer, pl_module, data.normalized(images), images, labels, step)
 
 
 def _add_test_pictures(
-    writer: Any, logits: Tensor, images: Tensor, labels: Tensor, step: int
+    writer: Any,
+    logits: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    step: int,
 ) -> None:
     from digits.figures import confusion_matrix  # matplotlib takes a third of a second
 
     measures = measure(logits, labels)
-    _add_figure(writer, "test/confusion matrix", confusion_matrix(measures.confusion), step)
+    figure = confusion_matrix(measures.confusion, classes, class_word(classes))
+    _add_figure(writer, "test/confusion matrix", figure, step)
     if shown := measures.mistakes[:NUM_SHOWN]:
-        titles = [f"{each.label} as {each.predicted}\n{each.probability:.0%}" for each in shown]
+        titles = [each.title(classes) for each in shown]
         title = f"The {len(shown)} most confident of {len(measures.mistakes):,} mistakes"
         chosen = images[[mistake.index for mistake in shown]]
         _add_digits(writer, "test/mistakes", chosen, titles, title, step)
     probabilities = logits.float().softmax(dim=1)
-    for digit, probability in enumerate(probabilities.T):
-        writer.add_pr_curve(f"precision and recall/{digit}", labels == digit, probability, step)
+    for label, (name, probability) in enumerate(zip(classes, probabilities.T, strict=True)):
+        tag = f"precision and recall/{name}"
+        writer.add_pr_curve(tag, labels == label, probability, step)
 
 
 def _add_projector(
