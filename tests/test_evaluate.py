@@ -178,7 +178,7 @@ def test_other_validation_images_are_refused(members: list[Path], tmp_path: Path
     content = read_model(members[0])
     content["split"]["split_seed"] = 1
     torch.save(content, tmp_path / "model.pt")
-    with pytest.raises(DigitsError, match="validated on other images"):
+    with pytest.raises(DigitsError, match="other validation images"):
         measured(tmp_path / "model.pt", tmp_path, "val")
 
 

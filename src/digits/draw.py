@@ -17,11 +17,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from digits.data.datasets import NUM_CLASSES, SAMPLE, SIDE, load_sample, prepare, read
-from digits.data.split import split_hash, stratified_split
+from digits.data.datasets import NUM_CLASSES, SIDE, load_sample
+from digits.data.validation import read_validation
 from digits.errors import DigitsError
 from digits.files import whole_file
-from digits.model_file import TrainedClassifier
+from digits.model_file import FORMER_SPLIT, TrainedClassifier
 from digits.models import networks
 from digits.text import plural
 
@@ -153,22 +153,17 @@ def temperature(model: TrainedClassifier, data_dir: Path) -> float | None:
     Guo et al., "On calibration of modern neural networks", ICML 2017: the one divisor of the logits
     with which their cross-entropy is least. `None` if those images cannot be had.
     """
-    split, dataset = model.record["split"], model.record["dataset"]
+    record = model.record
     try:
-        prepare(data_dir, "sample" if dataset == SAMPLE else "local")
-        data = read(data_dir, "train", dataset)
-        for size in (len(data.labels) // 8, split["val_size"]):  # the sample's is 500 of 4,000
-            _, chosen = stratified_split(data.labels, size, split["split_seed"])
-            if split_hash(chosen) == split["val_sha256"]:
-                break
-        else:
-            return None
+        data = read_validation(data_dir, record["dataset"], FORMER_SPLIT | record["split"], "local")
     except DigitsError:
         return None
+    if not len(data.labels):
+        return None
     with torch.inference_mode():
-        logits = model.float()(data.images[chosen]).double()
+        logits = model.float()(data.images).double()
         tried = torch.logspace(-1, 1, 201, dtype=torch.float64).tolist()
-        losses = [float(F.cross_entropy(logits / each, data.labels[chosen])) for each in tried]
+        losses = [float(F.cross_entropy(logits / each, data.labels)) for each in tried]
     return float(tried[int(np.argmin(losses))])
 
 

@@ -17,20 +17,19 @@ from torchmetrics import MeanMetric
 
 from digits.data.datasets import (
     CLASSES,
-    SAMPLE,
     LabelledImages,
-    asked_for,
     class_word,
     labelled,
     read_again,
 )
 from digits.data.pictures import Pictures, read_pictures
 from digits.data.split import normalize
+from digits.data.validation import read_validation
 from digits.ensemble import NO_VALIDATION, member_name
 from digits.errors import DigitsError
 from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
 from digits.files import write_atomically
-from digits.model_file import FORMER_SPLIT, SPLIT, TrainedClassifier, run_directory
+from digits.model_file import FORMER_SPLIT, TrainedClassifier, run_directory
 from digits.models.augmentation import origins, sample
 from digits.models.measure import Measures, measure
 from digits.models.networks import Ensemble, log_mean_probability
@@ -204,24 +203,13 @@ def _read_images(
     split = record["split"]
     if split["val_sha256"] is None:
         raise DigitsError(f"{file}: {NO_VALIDATION}; try --part test")
-
-    from digits.data.datamodule import MNISTDataModule  # draws the split, imports Lightning
-
-    split = FORMER_SPLIT | split
-    options = {name: split[name] for name in SPLIT if name != "val_sha256"}
-    source, name = "sample" if record["dataset"] == SAMPLE else "download", record["dataset"]
-    datamodule = MNISTDataModule(data_dir, source, dataset=asked_for(name), **options)
-    datamodule.setup("validate")
-    if (datamodule.dataset, datamodule.split_sha256) != (name, split["val_sha256"]):
-        raise DigitsError(f"{file} was validated on other images than {data_dir} gives")
-    assert datamodule.train is not None
-    chosen = datamodule.val_indices
-    if not len(chosen):
+    found = read_validation(data_dir, record["dataset"], FORMER_SPLIT | split)
+    if not len(found.labels):
         raise DigitsError(
             f"{file} was trained on all images (data.val_size=0), and none is left to validate on; "
             "try --part test"
         )
-    return LabelledImages(datamodule.train.images[chosen], datamodule.train.labels[chosen])
+    return found
 
 
 def compare_with_metrics(evaluation: Evaluation) -> str:

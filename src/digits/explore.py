@@ -18,14 +18,14 @@ from digits.data.datasets import (
     SAMPLE,
     class_word,
     classes_of,
-    default_val_size,
     has_writers,
     prepare,
     prepare_writers,
     read,
     read_writers,
 )
-from digits.data.split import pixel_mean_std, stratified_split, writers_split
+from digits.data.split import pixel_mean_std
+from digits.data.validation import split_images
 from digits.figures import digit_grid, draw_class_balance, draw_pixel_histogram, save_figure
 from digits.page import Picture, Section, Table
 
@@ -77,16 +77,13 @@ def read_splits(
     """
     dataset = prepare(folder, source, name, dir_option="--data-dir", source_option="--source")
     train, test = read(folder, "train", dataset), read(folder, "test", dataset)
-    if val_size is None:
-        val_size = default_val_size(dataset, len(train.labels))
     if split == "writers":
         options = {"dir_option": "--data-dir", "split_option": "--split"}
         prepare_writers(folder, source, dataset, **options)
     known = read_writers(folder, dataset, train.labels) if has_writers(folder, dataset) else None
-    if known and split == "writers":
-        parts = writers_split(known.writers, known.series, val_size, split_seed, "--val-size")
-    else:
-        parts = stratified_split(train.labels, val_size, split_seed, "--val-size")
+    parts = split_images(
+        folder, dataset, train.labels, val_size, None, split, split_seed, option="--val-size"
+    )
     every, classes = torch.arange(len(test.labels)), classes_of(folder, dataset)
     return dataset, [
         *(

@@ -14,26 +14,20 @@ from torch.utils.data import DataLoader
 from digits.data.batches import Batch, Batches, InMemoryImages, Order, loader
 from digits.data.datasets import (
     MNIST,
-    SAMPLE,
     VAL_SIZE,
     LabelledImages,
     classes_of,
     default_folder,
-    default_val_size,
     prepare,
     prepare_writers,
     read,
-    read_writers,
 )
 from digits.data.split import (
-    folds_by_class,
-    folds_by_writers,
     normalize,
     pixel_mean_std,
     split_hash,
-    stratified_split,
-    writers_split,
 )
+from digits.data.validation import split_images
 from digits.errors import DigitsError
 from digits.randomness import AUGMENTATION, draw_seed
 
@@ -134,13 +128,10 @@ class MNISTDataModule(LightningDataModule):
 
     def _read_train(self) -> None:
         self.train = read(self.dir, "train", self.dataset)
-        self.train_indices, self.val_indices = self._split(self.train.labels)
-        if self.train_size is not None:
-            labels = self.train.labels[self.train_indices]
-            _, chosen = stratified_split(
-                labels, self.train_size, self.split_seed, "data.train_size", minimum=1
-            )
-            self.train_indices = self.train_indices[chosen]
+        options = self.val_size, self.train_size, self.split, self.split_seed, self.folds, self.fold
+        self.train_indices, self.val_indices = split_images(
+            self.dir, self.dataset, self.train.labels, *options
+        )
         if self.mean is None or self.std is None:
             mean, std = pixel_mean_std(self.train.images, self.train_indices)
             self.mean = mean if self.mean is None else self.mean
@@ -149,25 +140,6 @@ class MNISTDataModule(LightningDataModule):
             f"{self.dataset}: {len(self.train_indices)} training, {len(self.val_indices)} "
             f"validation images; mean {self.mean}, standard deviation {self.std}"
         )
-
-    def _split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        val_size, default = self.val_size, default_val_size(self.dataset, len(labels))
-        if val_size is None or (self.dataset == SAMPLE and val_size == VAL_SIZE):
-            val_size = default
-        by_writers = self.split == "writers"
-        known = read_writers(self.dir, self.dataset, labels) if by_writers else None
-        if self.folds is None:
-            if known is None or not val_size:
-                return stratified_split(labels, val_size, self.split_seed)
-            return writers_split(known.writers, known.series, val_size, self.split_seed)
-        if known is None:
-            fold_of = folds_by_class(labels, self.folds, self.split_seed)
-        else:
-            fold_of = folds_by_writers(known.writers, known.series, self.folds, self.split_seed)
-        held_out = torch.from_numpy(fold_of == self.fold)
-        if held_out.all() or not held_out.any():
-            raise DigitsError(f"data.fold={self.fold} of data.folds={self.folds} has no images")
-        return torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
 
     @property
     def split_sha256(self) -> str:
