@@ -12,23 +12,13 @@ from torch.utils.data import DataLoader
 
 from digits.data.batches import Batch, Batches, InMemoryImages, Order, loader
 from digits.data.datasets import (
-    SAMPLE,
     LabelledImages,
     default_folder,
     prepare,
     prepare_writers,
     read,
-    read_writers,
 )
-from digits.data.split import (
-    folds_by_class,
-    folds_by_writers,
-    normalize,
-    pixel_mean_std,
-    split_hash,
-    stratified_split,
-    writers_split,
-)
+from digits.data.split import VAL_SIZE, normalize, pixel_mean_std, split_hash, split_images
 from digits.errors import DigitsError
 from digits.randomness import AUGMENTATION, draw_seed
 
@@ -40,7 +30,6 @@ cache until they are used, enough to be worth the start of several threads."""
 NUM_CLEAN = 10_000
 """Training images, at least, by which statistics of the network are computed: each mean is known to
 a hundredth of a standard deviation, in a fraction of the time that an epoch takes."""
-VAL_SIZE, SAMPLE_VAL_SIZE = 5000, 500
 
 _log = logging.getLogger(__name__)
 
@@ -121,13 +110,17 @@ class MNISTDataModule(LightningDataModule):
 
     def _read_train(self) -> None:
         self.train = read(self.dir, "train", self.dataset)
-        self.train_indices, self.val_indices = self._split(self.train.labels)
-        if self.train_size is not None:
-            labels = self.train.labels[self.train_indices]
-            _, chosen = stratified_split(
-                labels, self.train_size, self.split_seed, "data.train_size", minimum=1
-            )
-            self.train_indices = self.train_indices[chosen]
+        self.train_indices, self.val_indices = split_images(
+            self.dir,
+            self.dataset,
+            self.train.labels,
+            val_size=self.val_size,
+            train_size=self.train_size,
+            split=self.split,
+            split_seed=self.split_seed,
+            folds=self.folds,
+            fold=self.fold,
+        )
         if self.mean is None or self.std is None:
             mean, std = pixel_mean_std(self.train.images, self.train_indices)
             self.mean = mean if self.mean is None else self.mean
@@ -136,24 +129,6 @@ class MNISTDataModule(LightningDataModule):
             f"{self.dataset}: {len(self.train_indices)} training, {len(self.val_indices)} "
             f"validation images; mean {self.mean}, standard deviation {self.std}"
         )
-
-    def _split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        of_mnist = self.dataset == SAMPLE and self.val_size == VAL_SIZE
-        val_size = SAMPLE_VAL_SIZE if of_mnist else self.val_size
-        by_writers = self.split == "writers"
-        known = read_writers(self.dir, self.dataset, labels) if by_writers else None
-        if self.folds is None:
-            if known is None or not val_size:
-                return stratified_split(labels, val_size, self.split_seed)
-            return writers_split(known.writers, known.series, val_size, self.split_seed)
-        if known is None:
-            fold_of = folds_by_class(labels, self.folds, self.split_seed)
-        else:
-            fold_of = folds_by_writers(known.writers, known.series, self.folds, self.split_seed)
-        held_out = torch.from_numpy(fold_of == self.fold)
-        if held_out.all() or not held_out.any():
-            raise DigitsError(f"data.fold={self.fold} of data.folds={self.folds} has no images")
-        return torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
 
     @property
     def split_sha256(self) -> str:

@@ -3,12 +3,54 @@
 import hashlib
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from digits.data.datasets import SAMPLE, read_writers
 from digits.errors import DigitsError
+
+VAL_SIZE, SAMPLE_VAL_SIZE = 5000, 500
+
+
+def split_images(
+    folder: Path,
+    dataset: str,
+    labels: Tensor,
+    val_size: int = VAL_SIZE,
+    train_size: int | None = None,
+    split: str = "random",
+    split_seed: int = 0,
+    folds: int | None = None,
+    fold: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the places of the images to train on, and of those to validate on.
+
+    Arguments are those of `MNISTDataModule`; `labels` are of all images that the `dataset` has for
+    training, and `folder` has the file of their writers, if these are asked for.
+    """
+    if dataset == SAMPLE and val_size == VAL_SIZE:
+        val_size = SAMPLE_VAL_SIZE
+    known = read_writers(folder, dataset, labels) if split == "writers" else None
+    if folds is not None:
+        if known is None:
+            fold_of = folds_by_class(labels, folds, split_seed)
+        else:
+            fold_of = folds_by_writers(known.writers, known.series, folds, split_seed)
+        held_out = torch.from_numpy(fold_of == fold)
+        if held_out.all() or not held_out.any():
+            raise DigitsError(f"data.fold={fold} of data.folds={folds} has no images")
+        train, val = torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
+    elif known is None or not val_size:
+        train, val = stratified_split(labels, val_size, split_seed)
+    else:
+        train, val = writers_split(known.writers, known.series, val_size, split_seed)
+    if train_size is not None:
+        chosen = stratified_split(labels[train], train_size, split_seed, "data.train_size", 1)[1]
+        train = train[chosen]
+    return train, val
 
 
 def stratified_split(
