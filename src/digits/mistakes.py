@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from digits.models.measure import Measures, Mistake
 from digits.models.networks import Ensemble, Normalized
 from digits.page import render
 
-PER_CELL, NUM_EXPLAINED, NUM_NEAREST = 20, 200, 3
+PER_CELL, NUM_EXPLAINED, NUM_NEAREST = 20, 250, 3
 """Images in the page for each cell, mistakes that are explained, and neighbours of each class: the
 page of the weakest network is below 3 MB."""
 NUM_CONVOLVED = 10_000
@@ -114,14 +115,16 @@ def nearest_images(
     taken: list[Tensor] = []
     hooks = []
     for member in members or [model.network]:
-        *_, last = (each for each in member.modules() if _is_weighted(each))
-        hooks.append(last.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0])))
+        for last in [each for each in member.modules() if _is_weighted(each)][-1:]:
+            hook = last.register_forward_pre_hook(lambda _, inputs: taken.extend(inputs[:1]))
+            hooks.append(hook)
 
     def activations(some: Tensor) -> list[Tensor]:
         taken.clear()
         logits = model(some.to(images.device))
         # A network of one's own may use a layer's weights without calling the layer.
-        return [each.flatten(1) for each in taken or [logits]]
+        found = [each.flatten(1) for each in taken if len(each) == len(some)]
+        return found or [logits]
 
     own, batches = activations(images), []
     for places in torch.split(compared, BATCH_SIZE):
@@ -160,14 +163,15 @@ def _training_images(
     """Return all images for training, and which the model, or a member of it, was trained on."""
     dataset = model.record["dataset"]
     data, indices = read(data_dir, "train", dataset), []
-    for record in model.record["arguments"].get("members", [model.record]):
+    is_ensemble = isinstance(model.network, Ensemble)
+    for record in model.record["arguments"]["members"] if is_ensemble else [model.record]:
         split = FORMER_SPLIT | record["split"]
         options = {name: split[name] for name in SPLIT if name != "val_sha256"}
         trained_on, kept_apart = split_images(data_dir, dataset, data.labels, **options)
         if split["val_sha256"] not in (None, split_hash(kept_apart)):
             raise DigitsError(f"{data_dir} gives other images than those of the training")
         indices.append(trained_on)
-    chosen = torch.cat(indices).unique()
+    chosen = torch.unique(torch.cat(indices))
     note = f"the {len(chosen):,} training images"
     convolves = any(isinstance(each, _ConvNd) for each in model.modules())
     if convolves and len(chosen) > NUM_CONVOLVED:
@@ -193,11 +197,16 @@ def mistakes_html(
     tile_of = {place: len(chosen) + number for number, place in enumerate(near)}
     shown = []
     for index, true, predicted, confidence in chosen:
-        entry = {"index": index, "true": true, "predicted": predicted, "confidence": confidence}
+        entry: dict[str, Any] = {
+            "index": index,
+            "true": true,
+            "predicted": predicted,
+            "confidence": confidence,
+        }
+        shown.append(entry)
         if (number := number_of.get(index)) is not None:
             pairs = explanation.nearest[number] if explanation.nearest else ()
             entry |= {"number": number, "nearest": [[tile_of[x] for x in each] for each in pairs]}
-        shown.append(entry)
     tiles = torch.cat([data.images[[each[0] for each in chosen]], explanation.train[near]])
     counts = measures.confusion
     shares = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).fill_diagonal_(0)
@@ -239,10 +248,9 @@ def _chosen(
 def _coloured(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return colours (n, 28, 28, 4) whose opacity is the value's size by the image's largest."""
     strength = np.abs(values) / np.maximum(np.abs(values).max(axis=(1, 2), keepdims=True), 1e-12)
-    colours = np.where(values[..., None] > 0, np.uint8(FOR), np.uint8(AGAINST))
-    opacity = np.uint8(np.round(np.sqrt(strength) * 15) * 17)  # few values, for a small file
-    colours = np.where(opacity[..., None] > 0, colours, 0).astype(np.uint8)
-    return np.concatenate([colours, opacity[..., None]], axis=-1)
+    opacity = np.round(np.sqrt(strength) * 15)[..., None] * 17  # few values, for a small file
+    colours = np.where(values[..., None] > 0, FOR, AGAINST) * (opacity > 0)
+    return np.concatenate([colours, opacity], axis=-1).astype(np.uint8)
 
 
 def _sprite(tiles: NDArray[np.uint8]) -> str:
