@@ -87,7 +87,10 @@ def deciding_pixels(model: nn.Module, images: Tensor, pairs: Sequence[tuple[int,
         pairs: the true and the predicted class of each.
     """
     pixels = (images / 255).requires_grad_()
-    logits = model(pixels).gather(1, torch.tensor(pairs, device=images.device))
+    with torch.backends.cudnn.flags(
+        enabled=False
+    ):  # its recurrent layers refuse a gradient in eval
+        logits = model(pixels).gather(1, torch.tensor(pairs, device=images.device))
     margin = (logits[:, 1] - logits[:, 0]).sum()
     (gradient,) = torch.autograd.grad(margin, pixels, materialize_grads=True)
     return (gradient * pixels).detach().squeeze(1).cpu()
