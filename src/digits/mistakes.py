@@ -87,9 +87,8 @@ def deciding_pixels(model: nn.Module, images: Tensor, pairs: Sequence[tuple[int,
         pairs: the true and the predicted class of each.
     """
     pixels = (images / 255).requires_grad_()
-    with torch.backends.cudnn.flags(
-        enabled=False
-    ):  # its recurrent layers refuse a gradient in eval
+    # cuDNN's recurrent layers refuse a gradient in evaluation.
+    with torch.backends.cudnn.flags(enabled=False):
         logits = model(pixels).gather(1, torch.tensor(pairs, device=images.device))
     margin = (logits[:, 1] - logits[:, 0]).sum()
     (gradient,) = torch.autograd.grad(margin, pixels, materialize_grads=True)
