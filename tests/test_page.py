@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import io
 from contextlib import suppress
 from html.parser import HTMLParser
@@ -84,6 +85,18 @@ def test_a_page_runs_no_script_loads_nothing_and_links_to_its_sections(page: Rea
     policy = next(meta for meta in page.all("meta") if "http-equiv" in meta)
     assert policy["http-equiv"] == "Content-Security-Policy"
     assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_a_sections_script_is_the_only_one_that_may_run(tmp_path: Path) -> None:
+    path, script = tmp_path / "page.html", "alert(1 < 2)"
+    write_page(path, "", "", [Section("One", html="<p id='mine'>", script=script), Section("Two")])
+    reader = Reader()
+    reader.feed(path.read_text())
+    assert len(reader.all("script")) == 1 and script in reader.text
+    policy = reader.all("meta")[1]["content"] or ""
+    checksum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'; ")
+    assert policy.endswith(f"; script-src 'sha256-{checksum}'")
 
 
 @pytest.mark.parametrize(

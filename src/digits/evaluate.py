@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
 from torchmetrics import MeanMetric
@@ -29,6 +28,7 @@ from digits.ensemble import NO_VALIDATION, member_name
 from digits.errors import DigitsError
 from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
 from digits.files import write_atomically
+from digits.mistakes import Explanation, mistakes_html
 from digits.model_file import FORMER_SPLIT, TrainedClassifier, run_directory
 from digits.models.augmentation import origins, sample
 from digits.models.measure import Measures, measure
@@ -67,6 +67,7 @@ class Evaluation:
         part: "test", "val" or "pictures".
         loss: mean cross-entropy in nats.
         record: all that the file says of its model besides the weights.
+        logits: float (n, classes).
         members: the results of each member of an ensemble by itself, in their order.
         num_views: of `VIEWS`; 1 for each image as it is.
         pictures: of the user's own, if those are what was measured.
@@ -78,6 +79,7 @@ class Evaluation:
     measures: Measures
     images: LabelledImages
     record: Mapping[str, Any]
+    logits: Tensor
     members: Sequence["Evaluation"] = ()
     num_views: int = 1
     pictures: Pictures | None = None
@@ -142,7 +144,7 @@ def evaluate(
             logits, loss = evaluate_network(model, images, num_views)
         measures = measure(logits, images.labels)
         return Evaluation(
-            *(file, part, loss, measures, images, model.record, members, num_views, pictures)
+            file, part, loss, measures, images, model.record, logits, members, num_views, pictures
         )
 
     members = []
@@ -337,19 +339,26 @@ def show(console: Console, evaluation: Evaluation) -> None:
     show_table(console, mistake_table(evaluation, 5))
 
 
-def write_report(evaluation: Evaluation, folder: Path) -> Path:
+def write_report(evaluation: Evaluation, explanation: Explanation, folder: Path) -> Path:
     """Write evaluation.json, the pictures and report.html; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "evaluation.json", json.dumps(as_dict(evaluation), indent=1) + "\n")
-    confusion, reliability, *mistakes = draw(evaluation, folder)
+    reliability = draw(evaluation, folder)
+    clickable = mistakes_html(
+        *(evaluation.images, evaluation.logits, evaluation.measures, explanation),
+        evaluation.record["classes"],
+    )
+    script = Path(__file__).with_name("pages") / "evaluation.js"
     sections = [Section("Summary", tables=[summary_table(evaluation)])]
     if evaluation.members:
         text = "The ensemble's probabilities are the means of its members'."
         sections.append(Section("Members", text, tables=[member_table(evaluation)]))
     sections += [
-        Section(f"Each {evaluation.word}", tables=[class_table(evaluation)]),
-        Section("Confusion", tables=[confusion_table(evaluation, 10)], pictures=[confusion]),
-        Section("Mistakes", tables=[mistake_table(evaluation, 20)], pictures=mistakes),
+        Section(
+            f"Each {evaluation.word}",
+            tables=[class_table(evaluation), confusion_table(evaluation, 10)],
+        ),
+        Section("Mistakes", html=clickable, script=script.read_text(encoding="utf-8")),
         Section("Calibration", pictures=[reliability]),
         Section("The model", tables=[model_table(evaluation)]),
     ]
@@ -370,35 +379,23 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     return page
 
 
-def draw(evaluation: Evaluation, folder: Path) -> list[Picture]:
-    """Draw the confusion matrix, the reliability diagram and the mistakes, if any."""
-    measures, pictures = evaluation.measures, []
-    classes, word = evaluation.classes, evaluation.word
-
-    def save(figure: Figure, name: str, caption: str) -> None:
-        save_figure(figure, folder / name)
-        pictures.append(Picture(folder / name, caption))
-
-    save(
-        confusion_matrix(measures.confusion, classes, word),
-        "confusion_matrix.png",
-        f"Confusion matrix: images by true {word} (row) and predicted {word} (column).",
-    )
-    save(
-        reliability_diagram(measures.bins, measures.calibration_error),
-        "reliability.png",
-        "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% are "
-        "classified correctly.",
-    )
+def draw(evaluation: Evaluation, folder: Path) -> Picture:
+    """Draw the confusion matrix, the mistakes, if any, and the reliability diagram; return that."""
+    measures, classes, word = evaluation.measures, evaluation.classes, evaluation.word
+    figure = confusion_matrix(measures.confusion, classes, word)
+    save_figure(figure, folder / "confusion_matrix.png")
     if shown := measures.mistakes[:60]:
         images = evaluation.images.images[[mistake.index for mistake in shown]]
         titles = [each.title(classes) for each in shown]
-        save(
-            digit_grid(images, titles, title=f"The {len(shown)} most confident mistakes"),
-            "mistakes.png",
-            f"The most confident mistakes: true {word}, predicted {word}, probability.",
-        )
-    return pictures
+        grid = digit_grid(images, titles, title=f"The {len(shown)} most confident mistakes")
+        save_figure(grid, folder / "mistakes.png")
+    figure = reliability_diagram(measures.bins, measures.calibration_error)
+    save_figure(figure, folder / "reliability.png")
+    caption = (
+        "Accuracy by confidence; on the dashed line, 90% of the images with confidence 90% are "
+        "classified correctly."
+    )
+    return Picture(folder / "reliability.png", caption)
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Tables and pictures as one HTML file that needs nothing else, and the tables on the screen."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digits.errors import DigitsError
 from digits.files import write_atomically
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 # \u2212 is a minus sign, \u00b1 is plus-minus, \u2013 a dash.
 _NUMBER = r"<?[-+\u2212\u00b1]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,2}))?"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""The security policy of every page: it runs nothing and loads nothing."""
+"""The security policy of every page: it loads nothing, and runs only scripts that are added here by
+their checksums."""
 _NUMERIC = re.compile(rf"{_NUMBER}(( to | \u00b1 | / ){_NUMBER})*|[-\u2013]?")
 
 
@@ -64,6 +66,8 @@ class Section:
     text: str = ""  # paragraphs, with an empty line between two of them
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+    html: str = ""  # of a template of ours, in the page only
+    script: str = ""  # plain JavaScript for it
 
 
 @contextmanager
@@ -93,11 +97,8 @@ def report_folder(folder: Path, page: str, files: Sequence[str]) -> Iterator[Non
         raise DigitsError(f"cannot write to {folder} ({reason}); try --out FOLDER") from error
 
 
-def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
-    """Write one HTML file that holds its pictures and its style, runs nothing and loads nothing.
-
-    The `lead`, a sentence or two, stands below the title, and a list of the sections at the top.
-    """
+def render(template: str, **values: Any) -> str:
+    """Fill a template of this folder; values are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -108,9 +109,21 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -
         lstrip_blocks=True,
     )
     environment.filters["base64"] = lambda file: base64.b64encode(file.read_bytes()).decode()
-    page = environment.get_template("page.html").render(
-        title=title, lead=lead, sections=sections, policy=_POLICY
-    )
+    return environment.get_template(template).render(**values)
+
+
+def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
+    """Write one HTML file that holds its pictures, style and scripts, and loads nothing.
+
+    The `lead`, a sentence or two, stands below the title, and a list of the sections at the top.
+    """
+    checksums = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(each.script.encode()).digest()).decode()}'"
+        for each in sections
+        if each.script
+    ]
+    policy = f"{_POLICY}; script-src {' '.join(checksums)}" if checksums else _POLICY
+    page = render("page.html", title=title, lead=lead, sections=sections, policy=policy)
     write_atomically(path, page.encode())
 
 

@@ -39,8 +39,10 @@ def take(runs: list[Path]) -> None:
             save("tensorboard", driver.get_screenshot_as_png())
     with tempfile.TemporaryDirectory() as folder, browser(1200, 760) as driver:
         main(["evaluate", str(runs[0]), "--out", folder])
+        driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
         driver.get((Path(folder) / "report.html").as_uri())
-        driver.execute_script("document.querySelectorAll('img')[1].scrollIntoView()")
+        driver.execute_script("document.querySelector('.mistakes').scrollIntoView()")
+        elements(driver, ".matrix [data-true='4'][data-predicted='9']", "each => each.click()")
         save("evaluation", driver.get_screenshot_as_png())
     draw(runs[:2])
 

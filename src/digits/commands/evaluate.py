@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from digits.ensemble import check_folder, combine, ensemble_folder
     from digits.evaluate import FILES, PAGE, compare_with_metrics, evaluate, show, write_report
     from digits.files import relative, slug
+    from digits.mistakes import explain
     from digits.model_file import from_content, load, model_path, results_folder, write_model
     from digits.page import report_folder
     from digits.run_directory import MODEL
@@ -69,20 +70,23 @@ def run(arguments: argparse.Namespace) -> int:
         options = data_dir, part, num_views, arguments.pictures
         if len(paths) == 1:
             file = model_path(paths[0])
-            evaluation = evaluate(load(file), file, *options)
+            model = load(file)
             folder = arguments.out or results_folder(file, name)
         else:
             content = combine(paths)
             folder = arguments.out or ensemble_folder(paths)
             check_folder(folder, paths)
             file = folder / MODEL
-            evaluation = evaluate(from_content(file, content), file, *options)
+            model = from_content(file, content)
             if name != "evaluation":  # the report on test images stays as it is
                 folder /= name
+        evaluation = evaluate(model, file, *options)
+        images, mistakes = evaluation.images.images, evaluation.measures.mistakes
+        explanation = explain(model, images, mistakes, data_dir)
         with report_folder(folder, PAGE, FILES):
             if len(paths) > 1:
                 write_model(file, content)
-            page = write_report(evaluation, folder)
+            page = write_report(evaluation, explanation, folder)
     show(console, evaluation)
     if len(paths) > 1:
         console.print(f"the ensemble: {relative(file)}")

@@ -22,11 +22,7 @@ from digits.data.datasets import (
     prepare_writers,
     read,
 )
-from digits.data.split import (
-    normalize,
-    pixel_mean_std,
-    split_hash,
-)
+from digits.data.split import normalize, pixel_mean_std, split_hash
 from digits.data.validation import split_images
 from digits.errors import DigitsError
 from digits.randomness import AUGMENTATION, draw_seed
