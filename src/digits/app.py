@@ -467,7 +467,9 @@ def _check_with_torch(values: Mapping[str, Any]) -> None:
             f"trainer.accelerator={accelerator}, but torch finds no CUDA GPU here; "
             "try trainer=cpu or trainer=auto"
         )
-    if values["data"].get("source") == "local":
-        from digits.data.datasets import prepare
+    data = values["data"]
+    if data.get("source") == "local":
+        from digits.data.datasets import MNIST, prepare
 
-        prepare(Path(values["data"]["dir"]), "local", source_option="data.source")
+        name = data.get("dataset", MNIST)
+        prepare(Path(data["dir"]), "local", name, source_option="data.source")

@@ -101,6 +101,8 @@ def test_a_run_reports_names_of_classes(
 ) -> None:
     small.write(tmp_path / NAMES[relative] / "raw", gzipped=True)
     options = ("data.val_size=10", "data.batch_size=10", f"data.dir={tmp_path}", "test=true")
+    nowhere = command_line(f"data={relative}", "data.source=local", "data.dir=nowhere")
+    assert nowhere.code == 1 and f"of {NAMES[relative]} (.gz" in nowhere.stderr
     ended = command_line(f"data={relative}", *options, "trainer.max_epochs=1", "name=first")
     assert ended.code == 0, ended.stderr
     run = Path("outputs/runs/first")
