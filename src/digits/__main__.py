@@ -1,4 +1,4 @@
-"""The command `digits`: its verbs look at data and at finished runs. train.py trains."""
+"""The command `digits`: its verbs train, and look at data and at finished runs."""
 
 import argparse
 import importlib
@@ -13,7 +13,7 @@ from digits.errors import DigitsError
 from digits.process import begin, quick_end
 from digits.text import similar
 
-VERBS = ("explore", "evaluate", "predict", "export", "compare", "data")
+VERBS = ("train", "explore", "evaluate", "predict", "export", "compare", "data")
 """One file each in digits/commands; its first line is the verb's help."""
 
 
@@ -30,8 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0, 1 after an error, 2 for a wrong command line."""
     if (here := os.getcwd()) not in sys.path:  # for your own networks, as with python -m
         sys.path.append(here)
+    if (given := list(sys.argv[1:] if arguments is None else arguments))[:1] == ["-sc"]:
+        # Hydra's TAB completion, which knows no verbs.
+        name, verb, line = [*os.environ.get("COMP_LINE", "digits train").split(" ", 2), ""][:3]
+        if verb != "train":
+            return 0
+        os.environ["COMP_LINE"] = f"{name} {line}"
+        given = ["train", *given]
     try:
-        parsed = make_parser().parse_args(arguments)
+        parsed = make_parser().parse_args(given)
         code: int = parsed.do(parsed)
         sys.stdout.flush()
     except DigitsError as error:
@@ -53,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Make the parser of all verbs."""
     parser = Parser(
         prog="digits",
-        description="Look at data and at finished runs. Training is: python train.py --help",
+        description="Train a network, and look at data and at finished runs.",
         epilog="digits VERB --help says more about each.",
     )
     parser.add_argument("--version", action="version", version=f"digits {__version__}")
@@ -61,8 +68,11 @@ def make_parser() -> argparse.ArgumentParser:
     for verb in VERBS:
         module = importlib.import_module(f"digits.commands.{verb}")
         assert module.__doc__
+        is_hydras = verb == "train"  # flags, too
         command = verbs.add_parser(
             verb,
+            prefix_chars="\0" if is_hydras else "-",
+            add_help=not is_hydras,
             help=module.__doc__.partition("\n")[0],
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,

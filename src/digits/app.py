@@ -5,35 +5,52 @@ What a run does is in `digits.training.run`, which knows nothing of Hydra or of 
 
 import argparse
 import copy
+import logging
 import os
 import shlex
 import shutil
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from hydra.errors import HydraException, InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
-from digits.config.overrides import WrongJob, check_choices, jobs, plain
-from digits.config.resolvers import share_start
+from digits.config.overrides import WrongJob, check_choices, jobs, plain, values
+from digits.config.resolvers import register_resolvers, restart, share_start
 from digits.config.targets import check_names, check_targets, up_to_date
 from digits.errors import DigitsError, Terminated
-from digits.process import import_lightning
+from digits.process import import_lightning, torch_threads
+from digits.runs import Run, find_runs, read_run
 from digits.sweeps.follow import check_same_sweep, failed_jobs, hold_sweep, update_leaderboard
-from digits.text import typed
+from digits.text import train_command, typed
+
+if TYPE_CHECKING:
+    from digits.model_file import TrainedClassifier
 
 # The schema and the explanations of errors are imported where they are needed: --help is not.
+
+_HERE = Path(__file__).parent
+CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
+"""config.yaml and the config groups: in the installed package, else in the repository."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the signal's number."""
@@ -101,6 +118,29 @@ class CheckBeforeRun(Callback):
             raise SystemExit(1) from error
 
 
+def command(arguments: Sequence[str], config_dir: Path) -> None:
+    """Train as a process: `python train.py ARGUMENTS`, or `digits train ARGUMENTS`.
+
+    `config_dir` has config.yaml and the config groups.
+    """
+    typed_argv, hydras_argv = sys.argv, [sys.argv[0], *arguments]
+
+    def job(config: DictConfig) -> float:
+        sys.argv = typed_argv  # with which Lightning starts the other processes of trainer=ddp
+        try:
+            return run_job(config)
+        finally:
+            sys.argv = hydras_argv
+
+    register_resolvers()
+    sys.argv = hydras_argv
+    try:
+        with one_line_errors(config_dir):
+            hydra.main(version_base="1.3", config_path=str(config_dir), config_name="config")(job)()
+    finally:
+        sys.argv = typed_argv
+
+
 def run_job(config: DictConfig) -> float:
     """Train what a single run or a job of a sweep asks for.
 
@@ -108,8 +148,8 @@ def run_job(config: DictConfig) -> float:
         The validation accuracy of the best checkpoint, which is what a search maximizes; NaN
         without validation images.
     """
-    hydra = HydraConfig.get()
-    is_job = hydra.mode is RunMode.MULTIRUN
+    composed = HydraConfig.get()
+    is_job = composed.mode is RunMode.MULTIRUN
     try:
         import_lightning()
         from digits.training.run import run
@@ -117,10 +157,10 @@ def run_job(config: DictConfig) -> float:
         values = up_to_date(plain(config))
         check_targets(values)
         if is_job:
-            values["trainer"]["devices"] = _devices(values["trainer"], int(hydra.job.num))
+            values["trainer"]["devices"] = _devices(values["trainer"], int(composed.job.num))
         if data_dir := values["data"].get("dir"):  # hydra.job.chdir, and who reads the record later
             values["data"]["dir"] = to_absolute_path(os.path.expanduser(data_dir))
-        run_dir = Path(hydra.runtime.output_dir)
+        run_dir = Path(composed.runtime.output_dir)
         metrics = run(OmegaConf.create(values), run_dir, quiet=is_job)
     except SystemExit as left:
         # In code of the user's; Hydra would drop the sweep's other jobs. submitit leaves like this.
@@ -136,6 +176,131 @@ def run_job(config: DictConfig) -> float:
         raise
     accuracy = metrics["val/accuracy"]
     return float("nan") if accuracy is None else float(accuracy)
+
+
+class TrainedRun(Run):
+    """A run directory, as Python gets it: see `digits.runs.Run`."""
+
+    @cached_property
+    def model(self) -> "TrainedClassifier":
+        """The trained network, as `digits.load` gives it."""
+        from digits.model_file import load
+
+        return load(self.dir)
+
+
+def find(folder: str | Path) -> list[TrainedRun]:
+    """Return the runs below a folder, by name, finished or not; none if there is no such folder."""
+    folders = [Path(folder)] if Path(folder).exists() else []
+    return [TrainedRun(**vars(read_run(each))) for each in find_runs(folders)]
+
+
+def train(*overrides: str, name: str | None = None, dir: str | Path | None = None) -> TrainedRun:
+    """Train as `python train.py OVERRIDES` does, and return the run.
+
+    Hydra's and torch's global state, logging and the environment are left as they were found.
+
+    Args:
+        overrides: choices and values as on the command line, e.g. "model=dropout", "seed=1".
+        name: of the folder in outputs/runs; without one it is made of the time and the choices.
+        dir: the run directory itself, in place of outputs/runs/NAME.
+
+    Raises:
+        DigitsError: what is wrong, in the command line's one line.
+        KeyboardInterrupt: the run was interrupted; the same call with its name resumes it.
+    """
+    given = list(overrides)
+    for key, value in (("name", name), ("hydra.run.dir", dir)):
+        if value is not None:
+            quoted = str(value).replace("'", "\\'")
+            given.append(f"{key}='{quoted}'")
+    with _hydra(given), _process_as_found():
+        restart()
+        hydra = GlobalHydra.instance().hydra
+        assert hydra
+        if hydra.get_mode("config", given) is RunMode.MULTIRUN:
+            raise DigitsError("hydra.mode=MULTIRUN is a sweep; call digits.train once for each run")
+        done = hydra.run("config", run_job, given)
+        assert done.hydra_cfg
+        return TrainedRun(**vars(read_run(Path(done.hydra_cfg.hydra.runtime.output_dir))))
+
+
+def compose(*overrides: str) -> DictConfig:
+    """Return the configuration that `train` would train with, checked and resolved."""
+    with _hydra(overrides):
+        composed = hydra.compose("config", list(overrides), return_hydra_config=True)
+        check_choices(composed, GlobalHydra.instance().config_loader())
+        HydraConfig.instance().set_config(composed)
+        return OmegaConf.create(_checked(plain(composed)))
+
+
+@contextmanager
+def _hydra(overrides: Sequence[str]) -> Iterator[None]:
+    """Have a Hydra of one's own for a while; mistakes in one run's overrides are raised."""
+    instances, resolvers = Singleton._instances, BaseContainer._resolvers
+    kept = (ConfigStore, Plugins)  # what is registered and installed
+    Singleton._instances = {each: instances[each] for each in kept if each in instances}
+    BaseContainer._resolvers = dict(resolvers)
+    try:
+        register_resolvers()
+        with hydra.initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
+            parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+            for each in overrides:
+                if each.startswith("-"):
+                    raise DigitsError(f"{each} is for the command line; leave it out")
+                for override in parser.parse_overrides([each]):
+                    if override.is_sweep_override():
+                        first = (*values(override), "KEY=VALUE")[0]
+                        raise DigitsError(
+                            f"{each} names several values; call once for each: {first}"
+                        )
+            yield
+    except (Exception, SystemExit) as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):  # as Lightning makes of it
+            raise KeyboardInterrupt from None
+        line = _line(stopped, CONF, overrides)
+        raise DigitsError(line) from None
+    finally:
+        Singleton._instances, BaseContainer._resolvers = instances, resolvers
+
+
+@contextmanager
+def _process_as_found() -> Iterator[None]:
+    """Give back at the end what a run sets for its process: of torch, logging, the environment."""
+    import_lightning()
+    import torch
+    from pytorch_lightning.utilities.seed import isolate_rng
+
+    cudnn, environment = torch.backends.cudnn, dict(os.environ)
+    loggers = [logging.getLogger(each) for each in ("", "hydra", "pytorch_lightning")]
+    loggers.append(logging.getLogger("lightning_fabric"))
+    logged = [(each, each.level, each.propagate, each.handlers[:]) for each in loggers]
+    handlers = vars(logging)["_handlerList"]  # which a new configuration of logging closes
+    known, handlers[:] = handlers[:], []
+    with ExitStack() as restored, torch_threads(), warnings.catch_warnings():
+        restored.callback(torch.set_default_dtype, torch.get_default_dtype())
+        restored.callback(
+            torch.use_deterministic_algorithms,
+            torch.are_deterministic_algorithms_enabled(),
+            warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        for flag in ("benchmark", "deterministic"):
+            restored.callback(setattr, cudnn, flag, getattr(cudnn, flag))
+        drawn = isolate_rng()
+        drawn.__enter__()
+        restored.callback(drawn.__exit__, None, None, None)  # after an exception, too
+        try:
+            yield
+        finally:
+            for logger, level, propagate, before in logged:
+                for handler in set(logger.handlers) - set(before):
+                    handler.close()
+                logger.handlers[:], logger.propagate = before, propagate
+                logger.setLevel(level)
+            handlers[:] = known
+            for key in os.environ.keys() - environment.keys():
+                del os.environ[key]
+            os.environ.update(environment)
 
 
 @contextmanager
@@ -161,14 +326,7 @@ def one_line_errors(config_dir: Path) -> Iterator[None]:
         if lines := failed_jobs():
             print("\n".join(lines), file=sys.stderr)
             sys.exit(1)
-        # What the check before a run finds can leave Hydra only as the cause of a SystemExit.
-        error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
-        if error is None:
-            raise
-        line = _in_one_line(error, config_dir)
-        if line is None:
-            raise error from error.__cause__
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {_line(stopped, config_dir, sys.argv[1:])}", file=sys.stderr)
         sys.exit(1)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -210,7 +368,19 @@ def _stop(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
+def _line(stopped: BaseException, config_dir: Path, arguments: Sequence[str]) -> str:
+    """Return in one line what is wrong with a command line or run, or raise what is our fault."""
+    # What the check before a run finds can leave Hydra only as the cause of a SystemExit.
+    error = stopped.__cause__ if isinstance(stopped, SystemExit) else stopped
+    if error is None:
+        raise stopped
+    line = _in_one_line(error, config_dir, arguments)
+    if line is None:
+        raise error from error.__cause__
+    return line
+
+
+def _in_one_line(error: BaseException, config_dir: Path, arguments: Sequence[str]) -> str | None:
     """Return in one line what is wrong with a command line or run; `None`: it is our fault."""
     from digits.config.errors import explain, find_mistake, unreadable_file
 
@@ -222,7 +392,7 @@ def _in_one_line(error: BaseException, config_dir: Path) -> str | None:
     parser.add_argument("--config-path", "-cp")
     parser.add_argument("--config-dir", "-cd")
     parser.add_argument("--config-name", "-cn", default="config")
-    flags = parser.parse_known_args()[0]
+    flags = parser.parse_known_args(arguments)[0]
     if line := unreadable_file(error):
         return line
     line = explain(error)
@@ -271,7 +441,7 @@ def _check_single_process(trainer: Mapping[str, Any], overrides: Sequence[str]) 
         if given != 1 and not (isinstance(given, list) and len(given) == 1):
             raise DigitsError(
                 f"trainer.{name}={typed(given)} trains in several processes, which a sweep cannot "
-                f"start; try its jobs one by one: python train.py {' '.join(overrides)}"
+                f"start; try its jobs one by one: {train_command()} {' '.join(overrides)}"
             )
 
 

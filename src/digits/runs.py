@@ -164,6 +164,11 @@ class Run:
         return _effective(self.config) | {"dataset": self.metrics.get("dataset")}
 
     @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """A row an epoch, by the columns of metrics.csv, e.g. for `pandas.DataFrame`."""
+        return read_history(self.dir)
+
+    @cached_property
     def predictions(self) -> Predictions:
         """What it answered on each test image, or validation image of a fold."""
         return read_predictions(self.dir)
@@ -364,7 +369,12 @@ def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     choices = [group[0].choices for group in groups]
     options = [group[0].options for group in groups]
     # An experiment stands for choices in other groups, and a logger changes no result.
-    others = {key for each in choices for key in each} - {*DEFAULT_CHOICES, "experiment", "logger"}
+    others = {key for each in choices for key in each} - {
+        *DEFAULT_CHOICES,
+        "experiment",
+        "logger",
+        "local",
+    }
     differing, keys = [*DEFAULT_CHOICES, *sorted(others)], differing_options(options)
     if len(groups) == 1:
         keys = sorted(options[0])

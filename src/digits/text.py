@@ -5,7 +5,9 @@ import difflib
 import io
 import math
 import re
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +21,12 @@ def typed(value: Any) -> str:
     text = f"[{','.join(map(typed, value))}]" if isinstance(value, list | tuple) else str(value)
     text = re.sub(r"\s+", " ", text) if text.strip() else repr(text)
     return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
+
+
+def train_command() -> str:
+    """Return what a training is started with here: by `digits` or, in the repository, train.py."""
+    is_installed = Path(sys.argv[0]).stem in ("digits", "__main__")
+    return "digits train" if is_installed else "python train.py"
 
 
 def plural(number: int, noun: str) -> str:

@@ -27,7 +27,7 @@ from digits.data.datasets import (
 )
 from digits.errors import DigitsError
 from digits.page import Table, show_table
-from digits.text import screen
+from digits.text import screen, train_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,10 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
         if source != "sample":
             show_table(console, describe_files(folder, writers=by_writers))
     if dataset == MNIST:
-        command = "train.py" if folder == default_folder() else f"train.py data.dir={folder}"
-        console.print(f"python {command} trains and validates on the 60,000, tests on the 10,000")
+        command = train_command() + ("" if folder == default_folder() else f" data.dir={folder}")
+        console.print(f"{command} trains and validates on the 60,000, tests on the 10,000")
     elif source == "sample":
-        console.print("python train.py data=sample trains, validates and tests with 5,000 images")
+        console.print(
+            f"{train_command()} data=sample trains, validates and tests with 5,000 images"
+        )
         console.print("They are not MNIST: their accuracy is not MNIST's.", style="bold red")
     else:
         raise DigitsError(

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.errors import DigitsError
 from digits.files import put
+from digits.text import train_command
 
 
 class WrongJob(HydraException):
@@ -112,7 +113,7 @@ def _check_same_sweeper(config: DictConfig, job: DictConfig, chosen: Sequence[st
         if own != brought:
             raise DigitsError(
                 f"{' '.join(chosen)} sets {key}, which a sweep over it cannot use; "
-                f"try each choice by itself, as -m {' '.join(chosen)}"
+                f"try each choice by itself: {train_command()} -m {' '.join(chosen)}"
             )
 
 

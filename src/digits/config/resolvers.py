@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from digits.config.overrides import plain
 from digits.files import flat, slug
-from digits.text import typed
+from digits.text import train_command, typed
 
 STARTED = "DIGITS_STARTED"
 """The environment variable by which the processes of a sweep's jobs know the sweep's time."""
@@ -31,13 +31,25 @@ WIDTH = 100
 """Characters in a line of the help."""
 
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):[^#]*(#\s*(?P<comment>.*))?$")
-_started = os.environ.get(STARTED) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+
+
+def _now() -> str:
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+
+
+_started = os.environ.get(STARTED) or _now()
 
 
 def register_resolvers() -> None:
     """Make the functions known to OmegaConf under their names."""
-    for function in (run_name, job_name, jobs_at_once, help_choices, help_values):
+    for function in (run_name, job_name, jobs_at_once, train_command, help_choices, help_values):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)
+
+
+def restart() -> None:
+    """Take the time anew, for the name of another run in this process."""
+    global _started
+    _started = _now()
 
 
 def share_start() -> None:
@@ -103,8 +115,9 @@ def help_choices(*, _root_: DictConfig) -> str:
     groups = reversed([each for each in hydra.runtime.choices if "/" not in each])
     lines = []
     for group in dict.fromkeys([*groups, *(group for group, _ in chosen)]):
-        lines.append(f"  {group}=")
-        for option in loader.get_group_options(group):
+        options = loader.get_group_options(group)
+        lines += [f"  {group}="] if options else []  # there may be no conf/local
+        for option in options:
             mark = "*" if (group, option) in chosen else " "
             lines_of_file = _lines(hydra, group, option)
             first = next((each for each in lines_of_file if not each.startswith("# @package")), "")

@@ -30,12 +30,12 @@ from digits.runs import PRUNED, changes_result, finished_metrics, locked, read_c
 from digits.search.space import NUM_TRIALS, Search, in_words, read_search, why_not_pruned
 from digits.search.study import batches, make_pruner, num_done, open_storage, pareto_front
 from digits.sweeps.leaderboard import STUDY, write_leaderboard
-from digits.text import duration, screen, typed
+from digits.text import duration, screen, train_command, typed
 from digits.training.console import NOT_MNIST
 from digits.training.resume import check_same, ending
 
 BEST = "best_experiment.yaml"
-NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "debug", "experiment")
+NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "local", "debug", "experiment")
 """Choices that its file leaves open: of the machine, what goes before it, what it is made of."""
 MIN_TRIALS = 5
 """Finished trials that importances take at least."""
@@ -218,7 +218,7 @@ class Report:
             self.console.print(f"{', '.join(files)}: {sweep_dir}")
             self.console.print(
                 f"to train it again: cp {sweep_dir / BEST} conf/experiment/{sweep_dir.name}.yaml; "
-                f"python train.py experiment={sweep_dir.name}"
+                f"{train_command()} experiment={sweep_dir.name}"
             )
         self.console.print(f"to browse the trials: optuna-dashboard sqlite:///{sweep_dir / STUDY}")
         for line in failed:

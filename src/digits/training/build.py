@@ -34,7 +34,7 @@ from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.errors import DigitsError
 from digits.models import Classifier
 from digits.models.augmentation import Augmentation
-from digits.text import first_line
+from digits.text import first_line, train_command
 from digits.training.callbacks import AtomicCheckpointIO
 
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
@@ -218,10 +218,12 @@ def _check_processes(trainer: Trainer) -> None:
     environment, num_nodes = getattr(strategy, "cluster_environment", None), trainer.num_nodes
     is_waiting = isinstance(environment, LightningEnvironment) and "MASTER_ADDR" not in os.environ
     if num_nodes > 1 and is_waiting:
+        program = train_command().replace("digits", "-m digits").removeprefix("python ")
         raise DigitsError(
             f"trainer.num_nodes={num_nodes} would wait for processes that nobody starts; on each "
             f"machine run torchrun --nnodes {num_nodes} --nproc-per-node {trainer.num_devices} "
-            "--rdzv-backend c10d --rdzv-endpoint HOST:29500 train.py with these options and a name"
+            f"--rdzv-backend c10d --rdzv-endpoint HOST:29500 {program} with these options and "
+            "a name"
         )
 
 
