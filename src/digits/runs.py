@@ -160,8 +160,9 @@ class Run:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """What runs of one group agree in: the options that change results, and the dataset."""
-        return _effective(self.config) | {"dataset": self.metrics.get("dataset")}
+        """What runs of one group agree in: the options that change results, and what they led to."""
+        led_to = {key: self.metrics[key] for key in ("dataset", "init_from") if key in self.metrics}
+        return {"dataset": None} | _effective(self.config) | led_to
 
     @cached_property
     def history(self) -> list[dict[str, float]]:

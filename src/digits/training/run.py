@@ -36,7 +36,7 @@ from digits.runs import (
     write_predictions,
 )
 from digits.text import first_line, screen
-from digits.training.build import make_datamodule, make_model, make_trainer, num_threads
+from digits.training.build import make_datamodule, make_model, make_trainer, num_threads, start_from
 from digits.training.callbacks import History, Resuming, TrainingProgress
 from digits.training.console import quieten_lightning, show_start, show_summary
 from digits.training.resume import (
@@ -128,6 +128,8 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     seed_everything(seed, verbose=False)
     datamodule = make_datamodule(config, seed)
     model = make_model(config, seed)
+    if config.get("init_from") and not last:
+        start_from(model, Path(config.init_from))
     torch.set_num_threads(num_threads(config, model))
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
@@ -218,6 +220,7 @@ def _metrics(
 ) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "dataset": datamodule.dataset,
+        "init_from": model.init_from,
         "epochs": trainer.current_epoch,
         "best_epoch": best_epoch,
         "max_epochs": trainer.max_epochs,
