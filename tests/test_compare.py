@@ -182,6 +182,21 @@ def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
     ]
 
 
+def test_what_groups_were_made_with_is_told_in_one_line_where_it_differs(tmp_path: Path) -> None:
+    old = {"git": {"commit": "a" * 40, "clean": True}, "versions": {"torch": "2.13.0"}}
+    new = {"git": {"commit": "a" * 40, "clean": False}, "versions": {"torch": "2.14.0"}}
+    make_run(tmp_path / "0", made_with=old)
+    make_run(tmp_path / "1", values=LR, made_with=new)
+    make_run(tmp_path / "2", values={"optim.lr": 0.2})  # it is not known of this one
+    assert warnings(compare([tmp_path])) == [
+        "not all groups were made with the same torch (2.13.0, 2.14.0), commit (aaaaaaaa, aaaaaaaa "
+        "with changes); see their status.json"
+    ]
+    make_run(tmp_path / "3", seed=1, made_with=new)
+    make_run(tmp_path / "4", seed=1, values=LR, made_with=old)
+    assert not warnings(compare([tmp_path]))  # both groups were made with either
+
+
 def test_one_group_has_no_verdicts_and_the_sample_is_not_mnist(tmp_path: Path) -> None:
     for seed in range(3):
         make_run(tmp_path / str(seed), seed, dataset="mnist-sample-5k")

@@ -268,12 +268,37 @@ def _choose_baseline(groups: Sequence[Group], baseline: str | None) -> Group:
     )
 
 
+def made_otherwise(groups: Sequence[Group]) -> str:
+    """Return in one line in what the groups' runs were not made with the same, if in anything."""
+    differing = []
+    made = [[_made_with(run) for run in group.runs] for group in groups]
+    for key in dict.fromkeys(key for runs in made for run in runs for key in run):
+        values = [{run[key] for run in runs if key in run} for runs in made]
+        known = [each for each in values if each]
+        if any(each != known[0] for each in known):
+            differing.append(f"{key} ({', '.join(sorted(set().union(*known)))})")
+    told = "not all groups were made with the same"
+    return f"{told} {', '.join(differing)}; see their status.json" if differing else ""
+
+
+def _made_with(run: Run) -> dict[str, str]:
+    """Return what is known of what a run was made with."""
+    made = {key: dict(value or {}) for key, value in run.made_with.items()}
+    git = made.pop("git", {})
+    found = {key: str(value) for part in made.values() for key, value in part.items()}
+    if git:
+        found["commit"] = git["commit"][:8] + ("" if git["clean"] else " with changes")
+    return found
+
+
 def warnings(comparison: Comparison) -> list[str]:
     """Return what a reader must not miss."""
     lines = [f"left out: {each}" for each in comparison.left_out]
     for group in comparison.unranked:
         which = "other" if group.values("val/accuracy") else "no"
         lines.append(f"not ranked: {group.name}: validated on {which} images")
+    if told := made_otherwise(comparison.groups):
+        lines.append(told)
     if comparison.baseline.runs[0].metrics["dataset"] == SAMPLE:
         lines.append(
             "These are runs on the embedded sample of 5,000 images, not on MNIST: "

@@ -52,6 +52,7 @@ DAMAGED, UNREADABLE = "damaged", "unreadable"
 NO_EFFECT = (
     *("name", "test", "resume", "threads", "debug", "logger", "hydra", "data.dir", "data.source"),
     *("data.mirrors", "trainer.accelerator", "trainer.profiler", "trainer.enable_progress_bar"),
+    "trainer.enable_model_summary",
     *("callbacks.last", "callbacks.pruning", "callbacks.stop", "callbacks.checkpoint.filename"),
 )
 """Options (and all below them) that change no result: a run may be resumed with other values of
@@ -110,6 +111,7 @@ class Run:
         choices: the option of each config group; empty if that is not known.
         overrides: what its command line said, e.g. ["optim.lr=0.1"].
         metrics: metrics.json of a finished run, else empty.
+        made_with: code, packages and machine, see `digits.training.made_with`.
     """
 
     dir: Path
@@ -119,6 +121,7 @@ class Run:
     choices: Mapping[str, str] = field(default_factory=dict)
     overrides: Sequence[str] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -160,9 +163,11 @@ class Run:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """What runs of one group agree in: the options that change results, and what they led to."""
-        led_to = {key: self.metrics[key] for key in ("dataset", "init_from") if key in self.metrics}
-        return {"dataset": None} | _effective(self.config) | led_to
+        """What runs of one group agree in: options that change results, dataset, first weights."""
+        found = _effective(self.config) | {"dataset": self.metrics.get("dataset")}
+        if weights := self.metrics.get("init_from"):
+            found["init_from"] = weights  # in place of the file's name
+        return found
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
@@ -245,7 +250,8 @@ def read_run(run_dir: Path) -> Run:
     if word == FINISHED and not metrics:
         word = DAMAGED
         reason = f"{MODEL} or {METRICS} is missing or damaged; run the same command again"
-    return Run(run_dir, word, reason, config, choices, overrides, metrics)
+    made_with = dict(status.get("made_with") or {})
+    return Run(run_dir, word, reason, config, choices, overrides, metrics, made_with)
 
 
 def changes_result(key: str) -> bool:

@@ -188,7 +188,8 @@ def make_trainer(
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
-    options.pop("enable_progress_bar", None)  # the project's own, which `run` reads
+    for own in ("enable_progress_bar", "enable_model_summary"):  # the project's, which `run` reads
+        options.pop(own, None)
     configured = []
     for name, callback in config.callbacks.items():
         is_placed = callback.get("dirpath", "") is None
