@@ -114,8 +114,8 @@ def test_runs_on_other_test_images_are_left_out_loudly(sweep: Path) -> None:
     assert {group.name for group in comparison.groups} == {"dropout", "baseline+sgd", "baseline"}
     other = "tested on other images"
     assert warnings(comparison) == [
-        f"left out: {sample}: {other} (400 test images of mnist-sample-5k) than baseline",
-        f"left out: {short}: {other} (100 test images of mnist) than baseline",
+        f"left out: {sample}: {other} (400 of mnist-sample-5k) than baseline",
+        f"left out: {short}: {other} (100 of mnist) than baseline",
     ]
 
 

@@ -162,7 +162,7 @@ def test_the_screen_says_what_is_trained_where_things_are_and_that_this_was_not_
     lines = told.stdout.splitlines()
     assert (
         lines[0]
-        == "model=baseline (12,730 parameters), optim=adam, norm=exact, schedule=cosine, seed=3"
+        == "model=baseline (109,386 parameters), optim=adam, norm=exact, schedule=cosine, seed=3"
     )
     assert lines[1] == f"run directory: {told.run_dir}"
     assert [each[:9] for each in lines if "train/loss" in each] == ["epoch 1/2", "epoch 2/2"]
