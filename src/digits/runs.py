@@ -77,6 +77,9 @@ DEFAULT_CHOICES = {
 }
 """Config groups in the order of a name's parts, with the options that go without saying."""
 
+LONG_NAME = 40
+"""Characters of a group's name above which a shorter one is looked for."""
+
 _MAX_DEPTH = 4  # outputs/sweeps/SWEEP/RUN is three below outputs
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C ten times as fast
 
@@ -370,8 +373,9 @@ def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
 
     The first config group that differs is always named (so that there is a "baseline"), further
     ones where they are not the default. Then come the values that the group's own command lines
-    named. Names that are still the same get all values that differ, and at last a number. A single
-    group is named as if it differed in everything.
+    named. Names that are still the same get all values that differ, and at last a number. If one
+    has become long, what the command lines varied names them, should that be shorter and enough. A
+    single group is named as if it differed in everything.
     """
     choices = [group[0].choices for group in groups]
     options = [group[0].options for group in groups]
@@ -407,6 +411,18 @@ def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     names = [name(place, [key for key in keys if key in own]) for place, own in enumerate(named)]
     repeated = {each for each in names if names.count(each) > 1}
     names = [name(place, keys) if each in repeated else each for place, each in enumerate(names)]
+    if max(map(len, names), default=0) > LONG_NAME:  # as of experiments, which stand for much
+        asked = dict.fromkeys(key for group in groups for key in group[0].overridden)
+        varied = [key for key in asked if key in differing_options(choices) or key in keys]
+        short = [
+            "+".join(
+                chosen.get(key) or f"{key.rpartition('.')[2]}={typed(own.get(key))}"
+                for key in varied
+            )
+            for chosen, own in zip(choices, options, strict=True)
+        ]
+        if len({*short}) == len(groups) > 1 and max(map(len, short)) < max(map(len, names)):
+            names = short
     return [
         f"{each}#{names[: place + 1].count(each)}" if names.count(each) > 1 else each
         for place, each in enumerate(names)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.utilities.model_summary import summarize
+from pytorch_lightning.utilities.model_summary.model_summary import summarize
 from rich.console import Console
 
 from digits.data.datasets import SAMPLE, SIDE
