@@ -19,6 +19,8 @@ from digits.statistics import mean_std
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from digits.training.find_lr import RangeTest
+
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77")
 """Of training, validation and test."""
 
@@ -336,4 +338,18 @@ def draw_learning_curve(settings: Mapping[str, Mapping[int, Sequence[float]]]) -
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def draw_range_test(found: "RangeTest", suggested: float) -> Figure:
+    """Draw the loss over the learning rate, smoothed and of each minibatch."""
+    figure, axes = _axes(7, 4.2, grid="both")
+    axes.plot(found.rates, found.losses, ".", color="grey", alpha=0.4, label="each minibatch")
+    smooth = "smoothed"
+    axes.plot(found.smooth_rates, found.smooth_losses, color=COLOURS[0], label=smooth)
+    axes.axvline(suggested, color=COLOURS[1], linestyle="--", label=f"steepest: {suggested:g}")
+    axes.set(xlabel="learning rate", ylabel="training loss (nats)", xscale="log")
+    axes.set_title("Learning-rate range test")
+    axes.set_ylim(0, 1.5 * float(found.smooth_losses[0]))  # the end goes through the roof
+    axes.legend(fontsize="small")
     return figure
