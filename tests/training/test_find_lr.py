@@ -26,7 +26,7 @@ def test_each_step_is_a_runs_with_a_rate_that_grows_exponentially() -> None:
         optimizer.param_groups[0]["lr"] = rate
         loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     assert len(losses) == 10  # an epoch, of the two and a half
