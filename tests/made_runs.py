@@ -28,6 +28,7 @@ def make_run(
     choices: dict[str, str] | None = None,
     values: dict[str, Any] | None = None,
     labels: np.ndarray = LABELS,
+    made_with: dict[str, Any] | None = None,
     **metrics: Any,
 ) -> Path:
     """Write a finished run that is wrong on `num_wrong` test images, drawn by its seed.
@@ -49,7 +50,7 @@ def make_run(
         "overrides": [f"{key}={value}" for key, value in given.items()],
     }.items():
         (path / ".hydra" / f"{name}.yaml").write_text(yaml.dump(content))
-    set_status(path, "finished", config=config)
+    set_status(path, "finished", config=config, made_with=made_with)
     (path / "model.pt").touch()
 
     wrong = np.random.default_rng(seed).choice(len(labels), num_wrong, replace=False)

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from made_runs import LABELS, make_run, set_status
+from support import events
 
 from digits.__main__ import main
 from digits.compare import (
@@ -15,6 +17,7 @@ from digits.compare import (
     as_csv,
     compare,
     group_table,
+    learning_curves,
     option_table,
     run_table,
     warnings,
@@ -114,8 +117,8 @@ def test_runs_on_other_test_images_are_left_out_loudly(sweep: Path) -> None:
     assert {group.name for group in comparison.groups} == {"dropout", "baseline+sgd", "baseline"}
     other = "tested on other images"
     assert warnings(comparison) == [
-        f"left out: {sample}: {other} (400 test images of mnist-sample-5k) than baseline",
-        f"left out: {short}: {other} (100 test images of mnist) than baseline",
+        f"left out: {sample}: {other} (400 of mnist-sample-5k) than baseline",
+        f"left out: {short}: {other} (100 of mnist) than baseline",
     ]
 
 
@@ -180,6 +183,53 @@ def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
         "9: not tested; run its command again without test=false",
         "10: metrics.json does not say dataset; train it again",
     ]
+
+
+def test_a_learning_curve_is_drawn_where_only_the_training_size_differs(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not learning_curves(compare([sweep]))
+    for size in (100, 1000):
+        for seed in (0, 1):
+            values = {"data.train_size": size}
+            make_run(sweep / f"small{size}-{seed}", seed, 80, 0.8, DROPOUT, values, num_train=size)
+    for path in sweep.glob("*_*/metrics.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"num_train": 55_000}))
+    assert learning_curves(compare([sweep])) == {
+        "dropout": {55_000: [0.9, 0.9, 0.9], 100: [0.8, 0.8], 1000: [0.8, 0.8]}
+    }
+    out = tmp_path / "report"
+    for folder, drawn in ((sweep, True), (sweep / "0_baseline", False)):
+        assert main(["compare", str(folder), "--out", str(out)]) == 0
+        assert (out / "learning_curve.png").exists() is drawn
+        assert ("](learning_curve.png)" in (out / "comparison.md").read_text()) is drawn
+
+
+def test_tensorboard_gets_one_mean_run_a_group(sweep: Path, tmp_path: Path) -> None:
+    for _ in range(2):  # the second replaces the first
+        arguments = [str(sweep), "--out", str(tmp_path / "out"), "--tensorboard"]
+        assert main(["compare", *arguments]) == 0
+    folder = tmp_path / "out" / "tensorboard"
+    assert sorted(each.name for each in folder.iterdir()) == ["baseline", "baseline+sgd", "dropout"]
+    assert len(list(folder.glob("*/*"))) == 3
+    found = events(folder / "dropout").Scalars("val/loss")
+    assert [event.step for event in found] == [9, 19]
+    assert [event.value for event in found] == pytest.approx([0.6, 0.5])  # of 0.5, 0.6 and 0.7
+
+
+def test_what_groups_were_made_with_is_told_in_one_line_where_it_differs(tmp_path: Path) -> None:
+    old = {"git": {"commit": "a" * 40, "clean": True}, "versions": {"torch": "2.13.0"}}
+    new = {"git": {"commit": "a" * 40, "clean": False}, "versions": {"torch": "2.14.0"}}
+    make_run(tmp_path / "0", made_with=old)
+    make_run(tmp_path / "1", values=LR, made_with=new)
+    make_run(tmp_path / "2", values={"optim.lr": 0.2})  # it is not known of this one
+    assert warnings(compare([tmp_path])) == [
+        "not all groups were made with the same torch (2.13.0, 2.14.0), commit (aaaaaaaa, aaaaaaaa "
+        "with changes); see their status.json"
+    ]
+    make_run(tmp_path / "3", seed=1, made_with=new)
+    make_run(tmp_path / "4", seed=1, values=LR, made_with=old)
+    assert not warnings(compare([tmp_path]))  # both groups were made with either
 
 
 def test_one_group_has_no_verdicts_and_the_sample_is_not_mnist(tmp_path: Path) -> None:

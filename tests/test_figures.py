@@ -1,4 +1,6 @@
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,12 @@ from digits.figures import (
     confusion_matrix,
     digit_grid,
     draw_class_balance,
+    draw_leaderboard,
+    draw_learning_curve,
     draw_overlaid_curves,
     draw_pixel_histogram,
 )
+from digits.run_directory import Group, Run
 
 
 def drawn(figure: Figure) -> Tensor:
@@ -112,7 +117,7 @@ def history(*losses: float) -> History:
     ]
 
 
-def test_a_line_is_the_mean_over_seeds_and_the_band_their_range() -> None:
+def test_a_line_is_the_mean_over_seeds_and_the_band_a_standard_deviation() -> None:
     # An epoch is drawn if all runs reached it.
     groups = {"one": [history(0.4, 0.2, 0.1), history(0.6, 0.3)], "two": [history(0.5)]}
     (axes,) = draw_overlaid_curves(groups).axes
@@ -121,9 +126,46 @@ def test_a_line_is_the_mean_over_seeds_and_the_band_their_range() -> None:
     assert list(train.get_ydata()) == pytest.approx([1.0, 0.5])  # type: ignore[arg-type]
     assert (train.get_linestyle(), val.get_linestyle()) == ("--", "-")
     (band,) = axes.collections
+    assert extents(band) == pytest.approx(
+        (0.25 - np.std([0.2, 0.3], ddof=1), 0.5 + np.std([0.4, 0.6], ddof=1))
+    )
+
+
+def extents(band: Any) -> tuple[float, float]:
     (path,) = band.get_paths()
-    assert path.get_extents().y0 == pytest.approx(0.2)
-    assert path.get_extents().y1 == pytest.approx(0.6)
+    return path.get_extents().y0, path.get_extents().y1
+
+
+def test_a_band_that_would_reach_below_0_ends_at_the_smallest_value() -> None:
+    (axes,) = draw_overlaid_curves({"one": [history(1.0), history(0.001)]}).axes
+    low, high = extents(axes.collections[0])
+    assert low == pytest.approx(0.001) and high == pytest.approx(0.5005 + 0.999 / 2**0.5)
+
+
+def test_a_learning_curve_is_the_mean_over_seeds_by_training_images() -> None:
+    figure = draw_learning_curve({"a": {1000: [0.9, 0.92], 100: [0.7, 0.8]}, "b": {100: [0.5]}})
+    (axes,) = figure.axes
+    line = next(each for each in axes.lines if each.get_label() == "a")
+    np.testing.assert_allclose(np.array(line.get_xydata()), [[100, 75], [1000, 91]])
+    spread = 100 * np.std([0.7, 0.8], ddof=1), 100 * np.std([0.9, 0.92], ddof=1)
+    assert extents(axes.collections[0]) == pytest.approx((75 - spread[0], 91 + spread[1]))
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["100", "1,000"]
+    figure.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize(("length", "number"), [(8, 1), (90, 3), (150, 30)])
+def test_the_names_in_a_leaderboard_are_whole_however_long(
+    length: int, number: int, tmp_path: Path
+) -> None:
+    run = Run(tmp_path, metrics={"val/accuracy": 0.9})  # whose curve is missing
+    groups = [Group(f"{place:03}" + "a" * (length - 3), [run]) for place in range(number)]
+    figure = draw_leaderboard("a sweep", groups, 40)
+    figure.draw_without_rendering()  # matplotlib warns if there is no room for the axes
+    upper, lower = figure.axes
+    boxes = [label.get_window_extent() for label in upper.get_yticklabels()]
+    assert len(boxes) == number and min(box.x0 for box in boxes) >= 0
+    assert upper.get_window_extent().width > 200 < lower.get_window_extent().width
 
 
 def test_without_validation_the_training_loss_is_drawn_alone() -> None:

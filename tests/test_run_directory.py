@@ -272,3 +272,12 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (made / "metrics.json").mkdir()
     with pytest.raises(DigitsError, match=r"metrics\.json is a folder, not a file; try another"):
         check_place(made)
+
+
+def test_long_names_become_what_was_varied_if_that_is_shorter(tmp_path: Path) -> None:
+    for number, (name, rate) in enumerate({"short": 0.1, "gentle": 0.2}.items()):
+        hidden = {"model.noise": rate, "optim.weight_decay": rate / 10, "model.widths": [512] * 8}
+        run_dir = make_run(tmp_path / name, choices={"experiment": name}, values=hidden)
+        (run_dir / ".hydra" / "overrides.yaml").write_text(f"[experiment={name}, seed={number}]")
+    runs = [read_run(tmp_path / name) for name in ("short", "gentle")]
+    assert [group.name for group in group_runs(runs)] == ["short", "gentle"]

@@ -13,7 +13,9 @@ from digits.errors import DigitsError
 from digits.process import begin, quick_end
 from digits.text import similar
 
-VERBS = ("train", "explore", "evaluate", "predict", "export", "compare", "data", "draw")
+VERBS = (
+    *("train", "find-lr", "draw", "explore", "evaluate", "predict", "export", "compare", "data"),
+)
 """One file each in digits/commands; its first line is the verb's help."""
 
 
@@ -66,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"digits {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in VERBS:
-        module = importlib.import_module(f"digits.commands.{verb}")
+        module = importlib.import_module(f"digits.commands.{verb.replace('-', '_')}")
         assert module.__doc__
         is_hydras = verb == "train"  # flags, too
         command = verbs.add_parser(

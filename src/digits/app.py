@@ -80,7 +80,7 @@ class CheckBeforeRun(Callback):
             values = _checked(plain(config))
             _check_place("hydra.run.dir", Path(config.hydra.run.dir))
             check_resumable(Path(config.hydra.run.dir), OmegaConf.create(values))
-            _check_with_torch(values)
+            _check_with_torch(values, Path(config.hydra.run.dir))
             _note_place(config, "hydra.run.dir")
         except Exception as error:
             raise SystemExit(1) from error
@@ -111,7 +111,7 @@ class CheckBeforeRun(Callback):
             lines = config.hydra.overrides.task
             if launcher == "basic" or any(line[0] == "+" or "_target_" in line for line in lines):
                 for values in composed:
-                    _check_with_torch(values)
+                    _check_with_torch(values, Path(config.hydra.sweep.dir))
             hold_sweep(config)
             _note_place(config, "hydra.sweep.dir")
         except Exception as error:
@@ -455,7 +455,7 @@ def _devices(trainer: Mapping[str, Any], job: int) -> Any:
     return [job % available] if available > 1 else devices
 
 
-def _check_with_torch(values: Mapping[str, Any]) -> None:
+def _check_with_torch(values: Mapping[str, Any], place: Path) -> None:
     """Check what needs torch: classes and their arguments, GPUs, and files that must be there."""
     import_lightning()
     check_targets(values)
@@ -473,3 +473,10 @@ def _check_with_torch(values: Mapping[str, Any]) -> None:
 
         name = data.get("dataset", MNIST)
         prepare(Path(data["dir"]), "local", name, source_option="data.source")
+    if (given := values.get("init_from")) and not place.exists():  # to be resumed, it is not needed
+        from digits.model_file import read_model
+
+        try:
+            read_model(Path(given))
+        except DigitsError as error:
+            raise DigitsError(f"init_from: {error}") from None

@@ -1,7 +1,7 @@
 """Finished runs side by side: groups over seeds, their differences, and how sure they are."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError
-from digits.files import relative, write_atomically
+from digits.files import put, relative, slug, write_atomically
 from digits.page import Picture, Section, Table, as_markdown, show_table, write_page
 from digits.run_directory import (
     CURVES,
@@ -42,7 +42,9 @@ LEVEL = 0.05
 SHOWN_WARNINGS = 10
 NOTHING = "\u2013"  # a dash
 TITLE = "Comparison"
-PAGE, FILES = "comparison.html", ("comparison.md", "comparison.csv", CURVES)
+LEARNING_CURVE, TENSORBOARD = "learning_curve.png", "tensorboard"
+PAGE = "comparison.html"
+FILES = ("comparison.md", "comparison.csv", CURVES, LEARNING_CURVE)
 
 _REQUIRED = (
     *("seed", "dataset", "epochs", "val/accuracy", "num_val", "val_split_sha256"),
@@ -268,12 +270,37 @@ def _choose_baseline(groups: Sequence[Group], baseline: str | None) -> Group:
     )
 
 
+def made_otherwise(groups: Sequence[Group]) -> str:
+    """Return in one line in what the groups' runs were not made with the same, if in anything."""
+    differing = []
+    made = [[_made_with(run) for run in group.runs] for group in groups]
+    for key in dict.fromkeys(key for runs in made for run in runs for key in run):
+        values = [{run[key] for run in runs if key in run} for runs in made]
+        known = [each for each in values if each]
+        if any(each != known[0] for each in known):
+            differing.append(f"{key} ({', '.join(sorted(set().union(*known)))})")
+    told = "not all groups were made with the same"
+    return f"{told} {', '.join(differing)}; see their status.json" if differing else ""
+
+
+def _made_with(run: Run) -> dict[str, str]:
+    """Return what is known of what a run was made with."""
+    made = {key: dict(value or {}) for key, value in run.made_with.items()}
+    git = made.pop("git", {})
+    found = {key: str(value) for part in made.values() for key, value in part.items()}
+    if git:
+        found["commit"] = git["commit"][:8] + ("" if git["clean"] else " with changes")
+    return found
+
+
 def warnings(comparison: Comparison) -> list[str]:
     """Return what a reader must not miss."""
     lines = [f"left out: {each}" for each in comparison.left_out]
     for group in comparison.unranked:
         which = "other" if group.values("val/accuracy") else "no"
         lines.append(f"not ranked: {group.name}: validated on {which} images")
+    if told := made_otherwise(comparison.groups):
+        lines.append(told)
     if comparison.baseline.runs[0].metrics["dataset"] == SAMPLE:
         lines.append(
             "These are runs on the embedded sample of 5,000 images, not on MNIST: "
@@ -418,20 +445,56 @@ def show(console: "Console", comparison: Comparison) -> None:
         console.print(line, style="dim")
 
 
+def learning_curves(comparison: Comparison) -> dict[str, dict[int, list[float]]]:
+    """Return accuracies by the number of training images, of each setting with several of them.
+
+    A setting is what groups have in common that differ in data.train_size only.
+    """
+    runs = []
+    for run in (run for group in comparison.groups for run in group.runs):
+        config = put(run.config, {"data.train_size": None})
+        others = [each for each in run.overrides if not each.startswith("data.train_size=")]
+        runs.append(replace(run, config=config, overrides=others))
+    metric = "val/accuracy" if comparison.baseline.num_folds else "test/accuracy"
+    found: dict[str, dict[int, list[float]]] = {}
+    for setting in group_runs(runs):
+        by_size = found.setdefault(setting.name, {})
+        for run in setting.runs:
+            by_size.setdefault(run.metrics.get("num_train", 0), []).append(run.metrics[metric])
+    return {name: by_size for name, by_size in found.items() if len(by_size) > 1 and all(by_size)}
+
+
+def write_events(comparison: Comparison, folder: Path) -> None:
+    """Write one run a group for TensorBoard: the means over seeds of what metrics.csv has."""
+    from torch.utils.tensorboard import SummaryWriter  # takes a second
+
+    for old in folder.glob("*/events.out.tfevents.*"):
+        old.unlink()
+    for group in comparison.groups:
+        histories = [read_history(run.dir) for run in group.runs]
+        with SummaryWriter(str(folder / slug(group.name))) as writer:
+            for rows in zip(*histories, strict=False):  # up to the last epoch that all reached
+                step = round(np.mean([row["step"] for row in rows])) - 1
+                for tag in set.intersection(*map(set, rows)) - {"epoch", "step", "time_s"}:
+                    writer.add_scalar(tag, np.mean([row[tag] for row in rows]), step)
+
+
 def write_report(comparison: Comparison, folder: Path) -> Path:
-    """Write comparison.md, .csv, .html and loss_curves.png; return the page's path."""
-    from digits.figures import draw_overlaid_curves, save_figure  # matplotlib takes half a second
+    """Write comparison.md, .csv, .html and the pictures; return the page's path."""
+    # matplotlib takes half a second
+    from digits.figures import draw_learning_curve, draw_overlaid_curves, save_figure
 
     folder.mkdir(parents=True, exist_ok=True)
     picture = Picture(
         folder / CURVES,
-        "Loss by epoch, mean over seeds: validation solid, training dashed. The band spans the "
-        "minimum to the maximum validation loss of the seeds.",
+        "Loss by epoch, mean over seeds: validation solid, training dashed. The band is the mean "
+        "validation loss ± one standard deviation over seeds.",
     )
     histories = {
         group.name: [read_history(run.dir) for run in group.runs] for group in comparison.groups
     }
     save_figure(draw_overlaid_curves(histories), picture.path)
+    (folder / LEARNING_CURVE).unlink(missing_ok=True)  # of an earlier comparison
     sections = [
         Section("Ranking", "\n\n".join(warnings(comparison)), [group_table(comparison)]),
         Section("Loss curves", pictures=[picture]),
@@ -442,6 +505,15 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     if comparison.versus:
         verdicts = [each.verdict for each in comparison.versus.values()]
         sections.insert(1, Section("Verdict", "\n\n".join(verdicts)))
+    if settings := learning_curves(comparison):
+        part = "validation" if comparison.baseline.num_folds else "test"
+        picture = Picture(
+            folder / LEARNING_CURVE,
+            f"Accuracy on {part} images by the number of training images: each run, mean over "
+            "seeds ± one standard deviation.",
+        )
+        save_figure(draw_learning_curve(settings), picture.path)
+        sections.insert(-3, Section("Learning curve", pictures=[picture]))
     num_runs = sum(len(group.runs) for group in comparison.groups)
     lead = (
         f"{plural(num_runs, 'run')} in {plural(len(comparison.groups), 'group')}, on the same "

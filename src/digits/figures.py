@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,11 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from digits.errors import DigitsError
 from digits.files import whole_file
 from digits.run_directory import CURVES, Group, read_history
+from digits.statistics import mean_std
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from digits.training.find_lr import RangeTest
 
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77")
 """Of training, validation and test."""
@@ -27,6 +31,8 @@ INCHES_PER_PIXEL = 3 / DPI
 """So that each pixel of a digit becomes a square of three by three, all of the same size."""
 TITLE_LINE, HEADING_LINE = 4.5, 9
 """Height of a line of text, in a digit's pixels."""
+NUM_CURVES = 10
+"""Groups of a sweep whose curves are drawn."""
 MIN_COLUMNS = 5
 """A picture is at least as wide as so many digits, to hold its heading."""
 
@@ -219,28 +225,17 @@ History = Sequence[Mapping[str, float]]
 def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
     """Draw the mean loss of each group by epoch, training dashed and validation solid.
 
-    The band of a group spans the validation losses of its runs, from minimum to maximum. If runs
+    The band of a group is the mean of its runs' validation losses ± one standard deviation. If runs
     ended after different numbers of epochs, an epoch is drawn if all of them reached it.
     """
     figure, axes = _axes(8.5, 5, grid="both")
-    # The ten colours that are told apart best, while they suffice.
-    colours = colormaps["tab10" if len(groups) <= 10 else "turbo"].resampled(max(10, len(groups)))
     lines = []
-    for place, (name, histories) in enumerate(groups.items()):
-        colour = colours(place)
+    for colour, (name, histories) in zip(_colours(len(groups)), groups.items(), strict=True):
         epochs, train = _by_epoch(histories, "train/loss")
         axes.plot(epochs, train.mean(axis=0), "o--", color=colour, markersize=1.5, linewidth=1)
-        epochs, val = _by_epoch(histories, "val/loss")
-        lines += axes.plot(epochs, val.mean(axis=0), "o-", color=colour, markersize=3, label=name)
-        if len(val) > 1:
-            axes.fill_between(
-                epochs, val.min(axis=0), val.max(axis=0), color=colour, alpha=0.18, linewidth=0
-            )
-    axes.set(xlabel="epoch", ylabel="cross-entropy loss (nats)", title="Loss", yscale="log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        lines += _draw_mean(axes, *_by_epoch(histories, "val/loss"), colour, name)
+    axes.set_title("Loss")
+    _make_loss_axes(axes)
     styles = [Line2D([], [], color="black", linestyle="--", linewidth=1, label="training")]
     if any(
         "val/loss" in row for histories in groups.values() for rows in histories for row in rows
@@ -253,6 +248,33 @@ def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
         handles=lines, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
     )
     return figure
+
+
+def _colours(number: int) -> list[Any]:
+    # The ten colours that are told apart best, while they suffice.
+    found = colormaps["tab10" if number <= 10 else "turbo"].resampled(max(10, number))
+    return [found(place) for place in range(number)]
+
+
+def _make_loss_axes(axes: Axes) -> None:
+    axes.set(xlabel="epoch", ylabel="cross-entropy loss (nats)", yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_mean(
+    axes: Axes, x: Sequence[float], values: np.ndarray, colour: Any, label: str
+) -> list[Line2D]:
+    """Draw the mean of (runs, places) and, of several runs, a band of ± one standard deviation."""
+    mean = values.mean(axis=0)
+    if len(values) > 1:
+        std = values.std(axis=0, ddof=1)
+        # A logarithmic axis has no place for 0.
+        low = np.where(mean > std, mean - std, values.min(axis=0))
+        axes.fill_between(x, low, mean + std, color=colour, alpha=0.18, linewidth=0)
+    return axes.plot(x, mean, "o-", color=colour, markersize=3, label=label)
 
 
 def _by_epoch(histories: Sequence[History], column: str) -> tuple[list[float], np.ndarray]:
@@ -271,18 +293,72 @@ def draw_loss_curves(run_dir: Path) -> None:
 
 
 def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Figure:
-    """Draw the validation accuracies of a sweep: a dot for each job, a bar at each group's mean.
+    """Draw a sweep's validation accuracies, a dot a job, and the best groups' losses by epoch.
 
     The `groups` are those of all `num_groups` that are shown, the best first.
     """
-    figure, axes = _axes(7, 1.4 + 0.32 * len(groups), grid="x")
+    height, width = 1 + 0.32 * len(groups), 4.5 + 0.075 * max(len(group.name) for group in groups)
+    figure = Figure((max(7, width), height + 3.5), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(height, 3.5))
+    colours = _colours(min(len(groups), NUM_CURVES))
     for row, group in enumerate(groups):
+        colour = colours[row] if row < NUM_CURVES else "grey"
         accuracies = [100 * value for value in group.values("val/accuracy")]
         mean = sum(accuracies) / len(accuracies)
-        axes.plot(accuracies, [row] * len(accuracies), "o", color=COLOURS[0], alpha=0.6)
-        axes.plot([mean, mean], [row - 0.3, row + 0.3], color=COLOURS[1], linewidth=2.5)
-    axes.set_yticks(range(len(groups)), [group.name for group in groups])
-    axes.set_ylim(len(groups) - 0.4, -0.6)  # the best at the top
-    axes.set_xlabel("validation accuracy (%): each job, and the mean")
-    axes.set_title(title + (f": the best {len(groups)}" if len(groups) < num_groups else ""))
+        upper.plot(accuracies, [row] * len(accuracies), "o", color=colour, alpha=0.6)
+        upper.plot([mean, mean], [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
+        if row < NUM_CURVES:
+            histories = [_history(run.dir) for run in group.runs]
+            _draw_mean(lower, *_by_epoch(histories, "val/loss"), colour, group.name)
+    upper.set_yticks(range(len(groups)), [group.name for group in groups], fontsize="small")
+    upper.set_ylim(len(groups) - 0.4, -0.6)  # the best at the top
+    upper.set_xlabel("validation accuracy (%): each job, and the mean")
+    upper.set_title(title + (f": the best {len(groups)}" if len(groups) < num_groups else ""))
+    best = f" of the best {NUM_CURVES}" if len(groups) > NUM_CURVES else ""
+    lower.set_title(f"Validation loss{best}, mean ± standard deviation", fontsize="medium")
+    _make_loss_axes(lower)
+    for axes in (upper, lower):
+        axes.grid(axis="x" if axes is upper else "both", alpha=0.3)
+        axes.set_axisbelow(True)
+    return figure
+
+
+def _history(run_dir: Path) -> History:
+    try:
+        return read_history(run_dir)
+    except DigitsError:  # a curve less
+        return []
+
+
+def draw_learning_curve(settings: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
+    """Draw the accuracies of each setting's runs, by the number of training images."""
+    figure, axes = _axes(7, 4.2, grid="both")
+    for colour, (name, by_size) in zip(_colours(len(settings)), settings.items(), strict=True):
+        sizes = sorted(by_size)
+        for size in sizes:
+            accuracies = [100 * each for each in by_size[size]]
+            axes.plot([size] * len(accuracies), accuracies, ".", color=colour, alpha=0.4)
+        means, stds = zip(*(mean_std(by_size[size]) for size in sizes), strict=True)
+        mean, std = 100 * np.array(means), 100 * np.array([each or 0.0 for each in stds])
+        axes.fill_between(sizes, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(sizes, mean, "o-", color=colour, markersize=4, label=name)
+    axes.set(xlabel="training images", ylabel="accuracy (%)", title="Learning curve", xscale="log")
+    sizes = sorted({size for by_size in settings.values() for size in by_size})
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def draw_range_test(found: "RangeTest", suggested: float) -> Figure:
+    """Draw the loss over the learning rate, smoothed and of each minibatch."""
+    figure, axes = _axes(7, 4.2, grid="both")
+    axes.plot(found.rates, found.losses, ".", color="grey", alpha=0.4, label="each minibatch")
+    smooth = "smoothed"
+    axes.plot(found.smooth_rates, found.smooth_losses, color=COLOURS[0], label=smooth)
+    axes.axvline(suggested, color=COLOURS[1], linestyle="--", label=f"steepest: {suggested:g}")
+    axes.set(xlabel="learning rate", ylabel="training loss (nats)", xscale="log")
+    axes.set_title("Learning-rate range test")
+    axes.set_ylim(0, 1.5 * float(found.smooth_losses[0]))  # the end goes through the roof
+    axes.legend(fontsize="small")
     return figure

@@ -52,6 +52,7 @@ DAMAGED, UNREADABLE = "damaged", "unreadable"
 NO_EFFECT = (
     *("name", "test", "resume", "threads", "debug", "logger", "hydra", "data.dir", "data.source"),
     *("data.mirrors", "trainer.accelerator", "trainer.profiler", "trainer.enable_progress_bar"),
+    "trainer.enable_model_summary",
     *("callbacks.last", "callbacks.pruning", "callbacks.stop", "callbacks.checkpoint.filename"),
 )
 """Options (and all below them) that change no result: a run may be resumed with other values of
@@ -75,6 +76,9 @@ DEFAULT_CHOICES = {
     **{"callbacks": "default", "debug": "none"},
 }
 """Config groups in the order of a name's parts, with the options that go without saying."""
+
+LONG_NAME = 40
+"""Characters of a group's name above which a shorter one is looked for."""
 
 _MAX_DEPTH = 4  # outputs/sweeps/SWEEP/RUN is three below outputs
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C ten times as fast
@@ -110,6 +114,7 @@ class Run:
         choices: the option of each config group; empty if that is not known.
         overrides: what its command line said, e.g. ["optim.lr=0.1"].
         metrics: metrics.json of a finished run, else empty.
+        made_with: code, packages and machine, see `digits.training.made_with`.
     """
 
     dir: Path
@@ -119,6 +124,7 @@ class Run:
     choices: Mapping[str, str] = field(default_factory=dict)
     overrides: Sequence[str] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -160,8 +166,11 @@ class Run:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """What runs of one group agree in: the options that change results, and the dataset."""
-        return _effective(self.config) | {"dataset": self.metrics.get("dataset")}
+        """What runs of one group agree in: options that change results, dataset, first weights."""
+        found = _effective(self.config) | {"dataset": self.metrics.get("dataset")}
+        if weights := self.metrics.get("init_from"):
+            found["init_from"] = weights  # in place of the file's name
+        return found
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
@@ -244,7 +253,8 @@ def read_run(run_dir: Path) -> Run:
     if word == FINISHED and not metrics:
         word = DAMAGED
         reason = f"{MODEL} or {METRICS} is missing or damaged; run the same command again"
-    return Run(run_dir, word, reason, config, choices, overrides, metrics)
+    made_with = dict(status.get("made_with") or {})
+    return Run(run_dir, word, reason, config, choices, overrides, metrics, made_with)
 
 
 def changes_result(key: str) -> bool:
@@ -363,8 +373,9 @@ def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
 
     The first config group that differs is always named (so that there is a "baseline"), further
     ones where they are not the default. Then come the values that the group's own command lines
-    named. Names that are still the same get all values that differ, and at last a number. A single
-    group is named as if it differed in everything.
+    named. Names that are still the same get all values that differ, and at last a number. If one
+    has become long, what the command lines varied names them, should that be shorter and enough. A
+    single group is named as if it differed in everything.
     """
     choices = [group[0].choices for group in groups]
     options = [group[0].options for group in groups]
@@ -400,6 +411,18 @@ def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     names = [name(place, [key for key in keys if key in own]) for place, own in enumerate(named)]
     repeated = {each for each in names if names.count(each) > 1}
     names = [name(place, keys) if each in repeated else each for place, each in enumerate(names)]
+    if max(map(len, names), default=0) > LONG_NAME:  # as of experiments, which stand for much
+        asked = dict.fromkeys(key for group in groups for key in group[0].overridden)
+        varied = [key for key in asked if key in differing_options(choices) or key in keys]
+        short = [
+            "+".join(
+                chosen.get(key) or f"{key.rpartition('.')[2]}={typed(own.get(key))}"
+                for key in varied
+            )
+            for chosen, own in zip(choices, options, strict=True)
+        ]
+        if len({*short}) == len(groups) > 1 and max(map(len, short)) < max(map(len, names)):
+            names = short
     return [
         f"{each}#{names[: place + 1].count(each)}" if names.count(each) > 1 else each
         for place, each in enumerate(names)

@@ -160,12 +160,30 @@ def test_the_screen_says_what_is_trained_where_things_are_and_that_this_was_not_
     told: Told,
 ) -> None:
     lines = told.stdout.splitlines()
-    assert lines[0] == "model=baseline, optim=adam, norm=exact, schedule=cosine, seed=3"
+    assert (
+        lines[0]
+        == "model=baseline (109,386 parameters), optim=adam, norm=exact, schedule=cosine, seed=3"
+    )
     assert lines[1] == f"run directory: {told.run_dir}"
     assert [each[:9] for each in lines if "train/loss" in each] == ["epoch 1/2", "epoch 2/2"]
     assert f"tensorboard --logdir {told.run_dir.parent}" in told.stdout
     assert "2 epochs in " in told.stdout and "dataset: mnist-sample-5k" in told.stdout
     assert "not MNIST" in lines[-1]
+
+
+def test_the_layers_are_listed_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option = "+trainer.enable_model_summary=true"
+    metrics = train(tmp_path / "a", *SMALL, "trainer.max_epochs=1", option)
+    lines = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    layers = [[cell.strip() for cell in line] for line in lines if "network" in line[0]]
+    assert layers[0] == ["network", "MLP", "12,730", "[1, 1, 28, 28]", "[1, 10]"]
+    assert layers[-1] == ["network.3", "Linear", "170", "[1, 16]", "[1, 10]"]
+    train(tmp_path / "b", *SMALL, "trainer.max_epochs=1", quiet=True)
+    without, _ = capsys.readouterr()
+    assert not without and metrics["num_parameters"] == 12_730
+    assert differences(tmp_path / "a", tmp_path / "b") == []
 
 
 def test_the_same_command_gives_the_same_run_and_a_quiet_one_prints_nothing(

@@ -3,7 +3,8 @@
 Finds the runs in run directories, sweep directories or folders of such, groups those that differ in
 their seed only, ranks the groups by validation accuracy, and compares each with a baseline. Runs
 that are not finished or were tested on other images are left out and listed. Writes comparison.md,
-comparison.csv, comparison.html and loss_curves.png.
+comparison.csv, comparison.html, loss_curves.png and, of groups with several data.train_size,
+learning_curve.png.
 
 Examples:
   digits compare outputs/sweeps/first-sweep
@@ -33,11 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where to write (default: outputs/compare)",
     )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write each group's mean curves for TensorBoard"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write."""
-    from digits.compare import FILES, PAGE, compare, show, write_report
+    from digits.compare import FILES, PAGE, TENSORBOARD, compare, show, write_events, write_report
     from digits.files import relative
     from digits.page import report_folder
     from digits.text import screen
@@ -47,6 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
         comparison = compare(arguments.folders, arguments.baseline)
         with report_folder(arguments.out, PAGE, FILES):
             page = write_report(comparison, arguments.out)
+            if arguments.tensorboard:
+                write_events(comparison, arguments.out / TENSORBOARD)
     show(console, comparison)
     console.print(f"written: {relative(page.parent)}; the page: {page.name}")
+    if arguments.tensorboard:
+        place = relative(arguments.out) / TENSORBOARD
+        console.print(f"each group's mean curves: tensorboard --logdir {place}")
     return 0

@@ -211,6 +211,7 @@ class Configuration(Group):
     seed: Seed | None = 0
     test: bool = True
     resume: Literal["auto", "must", "never"] = "auto"
+    init_from: Text | None = None
     threads: Literal["auto"] | Count = "auto"
     name: FolderName = "my-run"
     data: Data = Data()

@@ -56,7 +56,8 @@ _OVER = (
 )
 ELSEWHERE = {"experiment": _OVER, "debug": _OVER} | dict.fromkeys(
     ("ckpt_path", "resume_from_checkpoint"),
-    "to resume a run, give its name=RUN, and resume=must to be sure",
+    "to resume a run, give its name=RUN, and resume=must to be sure; to start from its weights, "
+    "init_from=RUN",
 )
 ELSEWHERE["dirpath"] = (
     "checkpoints are in the run directory: choose it by name=RUN or hydra.run.dir"

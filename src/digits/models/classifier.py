@@ -77,6 +77,7 @@ class Classifier(LightningModule):
         num_classes: of the data.
 
     Attributes:
+        init_from: what weights it was given to start from, see `digits.training.build.start_from`.
         num_images: images of "val" and "test" that were evaluated last, in all processes.
         test_logits: of the latest test, float32 (n, classes) in the images' order, on the CPU.
     """
@@ -117,6 +118,7 @@ class Classifier(LightningModule):
         self.train_loss, self.train_accuracy = MeanMetric(), _accuracy(num_classes)
         self.val_loss, self.val_accuracy = MeanMetric(), _accuracy(num_classes)
         self.test_loss, self.test_accuracy = MeanMetric(), _accuracy(num_classes)
+        self.init_from: str | None = None
         self.num_images = {"val": 0, "test": 0}
         self.test_logits = torch.empty(0, num_classes)
         self._logits = CatMetric(nan_strategy="disable")
@@ -391,10 +393,12 @@ class Classifier(LightningModule):
         checkpoint |= self.recipe()  # with the precision, what `digits.load` needs
         checkpoint["precision"] = self.trainer.precision
         checkpoint["seed"] = self.seed  # which may have been drawn
+        checkpoint["init_from"] = self.init_from  # whose file a resumed run does not need
         checkpoint["num_val"] = self.num_images["val"]  # for a run resumed with no epoch left
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.num_images["val"] = checkpoint["num_val"]
+        self.init_from = checkpoint.get("init_from")
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
         try:

@@ -1,5 +1,6 @@
 """From the composed configuration to the three objects of a training: model, data and trainer."""
 
+import hashlib
 import os
 import pkgutil
 import shutil
@@ -32,6 +33,7 @@ from digits.config.targets import loggers, own_place, parameters
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES, SIDE
 from digits.errors import DigitsError
+from digits.model_file import load, run_directory
 from digits.models import Classifier
 from digits.models.augmentation import Augmentation
 from digits.text import first_line, train_command
@@ -82,6 +84,32 @@ def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) ->
         )
     model.multiply_adds = _try_network(model, num_classes)
     return model
+
+
+def start_from(model: Classifier, path: Path) -> None:
+    """Give a network the weights of a run directory, model.pt or checkpoint to start from.
+
+    `model.init_from` becomes the run's name and the beginning of the weights' SHA-256.
+
+    Raises:
+        DigitsError: the file cannot be loaded, or is of another network.
+    """
+    trained = load(path)
+    weights, own = trained.network.state_dict(), model.network.state_dict()
+    for name in dict.fromkeys([*own, *weights]):
+        there, here = (
+            list(found[name].shape) if name in found else "missing" for found in (weights, own)
+        )
+        if there != here:
+            raise DigitsError(
+                f"init_from={path} is of another network: {name} is {there} there and {here} here; "
+                "try the options of model that it was trained with"
+            )
+    model.network.load_state_dict(weights)
+    sums = hashlib.sha256()
+    for weight in weights.values():
+        sums.update(weight.reshape(-1).view(torch.uint8).numpy())
+    model.init_from = f"{run_directory(path).name}@{sums.hexdigest()[:8]}"
 
 
 def num_threads(config: DictConfig, model: Classifier) -> int:
@@ -163,7 +191,8 @@ def make_trainer(
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     options = {key: value for key, value in options.items() if key not in STEPPING}
-    options.pop("enable_progress_bar", None)  # the project's own, which `run` reads
+    for own in ("enable_progress_bar", "enable_model_summary"):  # the project's, which `run` reads
+        options.pop(own, None)
     configured = []
     for name, callback in config.callbacks.items():
         is_placed = callback.get("dirpath", "") is None

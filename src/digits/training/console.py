@@ -8,10 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+from pytorch_lightning.utilities.model_summary.model_summary import summarize
 from rich.console import Console
 
-from digits.data.datasets import SAMPLE
+from digits.data.datasets import SAMPLE, SIDE
 from digits.files import relative
+from digits.models import Classifier
 from digits.page import Table, show_table
 from digits.run_directory import CURVES
 from digits.statistics import wilson_interval
@@ -56,11 +59,30 @@ def _quieten_event_writer() -> None:
     threading.excepthook = show_others
 
 
-def show_start(console: Console, choices: Mapping[str, str], seed: int, run_dir: Path) -> None:
+def show_start(
+    console: Console, choices: Mapping[str, str], num_parameters: int, seed: int, run_dir: Path
+) -> None:
     """Print what is about to be trained, and where to."""
     chosen = [f"{group}={choices[group]}" for group in SHOWN_CHOICES if group in choices]
-    console.print(", ".join([*chosen, f"seed={seed}"]), style="bold")
+    model, *others = chosen or ["own configuration"]
+    model += f" ({plural(num_parameters, 'parameter')})"
+    console.print(", ".join([model, *others, f"seed={seed}"]), style="bold")
     console.print(f"run directory: {relative(run_dir)}")
+
+
+def show_layers(console: Console, model: Classifier) -> None:
+    """Print the network layer by layer, as Lightning's ModelSummary sees it for one image."""
+    model.example_input_array = torch.zeros(1, 1, SIDE, SIDE)
+    found = summarize(model, max_depth=-1)
+    model.example_input_array = None
+    sizes = (found.in_sizes, found.out_sizes)
+    columns = (found.layer_names, found.layer_types, found.param_nums, *sizes)
+    rows = [
+        (name, kind, f"{number:,}", str(size_in), str(size_out))
+        for name, kind, number, size_in, size_out in zip(*columns, strict=True)
+        if name.startswith("network")  # the rest are metrics
+    ]
+    show_table(console, Table(("layer", "type", "parameters", "input", "output"), rows))
 
 
 def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) -> None:

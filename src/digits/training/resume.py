@@ -32,6 +32,7 @@ from digits.run_directory import (
     write_status,
 )
 from digits.text import first_line, typed
+from digits.training.made_with import Commit, made_with
 
 _log = logging.getLogger(__name__)
 
@@ -173,9 +174,11 @@ def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
     if lengthened := _lengthened(run_dir, config):
         status["lengthened"] = lengthened
     write_status(run_dir, status)
+    commit = Commit()
     try:
         yield
     except BaseException as error:
+        status["made_with"] = made_with(commit)
         _log.info("the run did not finish", exc_info=error)
         if isinstance(error, FileNotFoundError) and not run_dir.is_dir():
             raise DigitsError(
@@ -186,7 +189,7 @@ def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         with suppress(OSError, DigitsError):  # the disk may be full, or the directory gone
             write_status(run_dir, status | {"status": word, "reason": reason})
         raise
-    write_status(run_dir, status | {"status": FINISHED})
+    write_status(run_dir, status | {"status": FINISHED, "made_with": made_with(commit)})
 
 
 def _lengthened(run_dir: Path, config: Mapping[str, Any]) -> list[int | str]:

@@ -36,9 +36,9 @@ from digits.run_directory import (
     write_predictions,
 )
 from digits.text import first_line, screen
-from digits.training.build import make_datamodule, make_model, make_trainer, num_threads
+from digits.training.build import make_datamodule, make_model, make_trainer, num_threads, start_from
 from digits.training.callbacks import History, Resuming, TrainingProgress
-from digits.training.console import quieten_lightning, show_start, show_summary
+from digits.training.console import quieten_lightning, show_layers, show_start, show_summary
 from digits.training.resume import (
     check_resumable,
     finished_run,
@@ -128,6 +128,8 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     seed_everything(seed, verbose=False)
     datamodule = make_datamodule(config, seed)
     model = make_model(config, seed, len(datamodule.classes))
+    if config.get("init_from") and not last:
+        start_from(model, Path(config.init_from))
     torch.set_num_threads(num_threads(config, model))
     history = History(run_dir)
     pictures = TensorBoardPictures(OmegaConf.to_yaml(config, resolve=True))
@@ -139,7 +141,9 @@ def _run(config: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     if datamodule.folds and trainer.world_size > 1:
         raise DigitsError("a fold of cross-validation needs one process; try trainer.devices=1")
 
-    show_start(console, choices, seed, run_dir)
+    show_start(console, choices, _num_parameters(model), seed, run_dir)
+    if config.trainer.get("enable_model_summary"):
+        show_layers(console, model)
     if last:
         console.print(f"resumed after step {step:,}, from checkpoints/{last.name}")
     elif (run_dir / HISTORY).exists():
@@ -208,6 +212,10 @@ def _load_best(
     return epoch, content.get("validated") or kept
 
 
+def _num_parameters(model: Classifier) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def _metrics(
     trainer: Trainer,
     model: Classifier,
@@ -218,6 +226,7 @@ def _metrics(
 ) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "dataset": datamodule.dataset,
+        "init_from": model.init_from,
         "epochs": trainer.current_epoch,
         "best_epoch": best_epoch,
         "max_epochs": trainer.max_epochs,
@@ -226,7 +235,7 @@ def _metrics(
         "fold": datamodule.fold,
         "mean": datamodule.mean,
         "std": datamodule.std,
-        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "num_parameters": _num_parameters(model),
         "threads": torch.get_num_threads(),
         "train_time_s": round(sum(row["time_s"] for row in history.rows), 3),
     }
