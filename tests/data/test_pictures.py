@@ -99,7 +99,7 @@ def test_they_are_prepared_once_whatever_their_names_and_again_if_one_changes(
 
 def test_the_test_has_the_same_share_of_each_class_and_no_training_picture(folder: Path) -> None:
     name = prepare(folder, name="pictures")
-    parts = [read(folder, part, name) for part in ("train", "test")]  # type: ignore[arg-type]
+    parts = [read(folder, part, name) for part in ("train", "test")]
     assert [np.bincount(part.labels).tolist() for part in parts] == [[8] * 3, [2] * 3]
     train, test = ({image.numpy().tobytes() for image in part.images} for part in parts)
     assert len(train) == 24 and len(test) == 6 and not train & test

@@ -114,8 +114,8 @@ def test_a_run_reports_names_of_classes(
     assert all(name in out for name in names)
     result = json.loads((run / "evaluation/evaluation.json").read_text())
     assert [each["class"] for each in result["classes"]] == list(names)
-    options = ("--dataset", relative, "--data-dir", str(tmp_path), "--val-size", "8")
-    assert main(["explore", *options]) == 0
+    data = ("--dataset", relative, "--data-dir", str(tmp_path), "--val-size", "8")
+    assert main(["explore", *data]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in names) and "images of each class" in out
     page = Path("outputs/explore/index.html").read_text()
