@@ -110,6 +110,14 @@ def test_a_row_of_the_confusion_matrix_is_a_true_digit() -> None:
     assert written == {(digit, digit): "5" for digit in range(10)} | {(9, 4): "3"}
 
 
+def test_classes_are_named_in_the_confusion_matrix() -> None:
+    names = ("a shirt", "a shoe", "a bag")
+    (axes,) = confusion_matrix(torch.eye(3, dtype=torch.int64), names, "class").axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert tuple(label.get_text() for label in labels) == names
+
+
 def history(*losses: float) -> History:
     return [
         {"epoch": float(epoch), "train/loss": 2 * loss, "val/loss": loss}

@@ -15,7 +15,13 @@ from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import load_sample
 from digits.errors import DigitsError
 from digits.model_file import read_model, save_model, write_model
-from digits.models import BaselineClassifier, Classifier, DropoutClassifier
+from digits.models import (
+    BaselineClassifier,
+    Classifier,
+    CnnClassifier,
+    DropoutClassifier,
+    NoiseClassifier,
+)
 from digits.models.networks import MLP
 
 SRC = Path(digits.__file__).parents[1]
@@ -227,7 +233,28 @@ class OwnClassifier(Classifier):
 
     def __init__(self, width: int = 3, **training: Any) -> None:
         super().__init__(**training)
-        self.network = nn.Sequential(MLP([width]), nn.LogSoftmax(1))
+        network = MLP([width], num_classes=self.num_classes)
+        self.network = nn.Sequential(network, nn.LogSoftmax(1))
+
+
+@pytest.mark.parametrize(
+    "kind", [BaselineClassifier, DropoutClassifier, NoiseClassifier, CnnClassifier, OwnClassifier]
+)
+def test_a_model_has_as_many_outputs_as_its_data_has_classes(
+    kind: type[Classifier], tmp_path: Path
+) -> None:
+    data = MNISTDataModule(mean=MEAN, std=STD)
+    data.classes = ("a", "b", "c")
+    model = kind(num_classes=3).eval()
+    save_model(tmp_path / "model.pt", model, data)
+    loaded = digits.load(tmp_path)
+    assert loaded.classes == ("a", "b", "c")
+    expected = model((IMAGES / 255 - MEAN) / STD)
+    assert expected.shape == (len(IMAGES), 3)
+    torch.testing.assert_close(loaded(IMAGES), expected)
+    for wrong in (["a", 2, "c"], []):
+        assert "its classes are not names" in message(changed(tmp_path / "model.pt", classes=wrong))
+    assert "cannot build its network" in message(changed(tmp_path / "model.pt", classes=["a"]))
 
 
 def test_a_network_from_a_file_on_the_path_is_loaded(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,6 @@ from digits.data.datasets import (
     labelled,
     read_again,
 )
-from digits.data.pictures import Pictures, read_pictures
 from digits.data.split import normalize
 from digits.data.validation import read_validation
 from digits.ensemble import NO_VALIDATION, member_name
@@ -36,6 +35,9 @@ from digits.models.networks import Ensemble, log_mean_probability
 from digits.page import Picture, Section, Table, show_table, write_page
 from digits.process import torch_threads
 from digits.run_directory import BEST, MODEL, finished_metrics
+
+if TYPE_CHECKING:
+    from digits.data.pictures import Pictures
 
 PARTS = {"test": "test", "val": "validation", "pictures": "pictures"}
 PAGE = "report.html"
@@ -82,7 +84,7 @@ class Evaluation:
     logits: Tensor
     members: Sequence["Evaluation"] = ()
     num_views: int = 1
-    pictures: Pictures | None = None
+    pictures: "Pictures | None" = None
 
     @property
     def classes(self) -> list[str]:
@@ -133,6 +135,8 @@ def evaluate(
     """
     pictures = None
     if pictures_dir:
+        from digits.data.pictures import read_pictures  # imports Pillow and SciPy
+
         pictures = read_pictures(pictures_dir, model.classes, "--pictures").warn()
         images, part = labelled(pictures.images, pictures.labels), "pictures"
     else:

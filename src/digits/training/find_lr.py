@@ -90,7 +90,8 @@ def find_lr(config: DictConfig, low: float, high: float, num_steps: int) -> Rang
     config.trainer.update(max_steps=num_steps, max_time=None, limit_val_batches=0)
     seed = config.seed or 0
     seed_everything(seed, verbose=False)
-    datamodule, model = make_datamodule(config, seed), make_model(config, seed)
+    datamodule = make_datamodule(config, seed)
+    model = make_model(config, seed, len(datamodule.classes))
     if config.get("init_from"):
         start_from(model, Path(config.init_from))
 
