@@ -302,7 +302,7 @@ def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Fi
     upper, lower = figure.subplots(2, 1, height_ratios=(height, 3.5))
     colours = _colours(min(len(groups), NUM_CURVES))
     for row, group in enumerate(groups):
-        colour = colours[row] if row < NUM_CURVES else "grey"
+        colour = colours[row] if row < NUM_CURVES else "silver"
         accuracies = [100 * value for value in group.values("val/accuracy")]
         mean = sum(accuracies) / len(accuracies)
         upper.plot(accuracies, [row] * len(accuracies), "o", color=colour, alpha=0.6)
