@@ -17,6 +17,11 @@ TINY = ("data=sample", "model.hidden=[8]", "trainer.max_epochs=1", "trainer=cpu"
 OURS = "# @package _global_\nseed: 7\n"
 
 
+def outside() -> dict[str, str]:
+    """Return the environment without the checkout in it."""
+    return {key: os.environ[key] for key in os.environ if key != "PYTHONPATH"}
+
+
 def python(*arguments: str, cwd: Path) -> None:
     subprocess.run([sys.executable, *arguments], cwd=cwd, check=True, capture_output=True)
 
@@ -43,7 +48,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages,) = environment.glob("lib/python*/site-packages")
     (packages / "of_the_tests.pth").write_text(str(Path(torch.__file__).parents[1]))
     install = ("pip", "install", "--no-deps", "--no-index", str(next(folder.glob("*.whl"))))
-    subprocess.run([environment / "bin" / "python", "-m", *install], check=True)
+    subprocess.run([environment / "bin" / "python", "-m", *install], check=True, env=outside())
     return environment / "bin" / "digits"
 
 
@@ -52,11 +57,10 @@ def test_a_wheel_trains_from_an_empty_folder_and_takes_what_is_laid_over(
     digits: Path, tmp_path: Path
 ) -> None:
     def run(*arguments: str, code: int = 0, **variables: str) -> str:
-        environment = {key: os.environ[key] for key in os.environ if key != "PYTHONPATH"}
         done = subprocess.run(
             [str(digits), *arguments],
             cwd=tmp_path,
-            env=environment | variables,
+            env=outside() | variables,
             capture_output=True,
             text=True,
         )
@@ -81,9 +85,8 @@ def test_a_wheel_trains_from_an_empty_folder_and_takes_what_is_laid_over(
         file = tmp_path / "conf" / f"{name}.yaml"
         file.parent.mkdir(parents=True)
         file.write_text(text)
-    assert "model=narrow, optim=adam, norm=half, schedule=cosine, seed=7" in run(
-        "train", "model=narrow", *TINY, "name=second"
-    )
+    said = run("train", "model=narrow", *TINY, "name=second")
+    assert "model=narrow (" in said and "schedule=cosine, seed=7\n" in said
 
 
 def test_tab_completes_trainings_only(

@@ -158,7 +158,7 @@ EIGHT_PROCESSES = """
 import os, sys
 import torchvision.datasets
 from small_mnist import small_mnist
-from digits.data import published
+from digits.data import datasets
 from digits.errors import DigitsError
 
 datasets.DATASETS[datasets.MNIST] = small_mnist().dataset
