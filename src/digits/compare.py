@@ -512,7 +512,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
             f"Accuracy on {part} images by the number of training images: each run, mean over "
             "seeds ± one standard deviation.",
         )
-        save_figure(draw_learning_curve(settings), picture.path)
+        save_figure(draw_learning_curve(settings, part), picture.path)
         sections.insert(-3, Section("Learning curve", pictures=[picture]))
     num_runs = sum(len(group.runs) for group in comparison.groups)
     lead = (

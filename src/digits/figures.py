@@ -330,8 +330,10 @@ def _history(run_dir: Path) -> History:
         return []
 
 
-def draw_learning_curve(settings: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
-    """Draw the accuracies of each setting's runs, by the number of training images."""
+def draw_learning_curve(
+    settings: Mapping[str, Mapping[int, Sequence[float]]], part: str
+) -> Figure:
+    """Draw the accuracies of each setting's runs on a part, by the number of training images."""
     figure, axes = _axes(7, 4.2, grid="both")
     for colour, (name, by_size) in zip(_colours(len(settings)), settings.items(), strict=True):
         sizes = sorted(by_size)
@@ -342,7 +344,8 @@ def draw_learning_curve(settings: Mapping[str, Mapping[int, Sequence[float]]]) -
         mean, std = 100 * np.array(means), 100 * np.array([each or 0.0 for each in stds])
         axes.fill_between(sizes, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
         axes.plot(sizes, mean, "o-", color=colour, markersize=4, label=name)
-    axes.set(xlabel="training images", ylabel="accuracy (%)", title="Learning curve", xscale="log")
+    axes.set(xlabel="training images", ylabel=f"{part} accuracy (%)", xscale="log")
+    axes.set_title("Learning curve")
     sizes = sorted({size for by_size in settings.values() for size in by_size})
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
