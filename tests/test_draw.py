@@ -73,6 +73,12 @@ NETWORKS = {
     "noise": lambda: made(NoisyMLP([40, 30])),
     "cnn": lambda: made(ConvNet([5, 6, 7], dropout_rate=0.2)),
     "layers of one's own": own,
+    "each pixel of a convolution normalized": lambda: made(
+        nn.Sequential(
+            *(nn.Conv2d(1, 1, 5, stride=2), nn.Flatten(), nn.BatchNorm1d(144), nn.ReLU()),
+            nn.Linear(144, 10),
+        )
+    ),
     "ensemble": ensemble,
 }
 
@@ -88,6 +94,13 @@ def test_the_page_computes_what_torch_does(tmp_path: Path) -> None:
         with torch.inference_mode():
             expected = model(IMAGES[100:200]).numpy()
         assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_networks_with_other_classes_have_no_page_together(tmp_path: Path) -> None:
+    record = RECORD | {"classes": [f"class {number}" for number in range(10)]}
+    other = TrainedClassifier(made(MLP([8])).network, 0.0, 1.0, record)
+    with pytest.raises(DigitsError, match="^b has other classes than a; try a page for each$"):
+        write_draw_page(tmp_path / "draw.html", {"a": made(MLP([8])), "b": other}, tmp_path)
 
 
 def test_the_page_of_the_baseline_is_small_and_lets_nothing_out(tmp_path: Path) -> None:

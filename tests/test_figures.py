@@ -151,7 +151,9 @@ def test_a_band_that_would_reach_below_0_ends_at_the_smallest_value() -> None:
 
 
 def test_a_learning_curve_is_the_mean_over_seeds_by_training_images() -> None:
-    figure = draw_learning_curve({"a": {1000: [0.9, 0.92], 100: [0.7, 0.8]}, "b": {100: [0.5]}}, "test")
+    figure = draw_learning_curve(
+        {"a": {1000: [0.9, 0.92], 100: [0.7, 0.8]}, "b": {100: [0.5]}}, "test"
+    )
     (axes,) = figure.axes
     line = next(each for each in axes.lines if each.get_label() == "a")
     np.testing.assert_allclose(np.array(line.get_xydata()), [[100, 75], [1000, 91]])

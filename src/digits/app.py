@@ -210,6 +210,7 @@ def train(*overrides: str, name: str | None = None, dir: str | Path | None = Non
         KeyboardInterrupt: the run was interrupted; the same call with its name resumes it.
     """
     given = list(overrides)
+    _check_strings(given)
     for key, value in (("name", name), ("hydra.run.dir", dir)):
         if value is not None:
             quoted = str(value).replace("'", "\\'")
@@ -227,11 +228,19 @@ def train(*overrides: str, name: str | None = None, dir: str | Path | None = Non
 
 def compose(*overrides: str) -> DictConfig:
     """Return the configuration that `train` would train with, checked and resolved."""
+    _check_strings(overrides)
     with _hydra(overrides):
         composed = hydra.compose("config", list(overrides), return_hydra_config=True)
         check_choices(composed, GlobalHydra.instance().config_loader())
         HydraConfig.instance().set_config(composed)
         return OmegaConf.create(_checked(plain(composed)))
+
+
+def _check_strings(overrides: Sequence[Any]) -> None:
+    for each in overrides:
+        if not isinstance(each, str):
+            example = 'digits.train("seed=1", "optim.lr=0.01")'
+            raise DigitsError(f"{each!r} is not a string KEY=VALUE; try {example}")
 
 
 @contextmanager

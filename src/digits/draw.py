@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from digits.data.datasets import NUM_CLASSES, SIDE, load_sample
+from digits.data.datasets import SIDE, load_sample
 from digits.data.validation import read_validation
 from digits.errors import DigitsError
 from digits.files import whole_file
@@ -73,6 +73,10 @@ def write_draw_page(
     """
     if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
         raise DigitsError(f"{path} was not written by this verb, and is kept; try --out NEW_FOLDER")
+    first, *others = models.items()
+    for name, model in others:
+        if model.classes != first[1].classes:
+            raise DigitsError(f"{name} has other classes than {first[0]}; try a page for each")
     described = [
         {"name": name, "temperature": temperature(model, data_dir)} | describe(name, model)
         for name, model in models.items()
@@ -181,7 +185,7 @@ def describe(name: str, model: TrainedClassifier) -> dict[str, Any]:
         members = [(each.network, each.mean, each.std) for each in model.network.members]  # type: ignore[misc]
     described, arrays, num_weights = [], [], 0
     for network, mean, std in members:
-        layers = _layers(name, network.float().eval())
+        layers = _layers(name, network.float().eval(), len(model.classes))
         for layer in layers:
             for part in {"weight", "bias"} & layer.keys():
                 arrays.append(layer[part].detach().numpy().astype("<f4").ravel())
@@ -193,7 +197,7 @@ def describe(name: str, model: TrainedClassifier) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _layers(name: str, network: nn.Module) -> list[dict[str, Any]]:
+def _layers(name: str, network: nn.Module, num_classes: int) -> list[dict[str, Any]]:
     """Return a network's layers in their order, weights as tensors of double precision."""
     layers: list[dict[str, Any]] = []
     values = torch.zeros(1, 1, SIDE, SIDE)
@@ -211,7 +215,7 @@ def _layers(name: str, network: nn.Module) -> list[dict[str, Any]]:
                 "BatchNorm, ReLU, pooling, Flatten and Dropout in a Sequential only"
             )
         layers += found
-    if values.shape != (1, NUM_CLASSES):
+    if values.shape != (1, num_classes):
         raise DigitsError(f"{name}: its output for an image has the shape {(*values.shape,)}")
     return layers
 
@@ -256,8 +260,9 @@ def _layer(
         scale = scale if module.weight is None else scale * module.weight.double()
         shift = -module.running_mean.double() * scale
         shift = shift if module.bias is None else shift + module.bias.double()
-        if layers and layers[-1]["op"] in ("linear", "conv"):  # in both, channels come first
-            last = layers[-1]
+        last: dict[str, Any] = layers[-1] if layers else {"op": None}
+        # In both, channels come first; a flattened convolution has other channels.
+        if (last["op"], len(before)) in {("linear", 1), ("conv", 3)}:
             last["weight"] = (last["weight"].flatten(1).T * scale).T
             last["bias"] = last["bias"] * scale + shift
             return []

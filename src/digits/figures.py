@@ -330,9 +330,7 @@ def _history(run_dir: Path) -> History:
         return []
 
 
-def draw_learning_curve(
-    settings: Mapping[str, Mapping[int, Sequence[float]]], part: str
-) -> Figure:
+def draw_learning_curve(settings: Mapping[str, Mapping[int, Sequence[float]]], part: str) -> Figure:
     """Draw the accuracies of each setting's runs on a part, by the number of training images."""
     figure, axes = _axes(7, 4.2, grid="both")
     for colour, (name, by_size) in zip(_colours(len(settings)), settings.items(), strict=True):

@@ -144,7 +144,7 @@ def test_a_finished_run_can_be_given_more_epochs_and_not_fewer(tmp_path: Path) -
     assert read_status(tmp_path / "longer")["lengthened"] == [1]
     found = differences(tmp_path / "longer", tmp_path / "long")
     assert set(found) <= {"curves"}  # the shorter run was tested, too
-    with pytest.raises(DigitsError, match=r"trainer\.max_epochs=1, .* for 2 epochs; try .*=2"):
+    with pytest.raises(DigitsError, match=r"trainer\.max_epochs=1, .* with 2, .*; try .*=2"):
         train(tmp_path / "longer", *SMALL, "trainer.max_epochs=1")
 
 
@@ -328,7 +328,7 @@ def test_more_steps_are_trained_as_if_they_had_been_planned(tmp_path: Path) -> N
     assert read_status(tmp_path / "more")["lengthened"] == ["20 steps"]
     train(tmp_path / "all", *options, "+trainer.max_steps=25")
     assert set(differences(tmp_path / "more", tmp_path / "all")) <= {"curves"}
-    with pytest.raises(DigitsError, match=r"max_steps=5, .* for 25 steps; try .*max_steps=25"):
+    with pytest.raises(DigitsError, match=r"max_steps=5, .* with 25, .*; try .*max_steps=25"):
         train(tmp_path / "more", *options, "+trainer.max_steps=5")
 
 

@@ -211,6 +211,8 @@ class _Mistakes:
     def _several(self, override: Override) -> str:
         line = str(override.input_line)
         key, _, value = line.partition("=")
+        if "interval(" in value:
+            return f"{line} is for a search; try -m hydra/sweeper=optuna '{line}'"
         remedies = [(f"-m {line} for a run each", line)]
         remedies += [(f"{key}=[{value}] for a list", f"{key}=[{value}]")]
         works = [advice for advice, remedy in remedies if self._works(remedy)]

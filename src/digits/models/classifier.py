@@ -225,7 +225,7 @@ class Classifier(LightningModule):
                 for parameter in parameters:
                     parameter.grad = None
                 if scheduler is not None:
-                    scheduler.step()
+                    _step_schedule(scheduler)
                 step += 1
                 self._num_accumulated = 0
         if not through_lightning:
@@ -302,7 +302,7 @@ class Classifier(LightningModule):
                     )
                 schedule.step(float(metrics[monitor]))
         elif schedule is not None:
-            schedule.step()
+            _step_schedule(schedule)
 
     def on_validation_epoch_start(self) -> None:
         self.num_images["val"], self._epoch_validated = 0, self.current_epoch
@@ -434,6 +434,13 @@ def _is_of(error: BaseException, optimizer: Optimizer) -> bool:
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     module: str = frame.f_globals["__name__"]
     return module.startswith(("torch.", type(optimizer).__module__))
+
+
+def _step_schedule(schedule: LRScheduler) -> None:
+    try:
+        schedule.step()
+    except Exception as error:
+        raise _refusal("schedule", type(schedule), error) from error
 
 
 def _refusal(group: str, make: Any, error: Exception) -> DigitsError:

@@ -2,6 +2,7 @@
 // The page: strokes on the paper become ink, ink becomes 28 x 28 pixels, and each network answers.
 
 const INK = 280; // pixels a side of the ink that the networks get, whatever the screen's size
+const MARGIN = 40; // around a drawing that is kept
 const SURE = 0.8; // the least calibrated probability that is called sure
 const PATCH = 4; // pixels a side of what is covered to see which pixels decided
 const IDLE_MS = 200; // the pause in writing after which that is computed
@@ -10,7 +11,8 @@ const BUDGET_MS = 10; // for how long at a time it may keep the page from answer
 const byId = (id) => document.getElementById(id);
 const paper = byId("paper"), pen = byId("pen"), verdict = byId("verdict");
 const networks = JSON.parse(byId("networks-data").textContent).map(withWeights);
-const classes = networks[0].classes;
+const classes = networks[0].classes; // the same of all
+document.body.classList.toggle("words", classes.some((name) => name.length > 2));
 
 // --- Writing. A stroke is {width, points}, in pixels of the ink.
 
@@ -36,7 +38,8 @@ function trace(context, scale, colour) {
       const [x, y] = points[i], [nextX, nextY] = points[i + 1];
       context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
     }
-    context.lineTo(...points[points.length - 1]); // a dot, if it is the only point
+    const [x, y] = points[points.length - 1];
+    context.lineTo(points.length > 1 ? x : x + 0.1, y); // a line of no length leaves no dot
     context.stroke();
   }
 }
@@ -101,7 +104,7 @@ function undo() {
 
 function clear() {
   strokes = [];
-  current = cursor = null;
+  current = cursor = pixels = null;
   change();
 }
 
@@ -127,7 +130,7 @@ paper.addEventListener("blur", () => { cursor = null; change(); });
 
 addEventListener("keydown", (event) => {
   if (event.target === pen && event.key !== "Escape") return;
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") undo();
+  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") undo();
   else if (event.ctrlKey || event.metaKey || event.altKey) return;
   else if (event.key === "Escape") clear();
   else if (classes.includes(event.key)) keep(event.key);
@@ -318,10 +321,11 @@ let isSaved = true;
 function keep(name) {
   if (!pixels || current) return;
   const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
-  canvas.width = canvas.height = INK;
+  // With a margin, since what touches a picture's border is not taken for a digit.
+  canvas.width = canvas.height = INK + 2 * MARGIN;
   context.fillStyle = "#fff";
-  context.fillRect(0, 0, INK, INK);
-  context.drawImage(inkCanvas, 0, 0);
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(inkCanvas, MARGIN, MARGIN);
   const address = canvas.toDataURL("image/png"), text = atob(address.split(",")[1]);
   const item = document.createElement("li"), button = document.createElement("button");
   const picture = document.createElement("img"), label = document.createElement("span");
@@ -364,7 +368,7 @@ for (const name of classes) {
 byId("save").addEventListener("click", () => {
   // The time makes the names of several people's drawings different.
   const time = new Date().toISOString().replace(/[-:]|\..*/g, "");
-  const files = kept.map(({ name, png }, i) => [`drawings/${name}/${time}-${i + 1}.png`, png]);
+  const files = kept.map(({ name, png }, i) => [`drawings/${name.replaceAll("/", "-")}/${time}-${i + 1}.png`, png]);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(zip(files), { type: "application/zip" }));
   link.download = "drawings.zip";

@@ -116,7 +116,7 @@ def distribution(override: Override) -> "BaseDistribution":
                 limits = f"interval({high},{low})"
                 for tag in value.tags:
                     limits = f"tag({tag},{limits})"
-                remedy = f"{override.get_key_element()}={limits}"
+                remedy = f"'{override.get_key_element()}={limits}'"
                 raise ValueError(f"the lower limit is above the upper one; try {remedy}")
             if isinstance(low, int) and isinstance(high, int):
                 return IntDistribution(low, high, log=log)

@@ -217,7 +217,8 @@ class Report:
         if files:
             self.console.print(f"{', '.join(files)}: {sweep_dir}")
             self.console.print(
-                f"to train it again: cp {sweep_dir / BEST} conf/experiment/{sweep_dir.name}.yaml; "
+                "to train it again: mkdir -p conf/experiment; "
+                f"cp {sweep_dir / BEST} conf/experiment/{sweep_dir.name}.yaml; "
                 f"{train_command()} experiment={sweep_dir.name}"
             )
         self.console.print(f"to browse the trials: optuna-dashboard sqlite:///{sweep_dir / STUDY}")

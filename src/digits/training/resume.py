@@ -80,18 +80,14 @@ def check_resumable(run_dir: Path, config: DictConfig) -> None:
     rows: list[dict[str, float]] = []
     with suppress(DigitsError):  # metrics.csv is rewritten
         rows = read_history(run_dir)
-    for option, column in (("max_epochs", "epoch"), ("max_steps", "step")):
-        limit, trained = config.trainer.get(option), int(max((r[column] for r in rows), default=0))
-        if limit is not None and 0 <= limit < trained:
-            raise DigitsError(
-                f"trainer.{option}={limit}, but {place} has trained for {trained} {column}s; "
-                f"try trainer.{option}={trained}, or another name=RUN"
-            )
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     given: Any = OmegaConf.to_container(own, resolve=True)
     before = _length(recorded)
     for key, value in _length(given).items():
-        if key.endswith(".patience") and value < before.get(key, 0):
+        longer = before.get(key)
+        if not (isinstance(value, int) and isinstance(longer, int)):
+            continue
+        if value >= 0 and (value < longer or longer < 0):  # -1 is without end
             raise DigitsError(
                 f"{key}={value}, but {place} holds a run with {before[key]}, which may only grow; "
                 f"try {key}={before[key]}, or another name=RUN"
@@ -198,14 +194,15 @@ def _lengthened(run_dir: Path, config: Mapping[str, Any]) -> list[int | str]:
     A learning rate that falls along another schedule makes it another training.
     """
     old = read_status(run_dir)
+    if not (run_dir / LAST).exists():  # it begins anew
+        return []
     planned: list[int | str] = old.get("lengthened", [])
     before = (old.get("config") or {}).get("trainer", {})
     epochs, steps = before.get("max_epochs"), before.get("max_steps")
-    if (run_dir / LAST).exists():
-        if epochs != config["trainer"]["max_epochs"]:
-            planned = [*planned, epochs]
-        elif steps != config["trainer"].get("max_steps"):
-            planned = [*planned, f"{steps} steps"]
+    if epochs != config["trainer"]["max_epochs"]:
+        planned = [*planned, epochs]
+    elif steps != config["trainer"].get("max_steps"):
+        planned = [*planned, f"{steps} steps"]
     return planned
 
 
