@@ -110,6 +110,9 @@ def test_undo_clear_and_keys(both: Any) -> None:
     both.find_element(By.ID, "paper").send_keys(Keys.CONTROL + "z")
     assert (answer(both), bars(both)) == before
     both.find_element(By.XPATH, "//button[.='Clear']").click()
+    write(both, [(0.5, 0.5)])
+    assert "Nothing" not in answer(both)  # a dot
+    both.find_element(By.XPATH, "//button[.='Clear']").click()
     assert "Nothing" in answer(both) and not any(map(any, bars(both)))
     write(both, ONE)
     assert answer(both).startswith("1")
