@@ -99,7 +99,7 @@ def test_the_page_computes_what_torch_does(tmp_path: Path) -> None:
 def test_networks_with_other_classes_have_no_page_together(tmp_path: Path) -> None:
     record = RECORD | {"classes": [f"class {number}" for number in range(10)]}
     other = TrainedClassifier(made(MLP([8])).network, 0.0, 1.0, record)
-    with pytest.raises(DigitsError, match="^b has other classes than a; try a page for each$"):
+    with pytest.raises(DigitsError, match="b has other classes than a; try"):
         write_draw_page(tmp_path / "draw.html", {"a": made(MLP([8])), "b": other}, tmp_path)
 
 
