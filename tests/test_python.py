@@ -101,19 +101,25 @@ def test_a_run_is_its_directory_metrics_history_and_model(tmp_path: Path) -> Non
     test = load_sample("test")
     correct = run.model(test.images).argmax(dim=1) == test.labels
     assert correct.double().mean().item() == run.metrics["test/accuracy"]
-    assert digits.runs("outputs") == []
+    assert repr(run) == f"TrainedRun({str(run.dir)!r}, 'finished')"
+    with pytest.raises(digits.DigitsError, match="outputs is not a folder; try a run"):
+        digits.runs("outputs")
 
 
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
+        (
+            [["seed=1"]],
+            '[\'seed=1\'] is not a string KEY=VALUE; try digits.train("seed=1", "optim.lr=0.01")',
+        ),
         (["model=dropuot"], "model=dropuot does not exist; try model=dropout"),
         (["optim.lr=-1"], "optim.lr must be greater than 0, got -1; try optim.lr=0.001"),
         (["seed=0,1"], "seed=0,1 names several values; call once each: seed=0"),
         (["-m"], "-m is for the command line; leave it out"),
     ],
 )
-def test_a_mistake_is_the_command_lines_one_line(overrides: list[str], line: str) -> None:
+def test_a_mistake_is_the_command_lines_one_line(overrides: list[Any], line: str) -> None:
     for function in (digits.train, digits.compose):
         with pytest.raises(digits.DigitsError) as raised:
             function(*overrides)

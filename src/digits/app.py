@@ -190,8 +190,12 @@ class TrainedRun(Run):
 
 
 def find(folder: str | Path) -> list[TrainedRun]:
-    """Return the runs below a folder, by name, finished or not; none if there is no such folder."""
-    folders = [Path(folder)] if Path(folder).exists() else []
+    """Return the runs below a folder, by name, finished or not.
+
+    Raises:
+        DigitsError: there is no such folder, or no run in it.
+    """
+    folders = [Path(folder)]
     return [TrainedRun(**vars(read_run(each))) for each in find_runs(folders)]
 
 

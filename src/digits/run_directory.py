@@ -126,6 +126,9 @@ class Run:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     made_with: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:  # in a notebook, where all fields would be a page
+        return f"{type(self).__name__}({str(self.dir)!r}, {self.status!r})"
+
     @property
     def is_finished(self) -> bool:
         """Whether it came to its end, with a model and results."""
@@ -175,7 +178,7 @@ class Run:
     @cached_property
     def history(self) -> list[dict[str, float]]:
         """A row an epoch, by the columns of metrics.csv, e.g. for `pandas.DataFrame`."""
-        return read_history(self.dir)
+        return read_history(self.dir) if (self.dir / HISTORY).exists() else []
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -324,7 +327,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise DigitsError(f"{folder} is not a folder; try a run or sweep directory, or outputs")
+            raise DigitsError(f"{folder} is not a folder; try a run or sweep directory")
         below = list(search(folder))
         if not below:
             raise DigitsError(f"{folder} contains no run; try a run or sweep directory")

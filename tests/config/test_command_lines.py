@@ -154,10 +154,10 @@ SWEEPS = [
         "-m hydra/sweeper=optuna hydra.sweeper.direction=maximize seed=0,1",
         "direction is not a key of hydra.sweeper; valid: hydra.sweeper.n_jobs, ",
     ),
-    ("-m hydra/sweeper=optuna optim.lr=interval(1e-1,1e-4)", "try optim.lr=interval(0.0001,0.1)"),
+    ("-m hydra/sweeper=optuna optim.lr=interval(1e-1,1e-4)", "try 'optim.lr=interval(0.0001,0.1)'"),
     (
         "-m hydra/sweeper=optuna optim.lr=tag(log,interval(1e-1,1e-4))",
-        "try optim.lr=tag(log,interval(0.0001,0.1))",
+        "try 'optim.lr=tag(log,interval(0.0001,0.1))'",
     ),
     ("-m model=glob(x*)", "model=glob(x*) names no value"),
     ("-m optim.lr=0.1,0.1", "optim.lr=0.1 twice"),
@@ -203,7 +203,7 @@ def remedies(line: str) -> list[str]:
         if "python train.py " in each:
             each = each.partition("python train.py ")[2]
         each = re.sub(r" for (a run each|a list|all of them)$", "", each).removeprefix("-m ")
-        found.append(each)
+        found.append(each.strip("'") if each.startswith("'") else each)
     return found
 
 

@@ -109,8 +109,9 @@ def test_the_test_has_the_same_share_of_each_class_and_no_training_picture(folde
 
 
 def test_a_folder_without_classes_is_refused_in_one_line(tmp_path: Path) -> None:
-    for missing in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(DigitsError, match=r"does not hold a folder .* try data\.dir=FOLDER$"):
+    what = {tmp_path: "does not hold a folder .*photo.jpg", tmp_path / "missing": "does not exist"}
+    for missing, told in what.items():
+        with pytest.raises(DigitsError, match=rf"{told}; try data\.dir=FOLDER$"):
             prepare(missing, name="pictures")
     write(tmp_path / "a", SAMPLE.images[:9])
     with pytest.raises(DigitsError, match=r"has 9 pictures that can be used; a training needs"):

@@ -55,7 +55,7 @@ def test_it_is_resumed_without_that_run_and_compared_as_what_it_is(
 
 def test_another_network_is_named(first: Path, tmp_path: Path) -> None:
     for option, told in {
-        "model.hidden=[32]": r"1.weight is \[16, 784\] there and \[32, 784\] here; try the options",
+        "model.hidden=[32]": r"1.weight is \[16, 784\] there and \[32, 784\] here; try the model",
         "model.hidden=[16,16]": r"3.weight is \[10, 16\] there and \[16, 16\] here",
         "model=cnn": r"1.weight is \[16, 784\] there and \[24, 1, 3, 3\] here",
     }.items():

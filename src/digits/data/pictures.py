@@ -85,6 +85,9 @@ def class_folders(folder: Path, option: str = "data.dir") -> dict[str, Path]:
     Raises:
         DigitsError: there are none, or too many.
     """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise DigitsError(f"{folder} {what}; try {option}=FOLDER")
     found = {each.name: each for each in predict.subfolders(folder) if each.name[0] != "."}
     if not found:
         raise DigitsError(

@@ -103,7 +103,7 @@ def start_from(model: Classifier, path: Path) -> None:
         if there != here:
             raise DigitsError(
                 f"init_from={path} is of another network: {name} is {there} there and {here} here; "
-                "try the options of model that it was trained with"
+                "try the model, with its options, and a data set with the classes of that run"
             )
     model.network.load_state_dict(weights)
     sums = hashlib.sha256()
