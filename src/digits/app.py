@@ -249,7 +249,7 @@ def _check_strings(overrides: Sequence[Any]) -> None:
 
 @contextmanager
 def _hydra(overrides: Sequence[str]) -> Iterator[None]:
-    """Have a Hydra of one's own for a while; mistakes in one run's overrides are raised."""
+    """Give a call its own Hydra, check its overrides, and restore the caller's afterwards."""
     instances, resolvers = Singleton._instances, BaseContainer._resolvers
     own = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)  # the rest is what is installed
     Singleton._instances = {key: each for key, each in instances.items() if key not in own}

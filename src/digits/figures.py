@@ -19,7 +19,6 @@ from digits.statistics import mean_std
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from digits.training.find_lr import RangeTest
 
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77")
 """Of training, validation and test."""
@@ -351,15 +350,16 @@ def draw_learning_curve(settings: Mapping[str, Mapping[int, Sequence[float]]], p
     return figure
 
 
-def draw_range_test(found: "RangeTest", suggested: float) -> Figure:
-    """Draw the loss over the learning rate, smoothed and of each minibatch."""
+def draw_range_test(
+    each: tuple[np.ndarray, np.ndarray], smoothed: tuple[np.ndarray, np.ndarray], suggested: float
+) -> Figure:
+    """Draw the loss over the learning rate: rates and losses of each minibatch, and smoothed."""
     figure, axes = _axes(7, 4.2, grid="both")
-    axes.plot(found.rates, found.losses, ".", color="grey", alpha=0.4, label="each minibatch")
-    smooth = "smoothed"
-    axes.plot(found.smooth_rates, found.smooth_losses, color=COLOURS[0], label=smooth)
+    axes.plot(*each, ".", color="grey", alpha=0.4, label="each minibatch")
+    axes.plot(*smoothed, color=COLOURS[0], label="smoothed")
     axes.axvline(suggested, color=COLOURS[1], linestyle="--", label=f"steepest: {suggested:g}")
     axes.set(xlabel="learning rate", ylabel="training loss (nats)", xscale="log")
     axes.set_title("Learning-rate range test")
-    axes.set_ylim(0, 1.5 * float(found.smooth_losses[0]))  # the end goes through the roof
+    axes.set_ylim(0, 1.5 * float(smoothed[1][0]))  # the end goes through the roof
     axes.legend(fontsize="small")
     return figure

@@ -125,7 +125,7 @@ def nearest_images(
     def activations(some: Tensor) -> list[Tensor]:
         taken.clear()
         logits = model(some.to(images.device))
-        # A network of one's own may use a layer's weights without calling the layer.
+        # A user's own network may use a layer's weights without calling the layer.
         found = [each.flatten(1) for each in taken if len(each) == len(some)]
         return found or [logits]
 

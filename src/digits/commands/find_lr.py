@@ -61,7 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
             found = find_lr(config, low, high, arguments.steps)
             suggested = found.suggested
             out.mkdir(parents=True, exist_ok=True)
-            save_figure(draw_range_test(found, suggested), out / "lr.png")
+            each = found.rates, found.losses
+            smoothed = found.smooth_rates, found.smooth_losses
+            save_figure(draw_range_test(each, smoothed, suggested), out / "lr.png")
     except Exception as error:
         if line := explain(error):
             raise DigitsError(line) from error

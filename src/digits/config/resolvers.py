@@ -47,7 +47,7 @@ def register_resolvers() -> None:
 
 
 def restart() -> None:
-    """Take the time anew, for the name of another run in this process."""
+    """Reset the start time, for the name of another run in this process."""
     global _started
     _started = _now()
 

@@ -65,7 +65,7 @@ class MNISTDataModule(LightningDataModule):
         augment: changes training images, still bytes, by draws of a generator.
         seed: draws the order of the training images and their augmentation, with the epoch.
         eval_batch_size: images in a batch of validation or test.
-        dataset: "mnist", "fashion_mnist", "kmnist", or "pictures": `dir` is a folder of one's own.
+        dataset: "mnist", "fashion_mnist", "kmnist", or "pictures": `dir` is a folder of yours.
     """
 
     def __init__(

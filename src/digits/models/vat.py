@@ -17,7 +17,7 @@ def virtual_adversarial_loss(
     Miyato et al., "Distributional smoothing with virtual adversarial training", ICLR 2016, eq. 4
     to 11, with one power iteration: KL(p || q), the mean over the images, where p is what the
     network says of an image, taken as given, and q what it says of the image changed by `epsilon`
-    in the direction in which KL grows fastest. Dropout and noise are drawn anew in each pass.
+    in the direction in which KL grows fastest. Each pass draws its own dropout and noise.
     Batch normalization takes each pass's own statistics, and its running averages stay.
 
     Args:

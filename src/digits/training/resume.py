@@ -194,7 +194,7 @@ def _lengthened(run_dir: Path, config: Mapping[str, Any]) -> list[int | str]:
     A learning rate that falls along another schedule makes it another training.
     """
     old = read_status(run_dir)
-    if not (run_dir / LAST).exists():  # it begins anew
+    if not (run_dir / LAST).exists():  # it starts from scratch
         return []
     planned: list[int | str] = old.get("lengthened", [])
     before = (old.get("config") or {}).get("trainer", {})
