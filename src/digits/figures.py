@@ -13,7 +13,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from digits.errors import DigitsError
 from digits.files import whole_file
-from digits.run_directory import CURVES, Group, read_history
+from digits.groups import Group
+from digits.run_directory import CURVES, Run, read_history
 from digits.statistics import mean_std
 
 if TYPE_CHECKING:
@@ -307,7 +308,7 @@ def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Fi
         upper.plot(accuracies, [row] * len(accuracies), "o", color=colour, alpha=0.6)
         upper.plot([mean, mean], [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
         if row < NUM_CURVES:
-            histories = [_history(run.dir) for run in group.runs]
+            histories = [_history(run) for run in group.runs]
             _draw_mean(lower, *_by_epoch(histories, "val/loss"), colour, group.name)
     upper.set_yticks(range(len(groups)), [group.name for group in groups], fontsize="small")
     upper.set_ylim(len(groups) - 0.4, -0.6)  # the best at the top
@@ -322,9 +323,9 @@ def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Fi
     return figure
 
 
-def _history(run_dir: Path) -> History:
+def _history(run: Run) -> History:
     try:
-        return read_history(run_dir)
+        return run.history
     except DigitsError:  # a curve less
         return []
 

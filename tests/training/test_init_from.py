@@ -11,7 +11,8 @@ from support import SMALL, PowerCutError, cut, train, train_here
 
 from digits import load
 from digits.errors import DigitsError
-from digits.run_directory import group_runs, read_run
+from digits.groups import group_runs
+from digits.run_directory import read_run
 
 SHORT = (*SMALL, "trainer.max_epochs=2")
 

@@ -30,7 +30,6 @@ from digits.run_directory import FINISHED, RUNNING, Run, changes_result, locked,
 from digits.sweeps.leaderboard import (
     STUDY,
     by_rank,
-    cells,
     job_name,
     ranked_groups,
     ranking,
@@ -167,7 +166,7 @@ def _show_result(sweep_dir: Path) -> list[Run]:
     """Print the best groups of a sweep; return its jobs."""
     console, jobs = screen(), write_leaderboard(sweep_dir)
     for rank, group in enumerate(ranked_groups(jobs)[:SHOWN_GROUPS], start=1):
-        validation, test, _ = cells(group)
+        validation, test, _ = group.cells
         number = f"{rank}." if group.values("val/accuracy") else "not ranked:"
         size = f" ({group.size})" if len(group.runs) > 1 or group.num_folds else ""
         console.print(f"{number} {group.name}{size}: validation {validation}, test {test}")
