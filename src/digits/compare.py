@@ -9,7 +9,7 @@ import numpy as np
 from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError
 from digits.files import flat, relative
-from digits.groups import Group, group_runs
+from digits.groups import Group, by_validation, group_runs
 from digits.run_directory import Run, find_runs, is_run_dir, read_run
 from digits.statistics import (
     CLUSTERED,
@@ -24,10 +24,6 @@ from digits.text import p_value, points, typed
 LEVEL = 0.05
 """A p below it is called significant."""
 
-_TESTS = {
-    MCNEMAR: "by McNemar's exact test, about these networks; other seeds may say otherwise",
-    CLUSTERED: "by Student's t, with a variance clustered by seed and by image",
-}
 _REQUIRED = (
     *("seed", "dataset", "epochs", "val/accuracy", "num_val", "val_split_sha256"),
     *("test/accuracy", "num_test", "num_parameters", "train_time_s"),
@@ -143,24 +139,21 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
             unused, reason = group.repeated, f"repeats a seed of {group.name}"
         else:
             unused = [*group.runs, *group.repeated]
-            images = _images(group.runs[0]).replace("test images ", "")
-            reason = f"tested on other images ({images}) than {chosen.name}"
+            others = _images(group.runs[0]).replace("test images ", "")
+            reason = f"tested on other images ({others}) than {chosen.name}"
         left_out += [f"{relative(run.dir)}: {reason}" for run in unused]
 
     validated = [group for group in groups if group.values("val/accuracy")]
     reference = chosen if chosen in validated else next(iter(validated), chosen)
-    ranked = [
-        group for group in validated if group.runs[0].val_images == reference.runs[0].val_images
-    ]
-    ranked.sort(key=lambda group: group.mean_std("val/accuracy")[0], reverse=True)
-    unranked = [group for group in groups if group not in ranked]
-    unranked.sort(key=lambda group: group not in validated)
-    others = [group for group in (*ranked, *unranked) if group is not chosen]
-    found = [_difference(group, chosen) for group in others]
+    images = reference.runs[0].val_images
+    ranked = [group for group in by_validation(validated) if group.runs[0].val_images == images]
+    unranked = [group for group in by_validation(groups) if group not in ranked]
+    compared = [group for group in (*ranked, *unranked) if group is not chosen]
+    found = [_difference(group, chosen) for group in compared]
     corrected = holm([each.p for each in found])
     versus = {
         group.name: Versus(group, chosen, difference, p_holm)
-        for group, difference, p_holm in zip(others, found, corrected, strict=True)
+        for group, difference, p_holm in zip(compared, found, corrected, strict=True)
     }
     return Comparison(ranked, unranked, chosen, versus, left_out)
 
@@ -266,17 +259,21 @@ def notes(comparison: Comparison) -> list[str]:
     has_folds = bool(comparison.baseline.num_folds)
     over, ranked = "folds" if has_folds else "seeds", "ranked by validation accuracy"
     lines = [ranked if has_folds else f"{ranked}, since choosing by the test leaks it"]
-    has_several = {len(group.runs) > 1 for group in comparison.groups}
-    if True in has_several:
+    num_runs = [len(group.runs) for group in comparison.groups]
+    if max(num_runs) > 1:
         lines.append(f"accuracies: mean ± standard deviation over {over}")
         lines.append(f"95% interval: Student's, of the mean over {over}")
-    if False in has_several:
+    if min(num_runs) == 1:
         lines.append("95% interval of a single run: Wilson's, over its images")
     versus = comparison.versus.values()
     if versus:
         lines.append("vs baseline: percentage points ± standard error")
     tests = {each.found.test for each in versus}
-    lines += [f"p: {words}" for test, words in _TESTS.items() if test in tests]
+    if MCNEMAR in tests:
+        own = "one network a fold" if has_folds else "one network each"
+        lines.append(f"p by {own}: McNemar's exact test; other seeds may say otherwise")
+    if CLUSTERED in tests:
+        lines.append("p over seeds: Student's t, with a variance clustered by seed and by image")
     if len(versus) > 1:
         lines.append(f"p (Holm): corrected for {len(versus)} comparisons; intervals are not")
     by_note: dict[str, list[str]] = {}

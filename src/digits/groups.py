@@ -1,8 +1,9 @@
 """Groups of runs that differ in seed or fold only, and what they are called."""
 
 import json
+import math
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,16 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         ]
         groups.append(Group(name, [once[key] for key in sorted(once)], repeated))
     return groups
+
+
+def by_validation(groups: Iterable[Group]) -> list[Group]:
+    """Return groups by descending mean validation accuracy; those without one come last."""
+
+    def place(group: Group) -> float:
+        has_any = bool(group.values("val/accuracy"))
+        return -group.mean_std("val/accuracy")[0] if has_any else math.inf
+
+    return sorted(groups, key=place)  # selecting on the test set leaks it
 
 
 def differing_options(options: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from digits.files import get, has, write_atomically
-from digits.groups import Group, group_runs
+from digits.groups import Group, by_validation, group_runs
 from digits.page import Section, Table, as_markdown
 from digits.run_directory import Run, read_run, search
 from digits.text import csv_table, typed
@@ -49,16 +49,8 @@ def by_rank(jobs: Iterable[Run]) -> list[Run]:
 
 
 def ranked_groups(jobs: Iterable[Run]) -> list[Group]:
-    """Return the groups over seeds or folds by descending mean validation accuracy.
-
-    Those without validation images come last.
-    """
-
-    def place(group: Group) -> tuple[bool, float]:
-        has_none = not group.values("val/accuracy")
-        return has_none, 0.0 if has_none else -group.mean_std("val/accuracy")[0]
-
-    return sorted(group_runs([job for job in jobs if job.is_finished]), key=place)
+    """Return the groups over seeds or folds of the finished jobs, the best validated first."""
+    return by_validation(group_runs([job for job in jobs if job.is_finished]))
 
 
 def varied(jobs: Sequence[Run]) -> list[str]:
