@@ -75,8 +75,8 @@ def test_two_single_runs_are_compared_by_mcnemars_test(tmp_path: Path) -> None:
         "95% interval of a single run: Wilson's, over its images",
         "vs baseline: percentage points ± standard error",
         "p by one network each: McNemar's exact test; other seeds may say otherwise",
-        f"lr=0.1: {(second & ~first).sum()} images right by lr=0.1 only, "
-        f"{(first & ~second).sum()} by baseline only",
+        f"lr=0.1: alone right on {(second & ~first).sum()} images, "
+        f"baseline on {(first & ~second).sum()}",
     ]
 
 

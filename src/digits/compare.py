@@ -68,10 +68,8 @@ class Versus:
         fewest = min(pair, key=lambda group: len(group.seeds))
         if self.found.test == MCNEMAR:
             (first,), (second,) = _correct(*pair)
-            return (
-                f"{(first & ~second).sum()} images right by {pair[0].name} only, "
-                f"{(second & ~first).sum()} by {pair[1].name} only"
-            )
+            alone, other = (first & ~second).sum(), (second & ~first).sum()
+            return f"alone right on {alone} images, {self.baseline.name} on {other}"
         if len(fewest.seeds) == 1:
             return f"{fewest.name} has one seed; it is assumed to vary as the other group does"
         if len(fewest.seeds) == 2:
@@ -257,8 +255,10 @@ def warnings(comparison: Comparison) -> list[str]:
 def notes(comparison: Comparison) -> list[str]:
     """Return how to read the numbers, a line a fact; docs/results.md says why."""
     has_folds = bool(comparison.baseline.num_folds)
-    over, ranked = "folds" if has_folds else "seeds", "ranked by validation accuracy"
-    lines = [ranked if has_folds else f"{ranked}, since choosing by the test leaks it"]
+    over, lines = "folds" if has_folds else "seeds", []
+    if comparison.ranked:
+        why = "" if has_folds else ", since choosing by the test leaks it"
+        lines.append(f"ranked by validation accuracy{why}")
     num_runs = [len(group.runs) for group in comparison.groups]
     if max(num_runs) > 1:
         lines.append(f"accuracies: mean ± standard deviation over {over}")
