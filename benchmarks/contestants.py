@@ -66,19 +66,16 @@ SETTINGS = {
 }
 
 
-def data_module() -> MNISTDataModule:
-    """The data of a default run, read."""
+def _training_images() -> tuple[Tensor, Tensor]:
     data = MNISTDataModule(composed([]).data.dir)
-    data.prepare_data()
     data.setup("fit")
-    return data
+    assert data.train is not None
+    return data.train.images[data.train_indices], data.train.labels[data.train_indices]
 
 
 def _training_tensors() -> tuple[Tensor, Tensor]:
-    data = data_module()
-    assert data.train is not None
-    images = normalize(data.train.images[data.train_indices], 0.5, 0.5)
-    return images, data.train.labels[data.train_indices]
+    images, labels = _training_images()
+    return normalize(images, 0.5, 0.5), labels
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -176,11 +173,9 @@ def torchvision_loader(setting: Setting, num_workers: int) -> DataLoader[Any]:
     from torchvision.datasets import MNIST
     from torchvision.transforms import Compose, Normalize, ToTensor
 
-    data = data_module()
-    assert data.train is not None
+    images, labels = _training_images()
     dataset = MNIST.__new__(MNIST)
-    dataset.data = data.train.images[data.train_indices].squeeze(1)
-    dataset.targets = data.train.labels[data.train_indices]
+    dataset.data, dataset.targets = images.squeeze(1), labels
     dataset.transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
     dataset.target_transform = None
     return DataLoader(dataset, setting.batch_size, shuffle=True, num_workers=num_workers)
