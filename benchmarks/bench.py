@@ -15,7 +15,6 @@ slow ways take part in four rounds only. The bare loop has the better of one and
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -26,10 +25,11 @@ from typing import Any
 import torch
 from commands import IMPORT_TORCH, beside_other_work, start_up, verbs
 from contestants import CONTESTANTS, SETTINGS, SLOW, Setting
-from evaluation import BARE, data_paths, evaluations, reading_times
 from greenlet import greenlet
 from rich.console import Console
-from rich.table import Table
+
+from digits.page import Table, show_table
+from digits.training.made_with import Commit, made_with
 
 SLOW_ROUNDS = 4
 
@@ -103,7 +103,7 @@ def main() -> None:
         measure, num_rounds = TABLES[name]
         results[name] = {}
         for table in measure(arguments.rounds or num_rounds):
-            print_table(console, table)
+            show_table(console, as_table(table))
             results[name][table.title] = table.times
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
@@ -116,16 +116,6 @@ def training_loops(num_rounds: int) -> Iterator[Times]:
         loops = [name for name in times if "threads: " in name]
         better = min(loops, key=lambda name: statistics.median(times[name][1:]))
         yield Times(f"{key}: {setting.description}; one epoch", times, better, warm_up=1)
-
-
-def around_the_loop(num_rounds: int) -> Iterator[Times]:
-    """Yield what is not a training step: batches, evaluation, reading."""
-    title = "batches only, without training, batch 64"
-    yield Times(title, data_paths(num_rounds), "float tensors in memory")
-    title = "10,000 images classified, 784-512-256-10"
-    yield Times(title, evaluations(num_rounds), BARE, warm_up=1)
-    title = "70,000 images read from the disk and checked"
-    yield Times(title, {"digits": reading_times(num_rounds)}, "digits")
 
 
 def commands(num_rounds: int) -> Iterator[Times]:
@@ -142,40 +132,25 @@ def beside(num_rounds: int) -> Iterator[Times]:
 
 TABLES: dict[str, tuple[Callable[[int], Iterator[Times]], int]] = {
     "loops": (training_loops, 11),
-    "around": (around_the_loop, 4),
     "commands": (commands, 5),
     "beside": (beside, 3),
 }
 """What measures each table, and in how many rounds."""
 
 
-def print_table(console: Console, measured: Times) -> None:
-    """Print medians, and ratios to the yardstick."""
-    table = Table(title=measured.title, title_justify="left")
-    for column in ("", "s", "ratio", "min", "max"):
-        table.add_column(column, justify="right" if column else "left")
-    for name, seconds, ratio, low, high in ratios(measured):
-        table.add_row(
-            name,
-            f"{seconds:.2f}" if seconds > 0.1 else f"{seconds:.3f}",
-            f"{ratio:.2f}",
-            f"{low:.2f}",
-            f"{high:.2f}",
-        )
-    console.print(table)
+def as_table(measured: Times) -> Table:
+    """Return medians, and ratios to the yardstick."""
+    rows = [
+        (name, f"{seconds:.3g}", *(f"{ratio:.2f}" for ratio in found))
+        for name, seconds, *found in ratios(measured)
+    ]
+    return Table(("", "s", "ratio", "min", "max"), rows, measured.title)
 
 
 def machine() -> str:
     """Say what the figures were measured on."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    return f"{os.cpu_count()} cores of {model}, torch {torch.__version__}"
+    found = made_with(Commit())["machine"]
+    return f"{found['cores']} cores of {found['processor']}, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Whole commands as a user types them: start-up, the verbs, and training beside other work."""
 
-import csv
 import json
 import os
 import subprocess
@@ -10,6 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback
+
+from digits.data.datasets import MNIST, default_folder, read
+from digits.figures import digit_grid, save_figure
+from digits.run_directory import read_history
 
 REPOSITORY = Path(__file__).parents[1]
 TRAIN, DIGITS = str(REPOSITORY / "train.py"), ("-m", "digits")
@@ -47,6 +53,17 @@ def python(*arguments: str, **variables: str) -> float:
     return seconds
 
 
+class FirstStep(Callback):
+    """Write the time of the optimizer's first step, in seconds since 1970, to a file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        if not self.file.exists():
+            self.file.write_text(str(time.time()))
+
+
 def start_up(num_rounds: int) -> dict[str, list[float]]:
     """Measure what a default run does besides training, in turn with the yardstick.
 
@@ -54,37 +71,24 @@ def start_up(num_rounds: int) -> dict[str, list[float]]:
     epochs" is the whole command without the seconds that its epochs take.
     """
     times: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(num_rounds):
-            mark, run_dir = Path(folder, "mark"), Path(folder, str(number))
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    for _ in range(num_rounds):
+        with tempfile.TemporaryDirectory() as folder:
             times.setdefault(IMPORT_TORCH, []).append(python("-c", IMPORT_TORCH))
-            mark.unlink(missing_ok=True)
-            begun = time.time()
-            python(
-                *(TRAIN, "trainer.max_epochs=1", f"hydra.run.dir={run_dir}-marked"),
-                *(
-                    "+callbacks.first._target_=first_step.FirstStep",
-                    f"+callbacks.first.file={mark}",
-                ),
-                PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), *python_path()]),
+            mark, run_dir, begun = Path(folder, "mark"), Path(folder, "run"), time.time()
+            seconds = python(
+                *(TRAIN, "trainer.max_epochs=2", f"hydra.run.dir={run_dir}"),
+                *("+callbacks.first._target_=commands.FirstStep", f"+callbacks.first.file={mark}"),
+                PYTHONPATH=path.strip(os.pathsep),
             )
             times.setdefault("train.py, first step", []).append(float(mark.read_text()) - begun)
-            seconds = python(TRAIN, "trainer.max_epochs=2", f"hydra.run.dir={run_dir}")
             trained = json.loads((run_dir / "metrics.json").read_text())["train_time_s"]
             times.setdefault("train.py, besides its epochs", []).append(seconds - trained)
     return times
 
 
-def python_path() -> list[str]:
-    """Return the folders that the environment adds to Python's path."""
-    return [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
-
-
 def verbs(num_rounds: int) -> dict[str, list[float]]:
     """Measure whole commands other than training, in turn with the yardstick."""
-    from digits.data.datasets import MNIST, default_folder, read
-    from digits.figures import digit_grid, save_figure
-
     with tempfile.TemporaryDirectory() as folder:
         run_dir, picture = f"{folder}/run", Path(folder, "picture.png")
         python(TRAIN, "trainer.max_epochs=1", f"hydra.run.dir={run_dir}")
@@ -129,8 +133,7 @@ def epoch_seconds(overrides: Sequence[str], **variables: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         shortened = ("trainer.max_epochs=2", "data.val_size=1000", "test=false")
         python(TRAIN, *overrides, *shortened, f"hydra.run.dir={folder}/run", **variables)
-        with Path(folder, "run", "metrics.csv").open(newline="") as file:
-            return float(list(csv.DictReader(file))[-1]["time_s"])
+        return read_history(Path(folder, "run"))[-1]["time_s"]
 
 
 def beside_other_work(num_rounds: int) -> dict[str, dict[str, list[float]]]:
@@ -155,26 +158,3 @@ def beside_other_work(num_rounds: int) -> dict[str, dict[str, list[float]]]:
                     column = times.setdefault(f"{name}, threads {threads}", {})
                     column.setdefault(where, []).append(seconds)
     return times
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory that a default run of two epochs held, in MB."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "memory"
-        run_dir = f"hydra.run.dir={folder}/run"
-        # What the system says of a finished process counts the process that started it, too.
-        python("-c", MEASURED, str(report), TRAIN, "trainer.max_epochs=2", run_dir)
-        return int(report.read_text()) / 1024
-
-
-MEASURED = r"""
-import atexit, re, runpy, sys
-report, sys.argv = sys.argv[1], sys.argv[2:]
-
-@atexit.register
-def write():
-    with open("/proc/self/status") as status, open(report, "w") as file:
-        file.write(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
-
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""

@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,19 +66,16 @@ SETTINGS = {
 }
 
 
-def data_module() -> MNISTDataModule:
-    """The data of a default run, read."""
+def _training_images() -> tuple[Tensor, Tensor]:
     data = MNISTDataModule(composed([]).data.dir)
-    data.prepare_data()
     data.setup("fit")
-    return data
+    assert data.train is not None
+    return data.train.images[data.train_indices], data.train.labels[data.train_indices]
 
 
 def _training_tensors() -> tuple[Tensor, Tensor]:
-    data = data_module()
-    assert data.train is not None
-    images = normalize(data.train.images[data.train_indices], 0.5, 0.5)
-    return images, data.train.labels[data.train_indices]
+    images, labels = _training_images()
+    return normalize(images, 0.5, 0.5), labels
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -171,18 +168,12 @@ def lightning_torchvision(setting: Setting, num_epochs: int, turn: Turn, num_wor
     _lightning(setting, num_epochs, turn, torchvision_loader(setting, num_workers))
 
 
-def torchvision_loader(
-    setting: Setting, num_workers: int, images: Tensor | None = None, labels: Tensor | None = None
-) -> DataLoader[Any]:
-    """The loader of torchvision's own examples, on these images or our 55,000 for training."""
+def torchvision_loader(setting: Setting, num_workers: int) -> DataLoader[Any]:
+    """The loader of torchvision's own examples, on our 55,000 images for training."""
     from torchvision.datasets import MNIST
     from torchvision.transforms import Compose, Normalize, ToTensor
 
-    if images is None or labels is None:
-        data = data_module()
-        assert data.train is not None
-        images = data.train.images[data.train_indices]
-        labels = data.train.labels[data.train_indices]
+    images, labels = _training_images()
     dataset = MNIST.__new__(MNIST)
     dataset.data, dataset.targets = images.squeeze(1), labels
     dataset.transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
@@ -205,29 +196,3 @@ CONTESTANTS: dict[str, Callable[..., None]] = {
     "Lightning + torchvision, 2 workers": partial(lightning_torchvision, num_workers=2),
 }
 SLOW = [name for name in CONTESTANTS if "torchvision" in name]
-
-
-def _our_batches(setting: Setting) -> Callable[[], Iterator[Tensor]]:
-    data = data_module()
-    data.batch_size = setting.batch_size
-    data.give_stacks()
-    loader = data.train_dataloader()
-
-    def batches() -> Iterator[Tensor]:
-        for stack in loader:
-            for images, _ in data.minibatches(stack):
-                yield images
-
-    return batches
-
-
-def _loaded(loader: DataLoader[Any]) -> Callable[[], Iterator[Tensor]]:
-    return lambda: (images for images, _ in loader)
-
-
-BATCHES: dict[str, Callable[[Setting], Callable[[], Iterator[Tensor]]]] = {
-    "digits": _our_batches,
-    "float tensors in memory": lambda setting: _loaded(resident_loader(setting)),
-    "torchvision, 0 workers": lambda setting: _loaded(torchvision_loader(setting, 0)),
-    "torchvision, 2 workers": lambda setting: _loaded(torchvision_loader(setting, 2)),
-}

@@ -8,8 +8,6 @@ curves and histograms are those of the uninterrupted run, bit for bit.
 """
 
 import argparse
-import csv
-import json
 import logging
 import os
 import random
@@ -25,6 +23,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
+
+from digits.run_directory import METRICS, read_history, read_json
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 COMMON = ("data=sample", "trainer=cpu", "trainer.max_epochs=30")
@@ -102,12 +102,11 @@ def _optimizer(run: Path) -> Any:
 
 
 def _metrics(run: Path) -> Any:
-    return json.loads((run / "metrics.json").read_text()) | {"train_time_s": None}
+    return read_json(run / METRICS) | {"train_time_s": None}
 
 
 def _epochs(run: Path) -> Any:
-    with (run / "metrics.csv").open(newline="") as file:
-        return [row | {"time_s": None} for row in csv.DictReader(file)]
+    return [row | {"time_s": 0.0} for row in read_history(run)]
 
 
 def _curves(run: Path) -> Any:

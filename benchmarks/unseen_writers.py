@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from digits.figures import COLOURS, save_figure
@@ -54,15 +55,16 @@ def draw(runs: Mapping[str, Mapping[str, Run]]) -> Figure:
     axes = figure.subplots()
     titles = ("validation, random images", "validation, unseen writers")
     for place, split in enumerate(SPLITS):
-        rows = [row + 0.3 * place - 0.15 for row in range(len(names))]
+        rows = np.arange(len(names)) + 0.3 * place - 0.15
         chosen = [runs[split][name] for name in names]
-        found = [100 * run.metrics["val/accuracy"] for run in chosen]
-        limits = [[100 * end for end in interval(run)] for run in chosen]
-        errors = [[v - low for v, (low, _) in zip(found, limits, strict=True)]]
-        errors.append([high - v for v, (_, high) in zip(found, limits, strict=True)])
-        bars = axes.errorbar(found, rows, xerr=errors, fmt="o", color=COLOURS[place], capsize=3)
+        found, tests = (
+            100 * np.array([run.metrics[f"{part}/accuracy"] for run in chosen])
+            for part in ("val", "test")
+        )
+        low, high = 100 * np.array([interval(run) for run in chosen]).T
+        errors, colour = (found - low, high - found), COLOURS[place]
+        bars = axes.errorbar(found, rows, xerr=errors, fmt="o", color=colour, capsize=3)
         bars.set_label(titles[place])
-        tests = [100 * run.metrics["test/accuracy"] for run in chosen]
         label = "test, of the same run" if place else None
         axes.plot(tests, rows, "x", color="black", markersize=6, label=label)
     axes.set_yticks(range(len(names)), names)

@@ -21,7 +21,8 @@ from digits.figures import (
     draw_overlaid_curves,
     draw_pixel_histogram,
 )
-from digits.run_directory import Group, Run
+from digits.groups import Group
+from digits.run_directory import Run
 
 
 def drawn(figure: Figure) -> Tensor:

@@ -10,16 +10,15 @@ import yaml
 from made_runs import LABELS, make_run, set_status
 
 from digits.errors import DigitsError
+from digits.groups import DEFAULT_CHOICES, group_runs
 from digits.model_file import read_model
 from digits.run_directory import (
-    DEFAULT_CHOICES,
     FORMER_DEFAULTS,
     NO_EFFECT,
     Predictions,
     check_place,
     find_runs,
     finished_metrics,
-    group_runs,
     locked,
     read_history,
     read_predictions,
@@ -190,6 +189,18 @@ def test_an_option_that_earlier_releases_lack_has_the_value_that_they_trained_wi
     assert len(names(tmp_path / "b", {}, {"seed": 1, "values": {key: "other"}})) == 2
 
 
+def test_options_that_draw_nothing_make_no_group(tmp_path: Path) -> None:
+    final, folds = {"data.val_size": 0}, {"data.folds": 5}
+    other = {"data.split": "writers", "data.split_seed": 1}
+    assert len(names(tmp_path / "a", {"values": final}, {"seed": 1, "values": final | other})) == 1
+    some = final | {"data.train_size": 100}
+    drawn = [{"values": some | {"data.split_seed": seed}} for seed in (0, 1)]
+    assert len(names(tmp_path / "b", *drawn)) == 2
+    unused = {"seed": 1, "values": folds | {"data.val_size": 10}}
+    assert len(names(tmp_path / "c", {"values": folds}, unused)) == 1
+    assert len(names(tmp_path / "d", {"values": folds}, {"values": folds | other})) == 2
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -211,9 +222,9 @@ def test_what_changes_a_result_makes_another_group(tmp_path: Path, other: Made) 
         ([{}, {"choices": IMPROVED}], ["baseline", "dropout+sgd+exact"]),
         (
             [{}, {"choices": {"model": "dropout"}}, {"choices": {"optim": "sgd"}}],
-            ["baseline", "dropout", "baseline+sgd"],
+            ["baseline", "dropout", "sgd"],
         ),
-        ([{}, {"choices": {"optim": "sgd"}}], ["adam", "sgd"]),
+        ([{"choices": {"optim": "adam"}}, {"choices": {"optim": "sgd"}}], ["adam", "sgd"]),
         (
             [{"choices": {"augment": "none"}}, {"choices": {"augment": "elastic"}}],
             ["augment=none", "elastic"],
@@ -265,19 +276,12 @@ def test_a_folder_with_files_of_somebody_elses_is_not_written_to(name: str, tmp_
         check_place(tmp_path)
 
 
-def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
-    made = make_run(tmp_path / "a")
-    check_place(made)
-    (made / "metrics.json").unlink()
-    (made / "metrics.json").mkdir()
-    with pytest.raises(DigitsError, match=r"metrics\.json is a folder, not a file; try another"):
-        check_place(made)
-
-
-def test_long_names_become_what_was_varied_if_that_is_shorter(tmp_path: Path) -> None:
-    for number, (name, rate) in enumerate({"short": 0.1, "gentle": 0.2}.items()):
-        hidden = {"model.noise": rate, "optim.weight_decay": rate / 10, "model.widths": [512] * 8}
+def test_groups_are_called_by_their_experiments_and_not_by_what_these_stand_for(
+    tmp_path: Path,
+) -> None:
+    for name, rate in {"short": 0.1, "gentle": 0.2}.items():
+        hidden = {"model.noise": rate, "optim.weight_decay": rate / 10}
         run_dir = make_run(tmp_path / name, choices={"experiment": name}, values=hidden)
-        (run_dir / ".hydra" / "overrides.yaml").write_text(f"[experiment={name}, seed={number}]")
+        (run_dir / ".hydra" / "overrides.yaml").write_text(f"[experiment={name}]")
     runs = [read_run(tmp_path / name) for name in ("short", "gentle")]
     assert [group.name for group in group_runs(runs)] == ["short", "gentle"]

@@ -4,8 +4,7 @@ Lakshminarayanan, Pritzel & Blundell, "Simple and scalable predictive uncertaint
 deep ensembles", NeurIPS 2017. The ensemble's model.pt is a model like any other.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
     files = [model_path(path) for path in paths]
     contents = [read_model(file) for file in files]
     first = contents[0]
-    seen: dict[str, Path] = {}
+    seen: list[tuple[Path, set[bytes]]] = []
     members = []
     for file, content in zip(files, contents, strict=True):
         if content["dataset"] != first["dataset"]:
@@ -41,12 +40,13 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
                 f"{file} was trained on dataset {content['dataset']}, {files[0]} on "
                 f"{first['dataset']}; try runs on the same data"
             )
-        for network in _networks(content):
-            if other := seen.get(network):
+        own = {weight.double().numpy().tobytes() for weight in content["weights"].values()}
+        for other, theirs in seen:
+            if own <= theirs or theirs <= own:  # one may be an ensemble with the other in it
                 raise DigitsError(
                     f"{file} and {other} hold the same network; name each member once"
                 )
-            seen[network] = file
+        seen.append((file, own))
         record = {key: value for key, value in content.items() if key != "weights"}
         members.append(record | {"name": member_name(file)})
     weights = {
@@ -65,21 +65,6 @@ def combine(paths: Sequence[Path]) -> dict[str, Any]:
         | {"val_sha256": validated_on.pop() if len(validated_on) == 1 else None},
         "precision": precisions.pop() if len(precisions) == 1 else "32-true",
     }
-
-
-def _networks(content: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a checksum of each network in the content of a model.pt, which may be an ensemble's."""
-    weights, arguments = content["weights"], content["arguments"]
-    if content["model"] == ENSEMBLE:
-        for number, member in enumerate(arguments["members"]):
-            own = {name: weights[name] for name in weights if name.startswith(f"members.{number}.")}
-            yield from _networks(member | {"weights": {x.split(".", 3)[3]: own[x] for x in own}})
-        return
-    record = repr([content["model"], arguments, content["normalization"]])
-    checksum = hashlib.sha256(record.encode())
-    for weight in weights.values():
-        checksum.update(weight.double().numpy().tobytes())
-    yield checksum.hexdigest()
 
 
 def member_name(path: Path) -> str:

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from digits.errors import DigitsError
 from digits.files import whole_file
-from digits.run_directory import CURVES, Group, read_history
+from digits.groups import Group
+from digits.run_directory import CURVES, read_history
 from digits.statistics import mean_std
 
 if TYPE_CHECKING:
@@ -302,12 +302,11 @@ def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Fi
     colours = _colours(min(len(groups), NUM_CURVES))
     for row, group in enumerate(groups):
         colour = colours[row] if row < NUM_CURVES else "silver"
-        accuracies = [100 * value for value in group.values("val/accuracy")]
-        mean = sum(accuracies) / len(accuracies)
-        upper.plot(accuracies, [row] * len(accuracies), "o", color=colour, alpha=0.6)
-        upper.plot([mean, mean], [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
+        accuracies = 100 * np.array(group.values("val/accuracy"))
+        upper.plot(accuracies, np.full(len(accuracies), row), "o", color=colour, alpha=0.6)
+        upper.vlines(accuracies.mean(), row - 0.3, row + 0.3, color=colour, linewidth=2.5)
         if row < NUM_CURVES:
-            histories = [_history(run.dir) for run in group.runs]
+            histories = [run.history for run in group.runs]
             _draw_mean(lower, *_by_epoch(histories, "val/loss"), colour, group.name)
     upper.set_yticks(range(len(groups)), [group.name for group in groups], fontsize="small")
     upper.set_ylim(len(groups) - 0.4, -0.6)  # the best at the top
@@ -320,13 +319,6 @@ def draw_leaderboard(title: str, groups: Sequence[Group], num_groups: int) -> Fi
         axes.grid(axis="x" if axes is upper else "both", alpha=0.3)
         axes.set_axisbelow(True)
     return figure
-
-
-def _history(run_dir: Path) -> History:
-    try:
-        return read_history(run_dir)
-    except DigitsError:  # a curve less
-        return []
 
 
 def draw_learning_curve(settings: Mapping[str, Mapping[int, Sequence[float]]], part: str) -> Figure:

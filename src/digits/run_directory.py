@@ -18,8 +18,7 @@ import csv
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,8 +29,7 @@ import yaml
 
 from digits.errors import DigitsError
 from digits.files import flat, relative, whole_file, write_atomically
-from digits.statistics import mean_std
-from digits.text import csv_table, plural, typed
+from digits.text import csv_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,16 +67,6 @@ FORMER_DEFAULTS = {
     **{"model.kernel_size": 3, "model.convolutions": 2, "model.pool": False, "model.dense": 0},
 }
 """Options that older runs lack, and what they did: with it, runs are the same as those."""
-
-DEFAULT_CHOICES = {
-    **{"model": "baseline", "optim": "adam", "norm": "half", "schedule": "cosine"},
-    **{"augment": "none", "data": "mnist", "trainer": "auto"},
-    **{"callbacks": "default", "debug": "none"},
-}
-"""Config groups in the order of a name's parts, with the options that go without saying."""
-
-LONG_NAME = 40
-"""Characters of a group's name above which a shorter one is looked for."""
 
 _MAX_DEPTH = 4  # outputs/sweeps/SWEEP/RUN is three below outputs
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C ten times as fast
@@ -186,54 +174,6 @@ class Run:
         return read_predictions(self.dir)
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Finished runs, by ascending seed and fold, that differ in nothing else.
-
-    Named by `group_runs`.
-    """
-
-    name: str
-    runs: Sequence[Run]
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Each once."""
-        return tuple(dict.fromkeys(run.seed for run in self.runs))
-
-    @property
-    def num_folds(self) -> int:
-        """The number of folds of a cross-validation that its runs are; 0 if they are not."""
-        return len({run.fold for run in self.runs} - {None})
-
-    @property
-    def size(self) -> str:
-        """Over what its means are, e.g. "3 seeds", "5 folds" or "2 seeds, 3 of 5 folds"."""
-        seeds = plural(len(self.seeds), "seed")
-        if not self.num_folds:
-            return seeds
-        expected = self.runs[0].options.get("data.folds")
-        of = f"{self.num_folds} of " if self.num_folds != expected else ""
-        return (f"{seeds}, " if len(self.seeds) > 1 else "") + f"{of}{expected} folds"
-
-    def values(self, metric: str) -> list[float]:
-        """Return a metric of each run that has it, e.g. of "val/accuracy"."""
-        found = (run.metrics.get(metric) for run in self.runs)
-        return [value for value in found if value is not None]
-
-    def mean_std(self, metric: str) -> tuple[float, float | None]:
-        """Return the mean over the runs and, of two or more, the sample's standard deviation."""
-        return mean_std(self.values(metric))
-
-    def each_seed_once(self) -> tuple["Group", list[Run]]:
-        """Return the group with the first run of each seed and fold, and those that repeat one."""
-        kept: dict[tuple[int, int | None], Run] = {}
-        repeated = [
-            run for run in self.runs if kept.setdefault((run.seed, run.fold), run) is not run
-        ]
-        return Group(self.name, list(kept.values())), repeated
-
-
 def read_run(run_dir: Path) -> Run:
     """Read a run directory; what is damaged in it becomes the reason of a "damaged" run."""
     try:
@@ -267,9 +207,14 @@ def changes_result(key: str) -> bool:
 
 def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change a result, without nulls, seed and fold, by dotted keys."""
-    found = {}
+    found, unused = {}, set(MEMBER)
+    data = config.get("data") or {}
+    if data.get("folds"):
+        unused.add("data.val_size")
+    elif data.get("val_size") == 0:  # all images are trained on, unless only some are drawn
+        unused |= {"data.split"} if data.get("train_size") else {"data.split", "data.split_seed"}
     for key, value in flat(config):
-        if value in (None, FORMER_DEFAULTS.get(key)) or key in MEMBER or not changes_result(key):
+        if value in (None, FORMER_DEFAULTS.get(key)) or key in unused or not changes_result(key):
             continue
         if key.endswith("_target_") and str(value).startswith("digits."):
             value = value.rpartition(".")[2]  # its module may be another one in a release
@@ -301,12 +246,9 @@ def check_place(run_dir: Path) -> None:
     """Refuse a folder in which a run would overwrite files that are not a run's.
 
     Raises:
-        DigitsError: it holds such a file and is not a run directory, or a folder of such a name.
+        DigitsError: it holds such a file and is not a run directory.
     """
-    place, found = relative(run_dir), [name for name in FILES if (run_dir / name).exists()]
-    for name in found:
-        if (run_dir / name).is_dir():
-            raise DigitsError(f"{place / name} is a folder, not a file; try another name=RUN")
+    found = [name for name in FILES if (run_dir / name).exists()]
     # Other programs have a status.json or a .hydra, too.
     own = (
         "status" in read_status(run_dir)
@@ -314,7 +256,7 @@ def check_place(run_dir: Path) -> None:
     )
     if found and not own:
         raise DigitsError(
-            f"{place} holds {found[0]} and is not a run directory; "
+            f"{relative(run_dir)} holds {found[0]} and is not a run directory; "
             "try another folder, so that nothing in it is overwritten"
         )
 
@@ -322,7 +264,7 @@ def check_place(run_dir: Path) -> None:
 def find_runs(folders: Sequence[Path]) -> list[Path]:
     """Return the run directories that are among the folders or below them, each once.
 
-    They come in the order of the folders; within one by name, where 2_sgd comes before 10_adam.
+    They come in the order of the folders, and within one by their numbers and names.
     """
     found: dict[Path, Path] = {}
     for folder in folders:
@@ -337,99 +279,18 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 
 
 def search(folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
-    """Yield the run directories that are a folder or below it, by their numbers."""
+    """Yield the run directories that are a folder or below it: 2_sgd comes before 10_adam."""
     if is_run_dir(folder):
         yield folder
     elif depth:
         folders = [each for each in folder.iterdir() if each.is_dir() and each.name[0] != "."]
-        for each in sorted(folders, key=by_number):
+        for each in sorted(folders, key=_by_number):
             yield from search(each, depth - 1)
 
 
-def by_number(path: Path) -> list[tuple[int, str]]:
-    """Return what sorts 2_sgd before 10_adam."""
+def _by_number(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", path.name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Put finished runs together that differ in seed or fold only, in the order of the first ones.
-
-    Runs that were validated on other images are of another group.
-    """
-    by_key: dict[tuple[str, Hashable], list[Run]] = {}
-    for run in runs:
-        key = json.dumps(run.options, sort_keys=True, default=str), run.val_images
-        by_key.setdefault(key, []).append(run)
-    groups = [sorted(group, key=lambda run: (run.seed, run.fold or 0)) for group in by_key.values()]
-    return [Group(*each) for each in zip(_group_names(groups), groups, strict=True)]
-
-
-def differing_options(options: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the dotted keys whose values are not the same in all groups."""
-    keys = sorted({key for each in options for key in each})
-    return [key for key in keys if len({typed(each.get(key)) for each in options}) > 1]
-
-
-def _group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """Name each group by what differs between the groups, e.g. "dropout+sgd+exact".
-
-    The first config group that differs is always named (so that there is a "baseline"), further
-    ones where they are not the default. Then come the values that the group's own command lines
-    named. Names that are still the same get all values that differ, and at last a number. If one
-    has become long, what the command lines varied names them, should that be shorter and enough. A
-    single group is named as if it differed in everything.
-    """
-    choices = [group[0].choices for group in groups]
-    options = [group[0].options for group in groups]
-    # An experiment stands for choices in other groups, and a logger changes no result.
-    others = {key for each in choices for key in each} - {
-        *DEFAULT_CHOICES,
-        "experiment",
-        "logger",
-        "local",
-    }
-    differing, keys = [*DEFAULT_CHOICES, *sorted(others)], differing_options(options)
-    if len(groups) == 1:
-        keys = sorted(options[0])
-    else:
-        differing = [key for key in differing if key in differing_options(choices)]
-
-    def name(place: int, shown: Sequence[str]) -> str:
-        chosen, last = choices[place], Counter(key.rpartition(".")[2] for key in shown)
-        parts = [
-            f"{group}=none" if chosen[group] == "none" else chosen[group]
-            for group in differing
-            if group in chosen
-            and (group == differing[0] or chosen[group] != DEFAULT_CHOICES.get(group))
-        ]
-        for key in shown:
-            short = key.rpartition(".")[2]
-            if key in options[place]:
-                label = short if last[short] == 1 else key
-                parts.append(f"{label}={typed(options[place][key])}")
-        return "+".join(parts) or chosen.get("model", "default")
-
-    named = [{key for run in group for key in run.overridden} for group in groups]
-    names = [name(place, [key for key in keys if key in own]) for place, own in enumerate(named)]
-    repeated = {each for each in names if names.count(each) > 1}
-    names = [name(place, keys) if each in repeated else each for place, each in enumerate(names)]
-    if max(map(len, names), default=0) > LONG_NAME:  # as of experiments, which stand for much
-        asked = dict.fromkeys(key for group in groups for key in group[0].overridden)
-        varied = [key for key in asked if key in differing_options(choices) or key in keys]
-        short = [
-            "+".join(
-                chosen.get(key) or f"{key.rpartition('.')[2]}={typed(own.get(key))}"
-                for key in varied
-            )
-            for chosen, own in zip(choices, options, strict=True)
-        ]
-        if len({*short}) == len(groups) > 1 and max(map(len, short)) < max(map(len, names)):
-            names = short
-    return [
-        f"{each}#{names[: place + 1].count(each)}" if names.count(each) > 1 else each
-        for place, each in enumerate(names)
-    ]
 
 
 def read_status(run_dir: Path) -> dict[str, Any]:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from support import SMALL, train
 
-from digits.compare import as_csv, compare, group_table, notes, run_table, warnings
+from digits.compare import compare, notes, warnings
+from digits.comparison_report import as_csv, group_table, run_table
 from digits.data.datasets import load_sample
 from digits.errors import DigitsError
-from digits.run_directory import group_runs, read_predictions, read_run
+from digits.groups import group_runs
+from digits.run_directory import read_predictions, read_run
 from digits.statistics import mcnemar
 from digits.sweeps.leaderboard import ranked_groups, read_jobs, write_leaderboard
 from digits.training.resume import check_resumable
@@ -69,7 +71,9 @@ def test_the_same_folds_are_compared_image_by_image(sweep: Path) -> None:
     assert ", 2 folds: " in versus.verdict
     assert group_table(comparison).rows[0][2] == "2 folds"
     assert run_table(comparison).rows[1][1] == "0, fold 1"
-    assert any("one seed each" in note for note in notes(comparison))
+    assert "95% interval: Student's, of the mean over folds" in notes(comparison)
+    assert any(note.startswith("p by one network a fold: ") for note in notes(comparison))
+    assert not any("leak" in note for note in notes(comparison))
     assert as_csv(comparison).splitlines()[1].split(",")[2] == "0"
 
 

@@ -1,10 +1,8 @@
 """Sweeps: what is printed, failures, kills, and starting again."""
 
-import contextlib
 import csv
 import json
 import os
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from made_runs import make_run, set_status
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict
 from support import REPO, kill_train_py, train_py
 
 from digits.config.overrides import parsed
@@ -270,28 +268,6 @@ def test_ddp_on_one_device_is_one_process_which_a_sweep_can_start(tmp_path: Path
     assert done.returncode == 0, done.stderr
     rows = leaderboard(tmp_path / "outputs" / "sweeps" / "ddp")
     assert [row["status"] for row in rows] == ["finished"] * 2
-
-
-@pytest.mark.parametrize("content", ["text", "table", "study"])
-def test_a_folder_with_somebody_elses_study_is_refused(content: str, sweep_dir: Path) -> None:
-    sweep_dir.mkdir()
-    file = sweep_dir / "study.db"
-    if content == "text":
-        file.write_text("mine")
-    elif content == "table":
-        with contextlib.closing(sqlite3.connect(file)) as database:
-            database.execute("CREATE TABLE patients (name)")
-    else:
-        optuna = pytest.importorskip("optuna")
-        optuna.create_study(storage=f"sqlite:///{file}", study_name="mine")
-    before = file.read_bytes()
-    for sweeper in ("basic", "optuna"):
-        config = configuration(sweep_dir, "seed=0,1")
-        with read_write(config.hydra):
-            config.hydra.sweeper._target_ = f"a.{sweeper.capitalize()}Sweeper"
-        with pytest.raises(DigitsError, match=r"holds study\.db and is not a sweep directory"):
-            check_same_sweep(config)
-    assert file.read_bytes() == before
 
 
 def test_a_folder_with_somebody_elses_leaderboard_is_refused(sweep_dir: Path) -> None:

@@ -71,7 +71,7 @@ def test_failures_are_on_the_page_with_their_reason(sweep: Path) -> None:
     write_leaderboard(sweep)
     page = (sweep / "leaderboard.md").read_text()
     assert r"| 10\_job | failed | too \| wide |" in page
-    assert "| 1 | dropout | 2 | 98.25% ± 0.35 |" in page
+    assert "| 1 | dropout | 2 seeds | 98.25% ± 0.35 |" in page
     assert (sweep / "leaderboard.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -91,7 +91,7 @@ def test_jobs_without_validation_are_finished_and_come_last(sweep: Path) -> None
     assert [row["rank"] for row in table(sweep)] == ["1", "2", "3", "4", "", "", "", ""]
     page = (sweep / "leaderboard.md").read_text()
     assert "6 of 8 jobs that began are finished; ranked by validation accuracy." in page
-    assert "|  | noise | 2 | - | 90.00% ± 0.00 |" in page
+    assert "|  | noise | 2 seeds | - | 90.00% ± 0.00 |" in page
 
 
 def test_a_sweep_without_validation_says_that_nothing_is_ranked(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ Examples:
 import argparse
 from pathlib import Path
 
+SHOWN_WARNINGS = 10
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
@@ -41,9 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write."""
-    from digits.compare import FILES, PAGE, TENSORBOARD, compare, show, write_events, write_report
+    from digits.compare import baseline_line, compare, notes, warnings
+    from digits.comparison_report import (
+        FILES,
+        PAGE,
+        TENSORBOARD,
+        group_table,
+        write_events,
+        write_report,
+    )
     from digits.files import relative
-    from digits.page import report_folder
+    from digits.page import report_folder, show_table
     from digits.text import screen
 
     console = screen(wide=True)
@@ -53,7 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
             page = write_report(comparison, arguments.out)
             if arguments.tensorboard:
                 write_events(comparison, arguments.out / TENSORBOARD)
-    show(console, comparison)
+    lines = warnings(comparison)
+    for line in lines[:SHOWN_WARNINGS]:
+        console.print(line, style="bold red")
+    if len(lines) > SHOWN_WARNINGS:
+        more = f"and {len(lines) - SHOWN_WARNINGS} more, listed in the files"
+        console.print(more, style="bold red")
+    show_table(console, group_table(comparison))
+    console.print(baseline_line(comparison))
+    for versus in comparison.versus.values():
+        console.print(versus.verdict, style="bold")
+    for line in notes(comparison):
+        console.print(line, style="dim")
     console.print(f"written: {relative(page.parent)}; the page: {page.name}")
     if arguments.tensorboard:
         place = relative(arguments.out) / TENSORBOARD

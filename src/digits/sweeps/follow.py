@@ -3,12 +3,11 @@
 import json
 import math
 import os
-import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,7 +29,6 @@ from digits.run_directory import FINISHED, RUNNING, Run, changes_result, locked,
 from digits.sweeps.leaderboard import (
     STUDY,
     by_rank,
-    cells,
     job_name,
     ranked_groups,
     ranking,
@@ -98,15 +96,12 @@ def check_same_sweep(config: DictConfig) -> None:
     Jobs are numbered: those of another sweep would stand beside the old ones, and some twice.
     """
     sweep_dir = Path(config.hydra.sweep.dir)
-    is_own = any((sweep_dir / name).exists() for name in (PLAN, STUDY)) or any(
-        sweep_dir.glob("*/.hydra")
-    )
-    for file in [*sweep_dir.glob("leaderboard.*"), *sweep_dir.glob(STUDY)]:
-        if not (_is_study(file) if file.name == STUDY else is_own):
-            raise DigitsError(
-                f"{relative(sweep_dir)} holds {file.name} and is not a sweep directory; "
-                "try another folder, so that nothing in it is overwritten"
-            )
+    is_own = any(any(sweep_dir.glob(each)) for each in (PLAN, STUDY, "*/.hydra"))
+    for file in () if is_own else sweep_dir.glob("leaderboard.*"):
+        raise DigitsError(
+            f"{relative(sweep_dir)} holds {file.name} and is not a sweep directory; "
+            "try another folder, so that nothing in it is overwritten"
+        )
     if not _is_followed(config):
         return
     if (sweep_dir / STUDY).exists():
@@ -117,16 +112,6 @@ def check_same_sweep(config: DictConfig) -> None:
             f"{sweep_dir} holds a sweep of {' '.join(old)}, not of {' '.join(new)}; "
             "try another name=SWEEP"
         )
-
-
-def _is_study(file: Path) -> bool:
-    """Say whether a file is of Optuna and about its folder; also if a search has just made it."""
-    try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            names = database.execute("SELECT study_name FROM studies").fetchall()
-    except sqlite3.Error:
-        return file.stat().st_size == 0
-    return {name for (name,) in names} <= {file.absolute().parent.name}
 
 
 def hold_sweep(config: DictConfig) -> None:
@@ -167,7 +152,7 @@ def _show_result(sweep_dir: Path) -> list[Run]:
     """Print the best groups of a sweep; return its jobs."""
     console, jobs = screen(), write_leaderboard(sweep_dir)
     for rank, group in enumerate(ranked_groups(jobs)[:SHOWN_GROUPS], start=1):
-        validation, test, _ = cells(group)
+        validation, test, _ = group.cells
         number = f"{rank}." if group.values("val/accuracy") else "not ranked:"
         size = f" ({group.size})" if len(group.runs) > 1 or group.num_folds else ""
         console.print(f"{number} {group.name}{size}: validation {validation}, test {test}")

@@ -1,18 +1,15 @@
 """A sweep's result so far: leaderboard.csv, leaderboard.md and leaderboard.png."""
 
-import csv
-import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
-from digits.files import write_atomically
+from digits.files import get, has, write_atomically
+from digits.groups import Group, by_validation, group_runs
 from digits.page import Section, Table, as_markdown
-from digits.run_directory import Group, Run, by_number, group_runs, read_run, search
-from digits.text import accuracy, typed
+from digits.run_directory import Run, read_run, search
+from digits.text import csv_table, typed
 
 COLUMNS = ("val/accuracy", "test/accuracy", "train_time_s")
 STUDY = "study.db"
@@ -37,9 +34,7 @@ def write_leaderboard(sweep_dir: Path) -> list[Run]:
 
 def read_jobs(sweep_dir: Path) -> list[Run]:
     """Read all jobs that have begun, by their numbers."""
-    below = sorted((each for each in sweep_dir.iterdir() if each.is_dir()), key=by_number)
-    # `hydra.sweep.subdir` may put them deeper.
-    return [read_run(run_dir) for folder in below for run_dir in search(folder)]
+    return [read_run(run_dir) for run_dir in search(sweep_dir)]
 
 
 def job_name(sweep_dir: Path, job: Run) -> str:
@@ -53,18 +48,9 @@ def by_rank(jobs: Iterable[Run]) -> list[Run]:
     return sorted(jobs, key=lambda job: (job.val_accuracy is None, -(job.val_accuracy or 0)))
 
 
-def ranked_groups(jobs: Sequence[Run]) -> list[Group]:
-    """Return the groups over seeds or folds, each once, by descending mean validation accuracy.
-
-    Those without validation images come last.
-    """
-    found = group_runs([job for job in jobs if job.is_finished])
-    groups = [group.each_seed_once()[0] for group in found]
-
-    def place(group: Group) -> float:
-        return -group.mean_std("val/accuracy")[0] if group.values("val/accuracy") else math.inf
-
-    return sorted(groups, key=place)
+def ranked_groups(jobs: Iterable[Run]) -> list[Group]:
+    """Return the groups over seeds or folds of the finished jobs, the best validated first."""
+    return by_validation(group_runs([job for job in jobs if job.is_finished]))
 
 
 def varied(jobs: Sequence[Run]) -> list[str]:
@@ -77,10 +63,7 @@ def _value(job: Run, key: str) -> str:
     """Return what a job has for a config group or a dotted key, as one types it."""
     if key in job.choices or not job.config:
         return job.choices.get(key, "")
-    value: Any = job.config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return typed(value)
+    return typed(get(job.config, key) if has(job.config, key) else None)
 
 
 def _with_ranks(jobs: Sequence[Run]) -> list[tuple[str, Run]]:
@@ -93,14 +76,16 @@ def _with_ranks(jobs: Sequence[Run]) -> list[tuple[str, Run]]:
 
 
 def _as_csv(sweep_dir: Path, jobs: Sequence[Run]) -> str:
-    keys, table = varied(jobs), io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["rank", *keys, *COLUMNS, "status", "run", "reason"])
-    for rank, job in _with_ranks(jobs):
-        values = [_value(job, key) for key in keys]
-        metrics = [job.metrics.get(metric, "") for metric in COLUMNS]
-        writer.writerow([rank, *values, *metrics, job.status, job_name(sweep_dir, job), job.reason])
-    return table.getvalue()
+    keys = varied(jobs)
+    rows = (
+        [
+            *(rank, *(_value(job, key) for key in keys)),
+            *(job.metrics.get(metric) for metric in COLUMNS),
+            *(job.status, job_name(sweep_dir, job), job.reason),
+        ]
+        for rank, job in _with_ranks(jobs)
+    )
+    return csv_table(["rank", *keys, *COLUMNS, "status", "run", "reason"], rows)
 
 
 def _as_markdown(sweep_dir: Path, jobs: Sequence[Run]) -> str:
@@ -110,26 +95,27 @@ def _as_markdown(sweep_dir: Path, jobs: Sequence[Run]) -> str:
     sections = []
     has_folds = any(group.num_folds for group in groups)
     if len(groups) < num_finished or has_folds:
-        columns = ["rank", "group", "runs" if has_folds else "seeds", "validation", "test", "time"]
+        over = "folds" if has_folds else "seeds"
         rows = [
             [
                 str(rank) if group.values("val/accuracy") else "",
                 group.name,
-                group.size if has_folds else str(len(group.runs)),
-                *cells(group),
+                group.size,
+                *group.cells,
             ]
             for rank, group in enumerate(groups, start=1)
         ]
-        table = Table(columns, rows)
-        over = "folds" if has_folds else "seeds"
+        table = Table(["rank", "group", "runs", "validation", "test", "time"], rows)
         sections.append(Section(f"Mean ± standard deviation over {over}", tables=[table]))
+    rows = [
+        [
+            *(rank, *(_value(job, key) for key in keys)),
+            *(Group(job.dir.name, [job]).cells if job.is_finished else ("-", "-", "-")),
+            *(job_name(sweep_dir, job), job.status, job.reason),
+        ]
+        for rank, job in _with_ranks(jobs)
+    ]
     columns = ["rank", *keys, "validation", "test", "time", "run", "status", "reason"]
-    rows = []
-    for rank, job in _with_ranks(jobs):
-        measured = cells(Group(job.dir.name, [job])) if job.is_finished else ["-"] * 3
-        values = [_value(job, key) for key in keys]
-        name = job_name(sweep_dir, job)
-        rows.append([rank, *values, *measured, name, job.status, job.reason])
     sections.append(Section("Jobs", tables=[Table(columns, rows)]))
     return as_markdown(sweep_dir.name, f"{begun}; {ranking(jobs)}.", sections)
 
@@ -141,9 +127,3 @@ def ranking(jobs: Iterable[Run]) -> str:
     if len(validated_on) > 1:
         words += ", BUT OF DIFFERENT VALIDATION IMAGES: it does not tell which options are better"
     return words
-
-
-def cells(group: Group) -> list[str]:
-    """Return validation and test accuracy with their spread over the runs, and the mean time."""
-    found = [accuracy(*group.mean_std(f"{part}/accuracy")) for part in ("val", "test")]
-    return [*found, f"{group.mean_std('train_time_s')[0]:.1f} s"]

@@ -18,6 +18,7 @@ from torch import Tensor, distributed
 
 from digits.config.errors import explain
 from digits.data.datamodule import MNISTDataModule
+from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError, Terminated
 from digits.files import relative, remove_parts
 from digits.model_file import read_checkpoint, save_model
@@ -73,9 +74,10 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
     with locked(run_dir):
         check_resumable(run_dir, config)
         if metrics := finished_run(run_dir, config):
+            of = " on the embedded sample, not MNIST" if metrics["dataset"] == SAMPLE else ""
             untested = ", not tested" if metrics["test/accuracy"] is None else ""
             console.print(
-                f"{relative(run_dir)} is a finished run{untested}: nothing to do. "
+                f"{relative(run_dir)} is a finished run{of}{untested}: nothing to do. "
                 "For a new run give another name=RUN."
             )
             return metrics
