@@ -34,7 +34,7 @@ def parsed(config: DictConfig, loader: ConfigLoader) -> list[Override]:
 
 
 def check_choices(config: DictConfig, loader: ConfigLoader) -> None:
-    """Refuse a config group that is chosen twice: Hydra would take the last choice in silence."""
+    """Refuse choices that contradict each other: Hydra would take the last one in silence."""
     seen: dict[str, Override] = {}
     lines: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     for override in OverridesParser.create(config_loader=loader).parse_overrides(lines):
@@ -45,6 +45,12 @@ def check_choices(config: DictConfig, loader: ConfigLoader) -> None:
             first, last = seen[group].input_line, override.input_line
             raise DigitsError(f"{group} is chosen twice, by {first} and by {last}; leave one out")
         seen[group] = override
+    source = OmegaConf.select(config, "data.source")
+    if config.hydra.runtime.choices.get("data") == "sample" and source != "sample":
+        raise DigitsError(
+            f"data=sample comes with this package, but data.source={source} reads files; "
+            "try data=mnist"
+        )
 
 
 def values(override: Override) -> list[str]:
