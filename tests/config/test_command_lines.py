@@ -172,6 +172,7 @@ SWEEPS = [
     ("-m optim=sgd,adam optim.momentum=0.9", "not a key of optim=adam; try optim=sgd"),
     ("-m optim.lr=interval(-1,1)", "got -1.0; try optim.lr=0.001"),
     ("-m seed=range(100) optim.lr=0.1,0", "got 0; try optim.lr=0.001"),
+    ("-m data=mnist,sample data.source=local", "data.source=local reads files; try data=mnist"),
     ("-m trainer=ddp seed=0,1", "one by one: python train.py trainer=ddp seed=0"),
     ("-m trainer=cpu,ddp", "one by one: python train.py trainer=ddp"),
     ("-m trainer.devices=1,2", "one by one: python train.py trainer.devices=2"),
