@@ -13,7 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from digits.data.split import stratified_split
 from digits.errors import DigitsError
 from digits.files import cache_folder, slug, whole_file
 from digits.predict import predict
@@ -56,10 +58,6 @@ class Pictures:
 
     def part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the images and labels of "train" or of "test", which have the same classes."""
-        import torch
-
-        from digits.data.split import stratified_split
-
         size = len(self.labels) // TEST_SHARE
         if not size or len(set(self.labels.tolist())) < 2:
             raise DigitsError(
