@@ -124,7 +124,7 @@ def test_without_the_training_images_the_page_says_so(run_dir: Path, tmp_path: P
     found = explain(model, images.images, measures.mistakes, tmp_path)
     assert "There are no nearest ones here" in found.note and not found.nearest
     page = mistakes_html(images, evaluation.logits, measures, found, CLASSES)
-    assert "other images than those of the training" in page
+    assert "other validation images than those of the training" in page
 
 
 def content_of(page: str) -> tuple[dict[str, Any], np.ndarray]:

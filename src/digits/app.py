@@ -5,6 +5,7 @@ What a run does is in `digits.training.run`, which knows nothing of Hydra or of 
 
 import argparse
 import copy
+import json
 import logging
 import os
 import shlex
@@ -15,7 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -28,7 +29,7 @@ from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException, InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from hydra.utils import to_absolute_path
+from hydra.utils import instantiate, to_absolute_path
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.basecontainer import BaseContainer
@@ -481,11 +482,8 @@ def _check_with_torch(values: Mapping[str, Any], place: Path) -> None:
             "try trainer=cpu or trainer=auto"
         )
     data = values["data"]
-    if data.get("source") == "local":
-        from digits.data.datasets import MNIST, prepare
-
-        name = data.get("dataset", MNIST)
-        prepare(Path(data["dir"]), "local", name, source_option="data.source")
+    if data.get("source") in ("local", "sample") or data.get("dataset") == "pictures":
+        _check_data(json.dumps(data))
     if (given := values.get("init_from")) and not place.exists():  # to be resumed, it is not needed
         from digits.model_file import read_model
 
@@ -493,3 +491,9 @@ def _check_with_torch(values: Mapping[str, Any], place: Path) -> None:
             read_model(Path(given))
         except DigitsError as error:
             raise DigitsError(f"init_from: {error}") from None
+
+
+@cache
+def _check_data(options: str) -> None:
+    """Read and split data that needs no download, once for all jobs of a sweep with the same."""
+    instantiate(OmegaConf.create(options)).setup("fit")

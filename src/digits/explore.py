@@ -3,8 +3,8 @@
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,18 @@ from torch import Tensor
 from digits.data.datasets import (
     CLASSES,
     MNIST,
+    OF_VERB,
     SAMPLE,
+    WRITERS,
     class_word,
     classes_of,
-    has_writers,
     prepare,
-    prepare_writers,
     read,
     read_writers,
 )
 from digits.data.split import pixel_mean_std
 from digits.data.validation import split_images
+from digits.errors import DigitsError
 from digits.figures import digit_grid, draw_class_balance, draw_pixel_histogram, save_figure
 from digits.page import Picture, Section, Table
 
@@ -37,15 +38,13 @@ NUM_SAMPLES = 10
 PAGE = "index.html"
 PICTURES = (
     *("class_balance.png", "pixel_histogram.png", "samples.png", "mean_images.png"),
-    *("std_images.png", "faintest.png", "duplicates.png"),
+    "std_images.png",
 )
 
 HALF = 127
 """A pixel above it is nearer to full ink than to the background."""
 NEAR_EMPTY_PIXELS = 20
 """An image with fewer pixels above `HALF` is near-empty: a 1 of 2 by 10 pixels has as many."""
-NUM_FAINTEST = 10
-MAX_DUPLICATES = 36
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,6 @@ class Split:
     name: str  # "training", "validation" or "test"
     images: Tensor  # uint8 (n, 1, 28, 28)
     labels: Tensor  # int64 (n,), indices of classes
-    indices: Tensor  # int64 (n,), each image's index in the training or test part
     writers: np.ndarray | None = None  # int32 (n,), if it is known who wrote the images
     classes: tuple[str, ...] = CLASSES  # their names
 
@@ -70,33 +68,26 @@ def read_splits(
 ) -> tuple[str, list[Split]]:
     """Return the data set's name, and a run's training, validation and test images.
 
-    Without a `val_size` it is `default_val_size`; with 0, there is no validation split.
+    The options are those of `MNISTDataModule`; without validation images there is no such split.
 
     Raises:
         DigitsError: If the data or the split cannot be had.
     """
-    dataset = prepare(folder, source, name, dir_option="--data-dir", source_option="--source")
+    dataset = prepare(folder, source, name, split, OF_VERB)
     train, test = read(folder, "train", dataset), read(folder, "test", dataset)
-    if split == "writers":
-        options = {"dir_option": "--data-dir", "split_option": "--split"}
-        prepare_writers(folder, source, dataset, **options)
-    known = read_writers(folder, dataset, train.labels) if has_writers(folder, dataset) else None
     parts = split_images(
-        folder, dataset, train.labels, val_size, None, split, split_seed, option="--val-size"
+        folder, dataset, train.labels, val_size, None, split, split_seed, option=OF_VERB.val_size
     )
-    every, classes = torch.arange(len(test.labels)), classes_of(folder, dataset)
-    return dataset, [
-        *(
-            Split(
-                *(name, train.images[indices], train.labels[indices], indices),
-                known.writers[indices.numpy()] if known else None,
-                classes,
-            )
-            for name, indices in zip(("training", "validation"), parts, strict=True)
-            if len(indices)
-        ),
-        Split("test", test.images, test.labels, every, classes=classes),
-    ]
+    writers, classes = None, classes_of(folder, dataset)
+    if dataset in WRITERS:
+        with suppress(DigitsError):  # nobody has asked for them
+            writers, _ = read_writers(folder, dataset, train.labels)
+    splits = []
+    for each, indices in zip(("training", "validation"), parts, strict=True):
+        wrote = None if writers is None else writers[indices.numpy()]
+        splits.append(Split(each, train.images[indices], train.labels[indices], wrote, classes))
+    splits.append(Split("test", test.images, test.labels, classes=classes))
+    return dataset, [each for each in splits if len(each.labels)]
 
 
 def lead(dataset: str, splits: Sequence[Split]) -> str:
@@ -124,8 +115,8 @@ def explore(splits: Sequence[Split], folder: Path) -> list[Section]:
         *describe_writers(splits),
         describe_pixels(splits, folder),
         draw_digits(splits[0], folder),
-        describe_near_empty(splits, folder),
-        describe_duplicates(splits, folder),
+        describe_near_empty(splits),
+        describe_duplicates(splits),
     ]
 
 
@@ -166,10 +157,9 @@ def describe_writers(splits: Sequence[Split]) -> list[Section]:
 
 def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
     """Count the classes of each split, and draw class_balance.png into the folder."""
-    classes, of_each = splits[0].classes, partial(torch.bincount, minlength=len(splits[0].classes))
-    counts = {split.name: of_each(split.labels) for split in splits}
-    rows, word = [[name] for name in (*classes, "all")], class_word(classes)
-    columns = [word]
+    classes, word = splits[0].classes, class_word(splits[0].classes)
+    counts = {split.name: torch.bincount(split.labels, minlength=len(classes)) for split in splits}
+    rows, columns = [[name] for name in (*classes, "all")], [word]
     for name, numbers in counts.items():
         columns += [name, "share"]
         total = int(numbers.sum())
@@ -177,18 +167,14 @@ def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
             row += [f"{number:,}", f"{number / total:.2%}"]
     numbers = counts["training"]
     caption = f"Share of each {word} among the training, validation and test images."
-    mode = int(numbers.argmax())
+    figure, mode = draw_class_balance(counts, classes, word), int(numbers.argmax())
     return Section(
         "Classes",
         f"Always answering {classes[mode]} is right in {numbers[mode] / numbers.sum():.1%} of the "
         f"training images; no {word} is more frequent. "
         f"The validation images are drawn with the same share of each {word}.",
         tables=[Table(columns, rows, f"images of each {word}")],
-        pictures=[
-            _picture(
-                folder / "class_balance.png", draw_class_balance(counts, classes, word), caption
-            )
-        ],
+        pictures=[_picture(folder / "class_balance.png", figure, caption)],
     )
 
 
@@ -253,13 +239,10 @@ def draw_digits(training: Split, folder: Path) -> Section:
     classes, word, labels = training.classes, class_word(training.classes), training.labels
     first = [(labels == label).nonzero()[:NUM_SAMPLES, 0] for label in range(len(classes))]
     means, stds = class_mean_std_images(training.images, labels, len(classes))
-    varies = "they vary"
-    if word == "digit":
-        varies = "handwriting varies: at the edges of the strokes, and in the slant of the 1"
     return Section(
         f"What each {word} looks like",
         f"Mean and standard deviation are those of each pixel over all images of a {word}. The "
-        f"standard deviation is bright where {varies}. For pixels in [0, 1] it is at most 0.5.",
+        "standard deviation is bright where they vary. For pixels in [0, 1] it is at most 0.5.",
         pictures=[
             _picture(
                 folder / "samples.png",
@@ -280,54 +263,33 @@ def draw_digits(training: Split, folder: Path) -> Section:
     )
 
 
-def inked_pixels(images: Tensor) -> Tensor:
-    """Count the pixels of each image that are above half intensity: int64 (n,)."""
-    return (images.flatten(1) > HALF).sum(dim=1)
-
-
-def describe_near_empty(splits: Sequence[Split], folder: Path) -> Section:
-    """Count near-empty and blank images, and draw faintest.png of the training images."""
+def describe_near_empty(splits: Sequence[Split]) -> Section:
+    """Count near-empty and blank images."""
     rows = []
     for split in splits:
-        inked = inked_pixels(split.images)
+        inked = (split.images.flatten(1) > HALF).sum(dim=1)
         num_near_empty = (inked < NEAR_EMPTY_PIXELS).sum()
-        num_blank = (split.images.flatten(1).amax(1) == 0).sum()
+        num_blank = (split.images.flatten(1).amax(dim=1) == 0).sum()
         rows.append((split.name, f"{num_near_empty:,}", f"{num_blank:,}", f"{inked.min()}"))
-    training, inked = splits[0], inked_pixels(splits[0].images)
-    places = inked.argsort(stable=True)[:NUM_FAINTEST]
-    names = [training.classes[int(training.labels[place])] for place in places]
-    titles = [
-        f"no. {training.indices[place]}\n{name}: {inked[place]} pixels"
-        for name, place in zip(names, places, strict=True)
-    ]
-    figure = digit_grid(training.images[places], titles, columns=5)
-    caption = "The faintest training images: index in the training part, label, inked pixels."
+    columns = ("split", "near-empty", "blank", "min inked pixels")
     return Section(
         "Near-empty images",
         f"An inked pixel is one above half intensity ({HALF} of 255). An image with fewer than "
         f"{NEAR_EMPTY_PIXELS} of them counts as near-empty, one whose pixels are all 0 as blank.",
-        tables=[
-            Table(("split", "near-empty", "blank", "min inked pixels"), rows, "near-empty images")
-        ],
-        pictures=[_picture(folder / "faintest.png", figure, caption)],
+        tables=[Table(columns, rows, "near-empty images")],
     )
 
 
-def equal_images(images: Tensor) -> list[list[int]]:
-    """Find the indices of images that are equal in every pixel, in groups of at least two."""
-    groups: dict[bytes, list[int]] = {}
-    for place, row in enumerate(images.flatten(1).numpy()):
-        groups.setdefault(row.tobytes(), []).append(place)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def describe_duplicates(splits: Sequence[Split], folder: Path) -> Section:
-    """Count pairs of equal images, and draw duplicates.png if training images are among them."""
+def describe_duplicates(splits: Sequence[Split]) -> Section:
+    """Count pairs of equal images within splits and between them."""
     images = torch.cat([split.images for split in splits])
     labels = torch.cat([split.labels for split in splits]).tolist()
     split_of = [split.name for split in splits for _ in split.labels]
-    groups = equal_images(images)
-    pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
+    equal: dict[bytes, list[int]] = {}
+    for place, row in enumerate(images.flatten(1).numpy()):
+        equal.setdefault(row.tobytes(), []).append(place)
+    num_equal = sum(len(group) for group in equal.values() if len(group) > 1)
+    pairs = [pair for group in equal.values() for pair in itertools.combinations(group, 2)]
     total = Counter((split_of[a], split_of[b]) for a, b in pairs)
     differing = Counter((split_of[a], split_of[b]) for a, b in pairs if labels[a] != labels[b])
     names = [split.name for split in splits]
@@ -335,21 +297,11 @@ def describe_duplicates(splits: Sequence[Split], folder: Path) -> Section:
         (f"within {a}" if a == b else f"{a} and {b}", f"{total[a, b]:,}", f"{differing[a, b]:,}")
         for a, b in itertools.combinations_with_replacement(names, 2)
     ]
-    training, pictures = splits[0], []
-    # Training images come first, so an index among all images is one among them, too.
-    shown = [place for group in groups for place in group if place < len(training.labels)]
-    if shown := shown[:MAX_DUPLICATES]:
-        titles = [f"no. {training.indices[each]}\nlabel {training.labels[each]}" for each in shown]
-        figure = digit_grid(training.images[shown], titles, columns=6)
-        caption = "Training images with an exact duplicate: index in the training part, label."
-        pictures = [_picture(folder / "duplicates.png", figure, caption)]
     columns = ("where", "pairs of equal images", "labelled differently")
     return Section(
         "Duplicates",
-        f"Of all {len(images):,} images, {sum(map(len, groups)):,} are equal to another in every "
-        "pixel.",
+        f"Of all {len(images):,} images, {num_equal:,} are equal to another in every pixel.",
         tables=[Table(columns, rows, "images that are equal in every pixel")],
-        pictures=pictures,
     )
 
 

@@ -58,8 +58,11 @@ def cache_folder() -> Path | None:
     """Return where what can be made again is kept; `None` if the user has no home."""
     import pooch  # type: ignore[import-untyped]
 
-    folder = Path(pooch.os_cache("digits"))
-    return folder if folder.is_absolute() else None
+    try:
+        folder = Path(pooch.os_cache("digits"))
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # of older releases of platformdirs
 
 
 def relative(path: Path) -> Path:

@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from digits.data.datasets import SIDE, LabelledImages, read
-from digits.data.split import split_hash
 from digits.data.validation import split_images
 from digits.errors import DigitsError
-from digits.model_file import FORMER_SPLIT, SPLIT, TrainedClassifier
+from digits.model_file import TrainedClassifier
 from digits.models.measure import Measures, Mistake
 from digits.models.networks import Ensemble, Normalized
 from digits.page import render
@@ -168,12 +167,7 @@ def _training_images(
     data, indices = read(data_dir, "train", dataset), []
     is_ensemble = isinstance(model.network, Ensemble)
     for record in model.record["arguments"]["members"] if is_ensemble else [model.record]:
-        split = FORMER_SPLIT | record["split"]
-        options = {name: split[name] for name in SPLIT if name != "val_sha256"}
-        trained_on, kept_apart = split_images(data_dir, dataset, data.labels, **options)
-        if split["val_sha256"] not in (None, split_hash(kept_apart)):
-            raise DigitsError(f"{data_dir} gives other images than those of the training")
-        indices.append(trained_on)
+        indices.append(split_images(data_dir, dataset, data.labels, **record["split"])[0])
     chosen = torch.unique(torch.cat(indices))
     note = f"the {len(chosen):,} training images"
     convolves = any(isinstance(each, _ConvNd) for each in model.modules())

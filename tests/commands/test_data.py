@@ -33,7 +33,7 @@ def test_good_files_are_listed_with_what_is_in_them(capsys: pytest.CaptureFixtur
     for name in NAMES:
         assert name in screen
     assert screen.count(" good ") == 4
-    assert "python train.py trains and validates on the 60,000, tests on the 10,000" in screen
+    assert " trains and validates on the 60,000, tests on the 10,000" in screen
 
 
 def test_missing_files_are_an_error_in_one_line(
@@ -58,15 +58,15 @@ def test_a_damaged_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_file_that_may_not_be_read_is_not_damaged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:  # root may read everything
-        raise PermissionError(errno.EACCES, "Permission denied")
+    def refuse(path: Path, *_: object) -> None:  # root may read everything
+        raise PermissionError(errno.EACCES, "Permission denied", path)
 
     (tmp_path / NAMES[3]).touch()
     monkeypatch.setattr("numpy.fromfile", refuse)
     assert main(["data", "--data-dir", str(tmp_path)]) == 1
     shown = capsys.readouterr()
     assert "damaged" not in shown.out + shown.err
-    assert "cannot be read (Permission denied)" in shown.err
+    assert shown.err == f"error: {tmp_path / NAMES[3]}: Permission denied\n"
 
 
 def test_getting_the_sample_instead_of_mnist_is_an_error_and_a_loud_warning(

@@ -122,6 +122,11 @@ VALUES = [
     (f"name={300 * 'x'}", "(300 characters); try name=my-run"),
     ("name=a/b", "got a/b; try name=my-run"),
     ("data.train_size=55000", "below the 55000 images that data.val_size=5000 leaves"),
+    ("data=sample data.source=local", "data.source=local reads files; try data=mnist"),
+    (
+        "data=kmnist data.split=writers",
+        "whose writers are known; try data.split=random",
+    ),
     ("data=sample data.train_size=3500", "below the 3500 images that data.val_size=500 leaves"),
     ("data.val_size=0 callbacks=early_stopping", f"early_stopping looks at val/loss, {NONE_KEPT}"),
     (f"data.val_size=0 {PLATEAU}", f"schedule looks at val/loss, {NONE_KEPT}"),
@@ -167,6 +172,7 @@ SWEEPS = [
     ("-m optim=sgd,adam optim.momentum=0.9", "not a key of optim=adam; try optim=sgd"),
     ("-m optim.lr=interval(-1,1)", "got -1.0; try optim.lr=0.001"),
     ("-m seed=range(100) optim.lr=0.1,0", "got 0; try optim.lr=0.001"),
+    ("-m data=mnist,sample data.source=local", "data.source=local reads files; try data=mnist"),
     ("-m trainer=ddp seed=0,1", "one by one: python train.py trainer=ddp seed=0"),
     ("-m trainer=cpu,ddp", "one by one: python train.py trainer=ddp"),
     ("-m trainer.devices=1,2", "one by one: python train.py trainer.devices=2"),
@@ -237,6 +243,8 @@ ARGUMENTS = [
     ("trainer=gpu", "try trainer=cpu or trainer=auto"),
     ("data.source=local data.dir=nowhere", "nowhere"),
     ("-m data.source=local data.dir=nowhere seed=1,2", "nowhere"),
+    ("data=sample data.val_size=4000", "try data.val_size=3999"),
+    ("data=pictures data.dir=nowhere", "nowhere does not exist; try data.dir=FOLDER"),
 ]
 
 

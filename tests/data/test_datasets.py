@@ -15,9 +15,11 @@ import torchvision.datasets
 from small_mnist import SmallMnist, idx_bytes
 
 from digits.data import datasets
+from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import (
     DATASETS,
     MNIST,
+    OF_VERB,
     SAMPLE,
     default_folder,
     load_sample,
@@ -95,15 +97,16 @@ def test_a_damaged_file_is_an_error_that_names_it(
 def test_another_data_set_ends_the_run_and_stays(
     gzipped: bool, source: str, small: SmallMnist, tmp_path: Path
 ) -> None:
-    small.write(tmp_path, gzipped=True)  # a good copy beside it changes nothing
     content = idx_bytes(np.zeros((3, 28, 28), np.uint8))
     path = tmp_path / RAW / f"{small.train_images.name}{'.gz' if gzipped else ''}"
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(content) if gzipped else content)
     before = state(tmp_path)
-    with pytest.raises(DigitsError, match=rf"{path} is another data set's \(3 x 28 x 28 .*; move"):
+    with pytest.raises(DigitsError, match=rf"{path} is another data set's, or damaged.*; move"):
         prepare(tmp_path, source)
     assert state(tmp_path) == before
+    small.write(tmp_path, gzipped=True)  # a good copy beside it is what was asked for
+    assert prepare(tmp_path, source) == MNIST
 
 
 def test_a_relative_is_called_by_its_name(
@@ -122,12 +125,12 @@ def test_a_relative_is_called_by_its_name(
 def test_local_names_the_folder_and_the_remedies_as_they_are_typed(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(DigitsError) as caught:
-        prepare(missing, "local", dir_option="--data-dir", source_option="--source")
+        prepare(missing, "local", options=OF_VERB)
     remedies = ("--data-dir=", "DIGITS_DATA", "--source=sample", "--source=download")
     for word in (str(missing), "train-images-idx3-ubyte", *remedies):
         assert word in str(caught.value)
     with pytest.raises(DigitsError, match=r"^((?!sample|None).)*$"):  # a verb without a source
-        prepare(missing, "local", dir_option="--data-dir")
+        prepare(missing, "local", options=OF_VERB._replace(source=None))
     assert not missing.exists()
 
 
@@ -135,12 +138,13 @@ def test_an_unknown_source_or_dataset_is_named(tmp_path: Path) -> None:
     with pytest.raises(DigitsError, match="auto, local, download, sample, got 'internet'"):
         prepare(tmp_path, "internet")
     with pytest.raises(DigitsError, match="got 'cifar'"):
-        read(tmp_path, "train", "cifar")
+        prepare(tmp_path, name="cifar")
 
 
 def test_the_default_folder_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_DATA", "somewhere")
     assert default_folder() == Path("somewhere")
+    assert MNISTDataModule().dir == Path("somewhere").absolute()
     monkeypatch.delenv("DIGITS_DATA")
     assert default_folder() == Path("data")
 

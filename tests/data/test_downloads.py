@@ -148,7 +148,9 @@ def test_a_damaged_file_without_a_good_copy_to_be_had_ends_the_run(
     damaged.write_bytes(b"")
     with pytest.raises(DigitsError, match=rf"{damaged} is damaged.*403.*; move it away, or try"):
         prepare(tmp_path, "auto")
-    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")  # as of a user without a home
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without a home
     with pytest.raises(DigitsError, match=rf"{damaged} is damaged.*; move it away, or try"):
         prepare(tmp_path, "auto")
     assert not list(Path.cwd().glob("~"))

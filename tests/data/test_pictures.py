@@ -91,7 +91,7 @@ def test_they_are_prepared_once_whatever_their_names_and_again_if_one_changes(
     assert elsewhere.name.rpartition("-")[2] == first.name.rpartition("-")[2]
 
     pictures._prepared.cache_clear()
-    kept.write_bytes(b"damaged")
+    kept.unlink()
     assert read_pictures(moved).images.tobytes() == first.images.tobytes()
     (moved / "one" / "0.png").unlink()
     assert read_pictures(moved).name != elsewhere.name
@@ -154,6 +154,24 @@ def test_a_run_on_ones_own_pictures(
     (folder / "one" / "0.png").unlink()
     assert main(["evaluate", str(run)]) == 1
     assert "try --data-dir=FOLDER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("data.split=writers", "try data.split=random"),
+        ("data.folds=30 data.fold=25", "try -m data.folds=5 data.fold=0,1,2,3,4"),
+        ("data.val_size=24", "in [0, 23], because there are 24 .*; try data.val_size=23"),
+        ("-m data.train_size=9,22", "in [1, 21], because there are 22 .*; try data.train_size=21"),
+    ],
+)
+def test_what_the_pictures_do_not_allow_is_said_before_a_run_is_made(
+    folder: Path, tmp_path: Path, command_line: Callable[..., Any], options: str, expected: str
+) -> None:
+    code, _, stderr = command_line(*options.split(), "data=pictures", f"data.dir={folder}")
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert all(words in stderr for words in expected.split(".*"))
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_evaluate_measures_on_ones_own_handwriting(

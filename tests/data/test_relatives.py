@@ -87,7 +87,7 @@ def test_an_unpacked_file_alone_is_not_verified_and_a_packed_one_decides(
 
 def test_they_have_no_sample(relative: str, tmp_path: Path) -> None:
     with pytest.raises(DigitsError, match=r"try data\.source=auto"):
-        prepare(tmp_path, "sample", relative, source_option="data.source")
+        prepare(tmp_path, "sample", relative)
     with pytest.raises(DigitsError, match=f"lacks .* where {NAMES[relative]}/raw/ is"):
         prepare(tmp_path, "local", relative)
 

@@ -14,7 +14,7 @@ from small_mnist import SmallMnist
 from digits.__main__ import main
 from digits.data import datasets
 from digits.data.datamodule import MNISTDataModule
-from digits.data.datasets import MNIST, WRITERS, prepare_writers, read_writers
+from digits.data.datasets import MNIST, WRITERS, prepare, read_writers
 from digits.data.published import DataFile, Dataset
 from digits.data.split import split_hash, writers_split
 from digits.errors import DigitsError
@@ -133,22 +133,22 @@ def test_explore_counts_writers_and_those_on_both_sides(
 def test_the_writers_of_mnist_are_those_that_torchvision_checks(real_data: Path) -> None:
     labels = datasets.read(real_data, "train", MNIST).labels
     try:
-        prepare_writers(real_data, "local", MNIST)
+        prepare(real_data, "local", split="writers")
     except DigitsError as error:
         pytest.skip(str(error))
-    known = read_writers(real_data, MNIST, labels)
-    assert len(set(known.writers.tolist())) == 539 and set(known.series.tolist()) == {0, 4}
+    writers, series = read_writers(real_data, MNIST, labels)
+    assert len(set(writers.tolist())) == 539 and set(series.tolist()) == {0, 4}
     for packed in real_data.rglob(f"{NAME}.gz"):
         md5 = hashlib.md5(packed.read_bytes(), usedforsecurity=False).hexdigest()
         assert md5 == dict(
             (Path(url).name, md5) for url, md5 in torchvision.datasets.QMNIST.resources["train"]
         )[packed.name]  # fmt: skip
     assert WRITERS[MNIST].mirrors[0] in torchvision.datasets.QMNIST.resources["train"][1][0]
-    training, validation = writers_split(known.writers, known.series, 5000, seed=0)
-    assert not set(known.writers[training].tolist()) & set(known.writers[validation].tolist())
+    training, validation = writers_split(writers, series, 5000, seed=0)
+    assert not set(writers[training].tolist()) & set(writers[validation].tolist())
     assert split_hash(validation).startswith("497ef5ebec0f137e")  # has not changed since published
     assert abs(len(validation) - 5000) <= 50
-    share = [(known.series[each] == 0).mean() for each in (validation, slice(None))]
+    share = [(series[each] == 0).mean() for each in (validation, slice(None))]
     assert share[0] == pytest.approx(share[1], abs=0.005)
 
 

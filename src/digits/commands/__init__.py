@@ -1,6 +1,7 @@
 """The verbs of the command `digits`: what they take, and what they print."""
 
 import argparse
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,7 @@ def add_data_dir(parser: argparse.ArgumentParser, *, of_run: bool = False) -> No
     default = "where the run found them, else " if of_run else ""
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=lambda text: Path(os.path.expanduser(text)),
         metavar="DIR",
         default=None if of_run else default_folder(),
         help="where the files are, or are downloaded to "

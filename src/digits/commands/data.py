@@ -12,22 +12,21 @@ Examples:
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from digits.commands import add_data_dir
 from digits.data.datasets import (
     MNIST,
     NAMES,
+    OF_VERB,
     PICTURES,
     SOURCES,
     WRITERS,
     default_folder,
     prepare,
-    prepare_writers,
     published,
 )
-from digits.data.published import NotAsPublishedError, find, is_verified
+from digits.data.published import find
 from digits.errors import DigitsError
 from digits.page import Table, show_table
 from digits.text import screen, train_command
@@ -60,22 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
-    folder, source, console = (
-        Path(os.path.expanduser(arguments.data_dir)),
-        arguments.source,
-        screen(),
-    )
-    by_writers, name = arguments.split == "writers", arguments.dataset
-    options = {"dir_option": "--data-dir", "source_option": "--source"}
+    folder, source, name = arguments.data_dir, arguments.source, arguments.dataset
+    console = screen()
     try:
-        dataset = prepare(folder, source, name, **options)
-        if by_writers:
-            prepare_writers(
-                folder, source, dataset, dir_option="--data-dir", split_option="--split"
-            )
+        dataset = prepare(folder, source, name, arguments.split, OF_VERB)
     finally:
         if source != "sample" and name != PICTURES:
-            show_table(console, describe_files(folder, name, writers=by_writers))
+            show_table(console, describe_files(folder, name, writers=arguments.split == "writers"))
     if name == PICTURES:
         console.print(f"{dataset}; {train_command()} data=pictures data.dir={folder} trains on it")
     elif dataset == name:
@@ -100,15 +90,9 @@ def describe_files(folder: Path, name: str = MNIST, *, writers: bool = False) ->
     rows = []
     asked = [published(name), *([WRITERS[name]] if writers and name in WRITERS else [])]
     for dataset, file in ((each, file) for each in asked for file in each):
-        try:
-            found = find(folder, dataset, file)
-        except NotAsPublishedError as error:
-            rows.append((str(error.path), f"{error.path.stat().st_size:,}", error.state))
+        if found := find(folder, dataset, file):
+            rows.append((str(found.path), f"{len(found.content):,}", found.state))
         else:
-            path, content = found or (file.name, b"")
-            state = "not found"
-            if found:
-                state = "good" if is_verified(*found[:1], file) else "not verified"
-            rows.append((str(path), f"{len(content):,}", state))
+            rows.append((file.name, "0", "not found"))
     title = f"the files of {asked[0].catalogue}, in {folder}"
     return Table(("file", "bytes", "checksum"), rows, title)

@@ -34,7 +34,7 @@ def parsed(config: DictConfig, loader: ConfigLoader) -> list[Override]:
 
 
 def check_choices(config: DictConfig, loader: ConfigLoader) -> None:
-    """Refuse a config group that is chosen twice: Hydra would take the last choice in silence."""
+    """Refuse choices that contradict each other: Hydra would take the last one in silence."""
     seen: dict[str, Override] = {}
     lines: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     for override in OverridesParser.create(config_loader=loader).parse_overrides(lines):
@@ -45,6 +45,16 @@ def check_choices(config: DictConfig, loader: ConfigLoader) -> None:
             first, last = seen[group].input_line, override.input_line
             raise DigitsError(f"{group} is chosen twice, by {first} and by {last}; leave one out")
         seen[group] = override
+    _check_sample(config)
+
+
+def _check_sample(config: DictConfig) -> None:
+    source = OmegaConf.select(config, "data.source")
+    if config.hydra.runtime.choices.get("data") == "sample" and source != "sample":
+        raise DigitsError(
+            f"data=sample is the embedded sample, but data.source={source} reads files; "
+            "try data=mnist"
+        )
 
 
 def values(override: Override) -> list[str]:
@@ -98,6 +108,7 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
             if chosen not in composed:
                 job = loader.load_sweep_config(config, lines)
                 _check_same_sweeper(config, job, chosen)
+                _check_sample(job)
                 composed[chosen] = plain(job)
         except HydraException as error:
             raise WrongJob(lines) from error

@@ -399,8 +399,9 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         given = f"data.fold={fold}" if fold is not None else "no data.fold"
         expected = f"data.folds={folds} has the folds 0 to {folds - 1}"
         yield f"{expected}, got {given}; try -m data.fold={numbers}"
-    if data.get("split") == "writers" and data.get("source") == "sample":
-        yield "data.split=writers needs to know the writers, unlike data=sample; try data=mnist"
+    has_writers = data.get("dataset", "mnist") == "mnist" and data.get("source") != "sample"
+    if data.get("split") == "writers" and not has_writers:
+        yield "data.split=writers is for MNIST, whose writers are known; try data.split=random"
     of_known_size = data.get("dataset") != "pictures" and folds is None
     if val_size is not None and train_size is not None and of_known_size:
         # The sample has 4,000 images to train on, of which at most 500 are kept for validation.

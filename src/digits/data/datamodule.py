@@ -1,6 +1,7 @@
 """Data sets as LightningDataModules: fetched, split, normalized, in batches `(images, labels)`."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,6 @@ from digits.data.datasets import (
     classes_of,
     default_folder,
     prepare,
-    prepare_writers,
     read,
 )
 from digits.data.split import normalize, pixel_mean_std, split_hash
@@ -87,13 +87,13 @@ class MNISTDataModule(LightningDataModule):
         dataset: str = MNIST,
     ) -> None:
         super().__init__()
-        self.dir, self.source = Path(dir or default_folder()), source
+        self.dir = Path(os.path.expanduser(dir or default_folder())).absolute()
+        self.source, self.asked_for, self.dataset = source, dataset, ""
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size = val_size, train_size
         self.split, self.split_seed = split, split_seed
         self.folds, self.fold = folds, fold
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
-        self.asked_for, self.dataset = dataset, ""
         self.train: LabelledImages | None = None
         self.test: LabelledImages | None = None
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
@@ -103,10 +103,7 @@ class MNISTDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         if not self.dataset:
-            options = self.dir, self.source, self.asked_for
-            self.dataset = prepare(*options, source_option="data.source")
-            if self.split == "writers":
-                prepare_writers(self.dir, self.source, self.dataset)
+            self.dataset = prepare(self.dir, self.source, self.asked_for, self.split)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -143,7 +140,11 @@ class MNISTDataModule(LightningDataModule):
         return split_hash(self.val_indices)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Make the loader of shuffled minibatches, or of stacks of them after `give_stacks`."""
+        """Make the loader of shuffled minibatches, or of stacks of them after `give_stacks`.
+
+        Each pass over it is another epoch, drawn from the seed and its number; a loader that is
+        made anew begins with the first one again.
+        """
         self.setup("fit")
         size = self.batch_size * self.minibatches_per_stack
         return self._loader(self.train, self.train_indices, size, self.seed)
@@ -246,17 +247,9 @@ class MNISTDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what belongs to the trained model: the statistics, and which images it saw."""
-        return {
-            "mean": self.mean,
-            "std": self.std,
-            "dataset": self.dataset,
+        options = ("val_size", "train_size", "split", "split_seed", "folds", "fold")
+        return {name: getattr(self, name) for name in ("mean", "std", "dataset", *options)} | {
             "classes": list(self.classes),
-            "val_size": self.val_size,
-            "train_size": self.train_size,
-            "split": self.split,
-            "split_seed": self.split_seed,
-            "folds": self.folds,
-            "fold": self.fold,
             "train_sha256": f"{self.dataset}:{split_hash(self.train_indices)}",
             "val_sha256": self.split_sha256,
         }

@@ -7,21 +7,18 @@ only. A folder of pictures is a data set as well, see `digits.data.pictures`.
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from digits.data.published import (
     DataFile,
     Dataset,
-    NotAsPublishedError,
     NotFetchedError,
     Part,
     bring,
-    find,
     gunzip,
     parse_idx,
     read_file,
@@ -62,36 +59,33 @@ NAMES = (MNIST, *RELATIVES, PICTURES)
 
 _log = logging.getLogger(__name__)
 
+SHA256SUMS = """
+440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609  train-images-idx3-ubyte.gz
+ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db  train-images-idx3-ubyte
+3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c  train-labels-idx1-ubyte.gz
+65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5  train-labels-idx1-ubyte
+8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6  t10k-images-idx3-ubyte.gz
+0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7  t10k-images-idx3-ubyte
+f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6  t10k-labels-idx1-ubyte.gz
+ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2  t10k-labels-idx1-ubyte
+2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f  qmnist-train-labels-idx2-int.gz
+bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5  qmnist-train-labels-idx2-int
+"""
 
-DATASETS: dict[str, Dataset] = {
+
+def _files(*names: str) -> tuple[DataFile, ...]:
+    words = SHA256SUMS.split()
+    known = dict(zip(words[1::2], words[::2], strict=True))
+    return tuple(DataFile(name, known[name], known[f"{name}.gz"]) for name in names)
+
+
+DATASETS = {
     # LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/
     MNIST: Dataset(
         catalogue="MNIST",
         files={
-            "train": (
-                DataFile(
-                    "train-images-idx3-ubyte",
-                    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-                ),
-                DataFile(
-                    "train-labels-idx1-ubyte",
-                    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-                ),
-            ),
-            "test": (
-                DataFile(
-                    "t10k-images-idx3-ubyte",
-                    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-                ),
-                DataFile(
-                    "t10k-labels-idx1-ubyte",
-                    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-                ),
-            ),
+            "train": _files("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+            "test": _files("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
         },
         mirrors=(
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -101,19 +95,11 @@ DATASETS: dict[str, Dataset] = {
 }
 """Those whose checksums are kept here."""
 
-WRITERS: dict[str, Dataset] = {
+WRITERS = {
     # Yadav and Bottou, "Cold case: the lost MNIST digits", NeurIPS 2019
     MNIST: Dataset(
         catalogue="QMNIST",
-        files={
-            "train": (
-                DataFile(
-                    "qmnist-train-labels-idx2-int",
-                    "bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5",
-                    "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f",
-                ),
-            )
-        },
+        files={"train": _files("qmnist-train-labels-idx2-int")},
         mirrors=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
         beside=("MNIST/raw", ""),
     )
@@ -134,22 +120,22 @@ class LabelledImages:
     labels: "Tensor"
 
 
-@dataclass(frozen=True, eq=False)
-class Writers:
-    """Who wrote each training image.
+class Options(NamedTuple):
+    """What the options that say which data is meant are called where the user types them."""
 
-    Attributes:
-        writers: int32 `(n,)`, the number of the writer.
-        series: int32 `(n,)`, the writer's NIST series: 0 (census employees) or 4 (pupils).
-    """
+    dir: str = "data.dir"
+    source: str | None = "data.source"  # None: there is none
+    split: str = "data.split"
+    val_size: str = "data.val_size"
 
-    writers: np.ndarray
-    series: np.ndarray
+
+OF_RUN = Options()
+OF_VERB = Options("--data-dir", "--source", "--split", "--val-size")
 
 
 def default_folder() -> Path:
     """Return where the data is looked for unless said otherwise: `DIGITS_DATA`, else `data`."""
-    return Path(os.environ.get("DIGITS_DATA", "data"))
+    return Path(os.path.expanduser(os.environ.get("DIGITS_DATA", "data")))
 
 
 def published(name: str) -> Dataset:
@@ -175,7 +161,7 @@ def classes_of(folder: str | Path, dataset: str) -> tuple[str, ...]:
     if asked_for(dataset) == PICTURES:
         from digits.data.pictures import class_folders
 
-        return tuple(class_folders(Path(os.path.expanduser(folder))))
+        return tuple(class_folders(Path(folder)))
     if dataset in (MNIST, SAMPLE):
         return CLASSES
     import torchvision.datasets
@@ -188,20 +174,12 @@ def class_word(classes: Sequence[str]) -> str:
     return "digit" if tuple(classes) == CLASSES else "class"
 
 
-def default_val_size(dataset: str, num_images: int) -> int:
-    """Return how many of the training images are kept for validation unless said otherwise."""
-    if dataset.startswith(PICTURES):
-        return num_images // 10
-    return 500 if dataset == SAMPLE else VAL_SIZE
-
-
 def prepare(
     folder: str | Path,
     source: str = "auto",
     name: str = MNIST,
-    *,
-    dir_option: str = "data.dir",
-    source_option: str | None = None,
+    split: str = "random",
+    options: Options = OF_RUN,
 ) -> str:
     """Make sure that all images and labels are there and good, before training starts.
 
@@ -211,8 +189,8 @@ def prepare(
             warning. `"local"`: only files that are there. `"download"`: files that are there, else
             download. `"sample"`: only the sample.
         name: One of `NAMES`.
-        dir_option: What `folder` is called where the user types it.
-        source_option: What `source` is called there; None if it cannot be typed.
+        split: `"writers"`: also who wrote the training images.
+        options: For messages.
 
     Returns:
         The name of the data set that `read` is to read, e.g. `"mnist"` or `"mnist-sample-5k"`.
@@ -222,28 +200,41 @@ def prepare(
             set's. `"auto"` does not fall back to the sample where a file is damaged and no good
             copy is to be had: its owner means MNIST.
     """
-    folder = Path(os.path.expanduser(folder))
     for given, choices in ((source, SOURCES), (name, NAMES)):
         if given not in choices:
             what = "source" if choices is SOURCES else "data set"
             raise DigitsError(f"the {what} must be one of {', '.join(choices)}, got {given!r}")
+    dataset = _prepare_images(Path(folder), source, name, options)
+    if split == "writers":
+        if dataset not in WRITERS:
+            raise DigitsError(
+                f"{options.split}=writers needs the writers of the images, which are not known for "
+                f"{dataset}; try {options.split}=random"
+            )
+        remedies = f"try {options.dir}=FOLDER, where it is, or {options.split}=random"
+        bring(Path(folder), WRITERS[dataset], source, remedies)
+    return dataset
+
+
+def _prepare_images(folder: Path, source: str, name: str, options: Options) -> str:
     if name == PICTURES:
         from digits.data.pictures import read_pictures
 
-        return read_pictures(folder, option=dir_option).warn().name
+        return read_pictures(folder, option=options.dir).name
     if source == "sample":
         if name != MNIST:
-            remedy = f"{source_option or 'source'}=auto"
+            remedy = f"{options.source}=auto"
             raise DigitsError(f"the sample is of mnist, and there is none of {name}; try {remedy}")
         return SAMPLE
     dataset = published(name)
     what = "the four files are" if name == MNIST else f"{dataset.catalogue}/raw/ is"
-    remedies = f"try {dir_option}=FOLDER (or DIGITS_DATA=FOLDER), where {what}"
-    if source_option and name == MNIST:
-        remedies += f", or {source_option}=sample, which needs no download"
-    download = f", or {source_option}=download" if source_option else ""
+    remedies = f"try {options.dir}=FOLDER (or DIGITS_DATA=FOLDER), where {what}"
+    if options.source and name == MNIST:
+        remedies += f", or {options.source}=sample, which needs no download"
+    if options.source and source == "local":
+        remedies += f", or {options.source}=download"
     try:
-        bring(folder, dataset, source, remedies, download=download)
+        bring(folder, dataset, source, remedies)
     except NotFetchedError as error:
         if source == "download" or name != MNIST:
             raise
@@ -255,72 +246,24 @@ def prepare(
     return name
 
 
-def prepare_writers(
-    folder: str | Path,
-    source: str,
-    dataset: str,
-    *,
-    dir_option: str = "data.dir",
-    split_option: str = "data.split",
-) -> None:
-    """Make sure that the file is there and good which says who wrote the training images.
-
-    `dataset` is what `prepare` returned for the same folder and source.
-
-    Raises:
-        DigitsError: If the writers of the data set are not known, or the file cannot be had.
-    """
-    if dataset not in WRITERS:
-        raise DigitsError(
-            f"{split_option}=writers needs the writers of the images, which are not known for "
-            f"{dataset}; try {split_option}=random"
-        )
-    remedies = f"try {dir_option}=FOLDER, where it is, or {split_option}=random"
-    folder = Path(os.path.expanduser(folder))
-    bring(folder, WRITERS[dataset], source, remedies, f"{split_option}=writers: ")
-
-
-def has_writers(folder: Path, dataset: str) -> bool:
-    """Return whether the file that `prepare_writers` brings is there."""
-    labels = WRITERS.get(dataset)
-    with suppress(NotAsPublishedError):
-        return labels is not None and all(find(folder, labels, file) for file in labels)
-    return False
-
-
-def read_writers(folder: str | Path, dataset: str, labels: "Tensor") -> Writers:
-    """Read who wrote each training image, whose `labels` are compared; see `prepare_writers`.
-
-    Raises:
-        DigitsError: If the file is missing or damaged, or describes other images.
-    """
-    table = read_file(folder, WRITERS[dataset], WRITERS[dataset].files["train"][0])
-    # Of QMNIST's eight columns: class, NIST series, writer. The first ones are MNIST's own labels.
-    if not np.array_equal(table[:, 0], labels.numpy()):
-        raise DigitsError(f"the writers' file in {folder} has other labels than {dataset}")
-    return Writers(writers=table[:, 2].astype(np.int32), series=table[:, 1].astype(np.int32))
-
-
 def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
     """Read one part into memory, verified by its checksum; the caller may write to it.
 
     `dataset` is what `prepare` returned for the same folder.
 
     Raises:
-        DigitsError: If a file is missing or damaged, or the data set is unknown.
+        DigitsError: If a file is missing or damaged.
     """
+    folder = Path(folder)
     if dataset == SAMPLE:
         return load_sample(part)
     if dataset.startswith(PICTURES):
         from digits.data.pictures import read_pictures
 
-        pictures = read_pictures(Path(os.path.expanduser(folder)))
+        pictures = read_pictures(folder)
         if pictures.name != dataset:
             raise DigitsError(f"{folder} has changed: it holds {pictures.name}, not {dataset}")
         return labelled(*pictures.part(part))
-    if dataset not in (*DATASETS, *RELATIVES):
-        names = " or ".join([*DATASETS, SAMPLE, *RELATIVES])
-        raise DigitsError(f"dataset must be {names}, got {dataset!r}")
     entry = published(dataset)
     images, labels = (read_file(folder, entry, file) for file in entry.files[part])
     num_classes, shape = len(classes_of(folder, dataset)), (len(labels), SIDE, SIDE)
@@ -329,14 +272,33 @@ def read(folder: str | Path, part: Part, dataset: str) -> LabelledImages:
     return labelled(images, labels)
 
 
+def read_writers(
+    folder: str | Path, dataset: str, labels: "Tensor"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read who wrote each training image, whose `labels` are compared; see `prepare`.
+
+    Returns:
+        The number of each image's writer, and the writer's NIST series, 0 (census employees) or 4
+        (pupils): int32 `(n,)`.
+
+    Raises:
+        DigitsError: If the file is missing or damaged, or describes other images.
+    """
+    table = read_file(Path(folder), WRITERS[dataset], WRITERS[dataset].files["train"][0])
+    # Of QMNIST's eight columns: class, NIST series, writer. The first ones are MNIST's own labels.
+    if not np.array_equal(table[:, 0], labels.numpy()):
+        raise DigitsError(f"the writers' file in {folder} has other labels than {dataset}")
+    return table[:, 2].astype(np.int32), table[:, 1].astype(np.int32)
+
+
 def read_again(
-    folder: Path, part: Part, dataset: str, dir_option: str = "--data-dir"
+    folder: Path, part: Part, dataset: str, source: str = "download", split: str = "random"
 ) -> LabelledImages:
     """Prepare and read what a model was trained with, never the sample in its place."""
-    source = "sample" if dataset == SAMPLE else "download"
-    found = prepare(folder, source, asked_for(dataset), dir_option=dir_option)
+    source, options = "sample" if dataset == SAMPLE else source, OF_VERB._replace(source=None)
+    found = prepare(folder, source, asked_for(dataset), split, options)
     if found != dataset:
-        raise DigitsError(f"{folder} holds {found}, not {dataset}; try {dir_option}=FOLDER")
+        raise DigitsError(f"{folder} holds {found}, not {dataset}; try {options.dir}=FOLDER")
     return read(folder, part, dataset)
 
 

@@ -6,14 +6,16 @@ user's cache folder under a checksum of all that it depends on. What cannot be u
 
 import hashlib
 import logging
-import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from digits.data.split import stratified_split
 from digits.errors import DigitsError
 from digits.files import cache_folder, slug, whole_file
 from digits.predict import predict
@@ -54,20 +56,8 @@ class Pictures:
         folder = slug(self.folder.resolve().name)[:40] or "folder"
         return f"pictures-{folder}-{hashlib.sha256(content).hexdigest()[:8]}"
 
-    def warn(self) -> "Pictures":
-        """Name the pictures that are left out."""
-        for file, reason in list(self.left_out.items())[:SHOWN]:
-            _log.warning(f"left out: {file}: {reason}")
-        if (more := len(self.left_out) - SHOWN) > 0:
-            _log.warning(f"left out: {more:,} more pictures")
-        return self
-
     def part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the images and labels of "train" or of "test", which have the same classes."""
-        import torch
-
-        from digits.data.split import stratified_split
-
         size = len(self.labels) // TEST_SHARE
         if not size or len(set(self.labels.tolist())) < 2:
             raise DigitsError(
@@ -126,10 +116,11 @@ def read_pictures(
         for file in sorted(map(Path, predict.find_pictures([str(path)])))
     ]
     first: dict[str, Path] = {}
-    sums = [(file, _checksum(file)) for file, _ in listed]
-    same = {file: other for file, each in sums if (other := first.setdefault(each, file)) != file}
-    images, reasons = _prepared(tuple(map(str, first.values())), tuple(first))
-    left_out = {file: f"is the same picture as {other}" for file, other in same.items()}
+    left_out: dict[Path, str] = {}
+    for file, _ in listed:
+        if (other := first.setdefault(_checksum(file), file)) != file:
+            left_out[file] = f"is the same picture as {other}"
+    images, reasons = _prepared(tuple(first.values()), tuple(first))
     left_out |= {file: why for file, why in zip(first.values(), reasons, strict=True) if why}
     used = [(file, label) for file, label in listed if file not in left_out]
     if not used:
@@ -137,19 +128,27 @@ def read_pictures(
         raise DigitsError(f"{folder}: none of its pictures can be used; {file}: {why}")
     labels = np.array([label for _, label in used], np.uint8)
     files = [file for file, _ in used]
+    _warn(tuple(left_out.items()))
     return Pictures(folder, tuple(classes or names), images, labels, files, left_out)
 
 
+@lru_cache(maxsize=1)
+def _warn(left_out: Sequence[tuple[Path, str]]) -> None:
+    """Name the pictures that are left out, once for all who read the folder."""
+    for file, reason in left_out[:SHOWN]:
+        _log.warning(f"left out: {file}: {reason}")
+    if (more := len(left_out) - SHOWN) > 0:
+        _log.warning(f"left out: {more:,} more pictures")
+
+
 def _checksum(file: Path) -> str:
-    try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError:
-        return str(file)  # reading it says why
+    with suppress(OSError), file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+    return str(file)  # reading it says why
 
 
 @lru_cache(maxsize=1)
-def _prepared(files: tuple[str, ...], sums: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+def _prepared(files: tuple[Path, ...], sums: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
     """Return what a network sees, (n, 28, 28), and of each file what is wrong with it, or ""."""
     code = b"".join(
         path.read_bytes() for path in sorted(Path(predict.__file__).parent.glob("*.py"))
@@ -158,11 +157,8 @@ def _prepared(files: tuple[str, ...], sums: tuple[str, ...]) -> tuple[np.ndarray
     cache = cache_folder()
     path = cache / "pictures" / f"{key[:32]}.npz" if cache else None
     if path and path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return arrays["images"], arrays["reasons"].tolist()
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            pass  # damaged: made again
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["images"], arrays["reasons"].tolist()
     if len(files) > MANY:
         _log.warning(
             f"preparing {len(files):,} pictures, about ten a second; the next time is quick"

@@ -9,12 +9,11 @@ goes to the user's cache folder, and a well-formed file of another data set ends
 import gzip
 import hashlib
 import logging
-import math
-import os
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -30,17 +29,11 @@ Part = Literal["train", "test"]
 CONNECT_S, READ_S = 5.0, 10.0
 """Seconds to wait for a connection, and for the next bytes."""
 
-DAMAGED = "damaged"
+GOOD, NOT_VERIFIED = "good", "not verified"
+DAMAGED, OTHER = "damaged", "another data set's"
+"""States of a file."""
 
 _log = logging.getLogger(__name__)
-
-
-class NotAsPublishedError(DigitsError):
-    """A file at `path` that is not what its name says, for it is `state`."""
-
-    def __init__(self, path: Path, state: str, message: str) -> None:
-        super().__init__(f"{path} {message}")
-        self.path, self.state = path, state
 
 
 @dataclass(frozen=True)
@@ -73,116 +66,103 @@ class Dataset:
             yield from files
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A file of a data set, as it lies in a folder.
+
+    Attributes:
+        content: All its bytes as they are stored, uint8 `(n,)`.
+        state: "good" by its checksum; "not verified", if none is known; "damaged"; or "another data
+            set's", if it is well-formed.
+    """
+
+    path: Path
+    content: np.ndarray
+    state: str
+
+    def values(self) -> np.ndarray:
+        """Return what the IDX file holds."""
+        is_packed = self.path.suffix == ".gz"
+        return parse_idx(gunzip(self.content.tobytes()) if is_packed else self.content)
+
+    def problem(self, dataset: Dataset) -> str:
+        """Say what is wrong with a file that is not `dataset`'s, and whose it is, if known."""
+        import torchvision.datasets  # takes as long as torch
+
+        known = self.path.name, hashlib.md5(self.content.data, usedforsecurity=False).hexdigest()
+        what = DAMAGED if self.state == DAMAGED else f"{OTHER}, or damaged"
+        for name in ("MNIST", "FashionMNIST", "KMNIST"):
+            if known in getattr(torchvision.datasets, name).resources:
+                what = f"{name}'s"
+        expected = f"{dataset.catalogue}'s {self.path.name}"
+        return f"{self.path} is {what}: its checksum is not that of {expected}"
+
+
 class NotFetchedError(DigitsError):
     """Files that are not there, and cannot be downloaded."""
 
 
-def bring(
-    folder: Path, dataset: Dataset, source: str, remedies: str, why: str = "", download: str = ""
-) -> None:
+def bring(folder: Path, dataset: Dataset, source: str, remedies: str) -> None:
     """Download the files that are not there; of damaged ones, bring good copies to the cache."""
     missing = []
     for file in dataset:
-        try:
-            if (found := find(folder, dataset, file)) is None:
-                missing.append(file)
-            elif not is_verified(found[0], file):
-                _log.warning(f"{found[0]} is not verified: only the checksum of its .gz is known")
-        except NotAsPublishedError as error:
+        found = find(folder, dataset, file)
+        if found is None:
+            missing.append(file)
+        elif found.state == NOT_VERIFIED:
+            _log.warning(f"{found.path} is not verified: only the checksum of its .gz is known")
+        elif found.state != GOOD:
+            problem, remedy = found.problem(dataset), f"move it away, or {remedies}"
             cache = cache_folder()
-            if error.state != DAMAGED or source == "local" or cache is None:
-                raise DigitsError(f"{error}; move it away, or {remedies}") from None
+            if found.state == OTHER or source == "local" or cache is None:
+                raise DigitsError(f"{problem}; {remedy}")
             try:
                 _fetch(cache, dataset, [file])
-            except DigitsError as failed:
-                line = f"{error}; {failed}; move it away, or {remedies}"
-                raise DigitsError(line) from failed
-            _log.warning(f"{error}; it is left as it is, and a good copy is read from {cache}")
+            except DigitsError as error:
+                raise DigitsError(f"{problem}; {error}; {remedy}") from error
+            _log.warning(f"{problem}; it is left as it is, and a good copy is read from {cache}")
     if not missing:
         return
     names = ", ".join(file.name for file in missing)
-    problem = f"{why}{folder} lacks {names} of {dataset.catalogue} (.gz or unpacked)"
+    problem = f"{folder} lacks {names} of {dataset.catalogue} (.gz or unpacked)"
     if source == "local":
-        raise DigitsError(f"{problem}; {remedies}{download}")
+        raise DigitsError(f"{problem}; {remedies}")
     try:
         _fetch(folder, dataset, missing)
     except DigitsError as error:
         raise NotFetchedError(f"{problem}; {error}; {remedies}") from error
 
 
-def read_file(folder: str | Path, dataset: Dataset, file: DataFile) -> np.ndarray:
+def read_file(folder: Path, dataset: Dataset, file: DataFile) -> np.ndarray:
     """Read the values of a file, or of the good copy of a damaged one."""
-    folder = Path(os.path.expanduser(folder))
-    try:
-        found = find(folder, dataset, file)
-    except NotAsPublishedError as error:
-        cache = cache_folder() if error.state == DAMAGED else None
-        found = find(cache, dataset, file) if cache else None
-        if found is None:
-            raise
-    if found is None:
-        raise DigitsError(f"{file.name} is not in {folder}; try digits data")
-    path, content = found
-    return parse_idx(gunzip(content.tobytes()) if path.suffix == ".gz" else content)
+    found = find(folder, dataset, file)
+    if found and found.state == DAMAGED and (cache := cache_folder()):
+        found = find(cache, dataset, file) or found
+    if found is None or found.state in (DAMAGED, OTHER):
+        problem = found.problem(dataset) if found else f"{file.name} is not in {folder}"
+        raise DigitsError(f"{problem}; try digits data")
+    return found.values()
 
 
-def parse_idx(content: np.ndarray) -> np.ndarray:
-    """Read an IDX file of unsigned bytes or integers, whose checksum was right.
-
-    Two zero bytes, the type (0x08: unsigned byte, 0x0C: big-endian int32), the number of
-    dimensions, each dimension as a big-endian uint32, then the values in row-major order. Source:
-    "The IDX file format", http://yann.lecun.com/exdb/mnist/. The result shares the memory of
-    `content`, uint8 `(n,)`.
-    """
-    assert not content[:2].any()
-    values_start, dtype = 4 + 4 * int(content[3]), {0x08: "u1", 0x0C: ">i4"}[int(content[2])]
-    return content[values_start:].view(dtype).reshape(content[4:values_start].view(">u4"))
-
-
-def find(folder: Path, dataset: Dataset, file: DataFile) -> tuple[Path, np.ndarray] | None:
-    """Find the first good copy of a file, the quickest to read first.
-
-    Returns:
-        The copy and all its bytes as they are stored, uint8 `(n,)`; None if there is no copy.
-
-    Raises:
-        NotAsPublishedError: If a copy cannot be read or is another data set's, or all are damaged.
-    """
-    damaged, told = None, f"its checksum is not that of {dataset.catalogue}'s"
-    places = [f"{dataset.catalogue}/raw", *dataset.beside]
+def find(folder: Path, dataset: Dataset, file: DataFile) -> Found | None:
+    """Find the first good copy of a file, the quickest to read first; else one that is not."""
+    bad = None
     # Without a checksum, an unpacked file is looked at only if there is no packed one.
-    hashes = ("", file.sha256), (".gz", file.gz_hash)
-    for suffix, known in sorted(hashes, key=lambda each: not each[1]):
-        for parent in places:
-            path = folder / parent / f"{file.name}{suffix}"
-            if not os.path.isfile(path):
-                continue
-            try:
-                content = np.fromfile(path, np.uint8)
-            except OSError as error:
-                state = "cannot be read"
-                raise NotAsPublishedError(path, state, f"{state} ({error.strerror})") from error
-            shape = None
+    hashes = sorted((("", file.sha256), (".gz", file.gz_hash)), key=lambda each: not each[1])
+    for (suffix, known), place in product(hashes, (f"{dataset.catalogue}/raw", *dataset.beside)):
+        path = folder / place / f"{file.name}{suffix}"
+        if path.is_file():
+            content = np.fromfile(path, np.uint8)
             if known and _hash(content, known) == known:
-                return path, content
-            if (shape := _idx_shape(path, content)) is not None:
-                if not known and content[2] == 0x08:
-                    return path, content
-                what = _relative(path) or (
-                    f"another data set's ({' x '.join(map(str, shape))} values), or damaged"
-                )
-                message = f"is {what}: {told} {file.name}"
-                raise NotAsPublishedError(path, "another data set's", message)
-            damaged = damaged or path
-    if damaged:
-        message = f"is damaged: {told} {damaged.name}"
-        raise NotAsPublishedError(damaged, DAMAGED, message)
-    return None
-
-
-def is_verified(path: Path, file: DataFile) -> bool:
-    """Say whether a checksum is known of what `find` has found, and so was right."""
-    return path.suffix == ".gz" or file.sha256 is not None
+                return Found(path, content, GOOD)
+            if known or bad is None:
+                bad = Found(path, content, OTHER if known else NOT_VERIFIED)
+    if bad:
+        try:
+            bad.values()
+        except (OSError, EOFError, zlib.error, LookupError, ValueError):
+            bad = replace(bad, state=DAMAGED)
+    return bad
 
 
 def _hash(content: np.ndarray, known: str) -> str:
@@ -190,37 +170,23 @@ def _hash(content: np.ndarray, known: str) -> str:
     return hashlib.new(algorithm, content.data, usedforsecurity=False).hexdigest()
 
 
-def _idx_shape(path: Path, content: np.ndarray) -> list[int] | None:
-    """Return the dimensions of a well-formed IDX file of any type; `None`: it is not one."""
-    try:
-        content = gunzip(content.tobytes()) if path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error):
-        return None
-    sizes = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}  # bytes of a value, by its type
-    if len(content) < 4 or content[:2].any() or content[2] not in sizes:
-        return None
-    start = 4 + 4 * int(content[3])
-    shape: list[int] = content[4:start].copy().view(">u4").tolist() if len(content) >= start else []
-    is_whole = shape and len(content) == start + math.prod(shape) * sizes[int(content[2])]
-    return shape if is_whole else None
+def parse_idx(content: np.ndarray) -> np.ndarray:
+    """Read an IDX file of unsigned bytes or integers.
 
+    Two zero bytes, the type (0x08: unsigned byte, 0x0C: big-endian int32), the number of
+    dimensions, each dimension as a big-endian uint32, then the values in row-major order. Source:
+    "The IDX file format", http://yann.lecun.com/exdb/mnist/. The result shares the memory of
+    `content`, uint8 `(n,)`.
 
-def _relative(path: Path) -> str | None:
-    """Say which of MNIST's relatives a file is of, by the checksum of its `.gz`."""
-    import torchvision.datasets  # takes as long as torch
-
-    packed = path if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
-    if packed.is_file():
-        md5 = hashlib.md5(packed.read_bytes(), usedforsecurity=False).hexdigest()
-        for name in ("MNIST", "FashionMNIST", "KMNIST"):
-            if dict(getattr(torchvision.datasets, name).resources).get(packed.name) == md5:
-                return f"{name}'s"
-    return None
+    Raises:
+        ValueError, LookupError: It is not such a file.
+    """
+    values_start, dtype = 4 + 4 * int(content[3]), {0x08: "u1", 0x0C: ">i4"}[int(content[2])]
+    return content[values_start:].view(dtype).reshape(content[4:values_start].view(">u4"))
 
 
 def gunzip(content: bytes) -> np.ndarray:
     """Unpack, into memory that may be written to."""
-    # As bytes, they could not be written to.
     return np.frombuffer(bytearray(gzip.decompress(content)), np.uint8)
 
 
@@ -239,7 +205,8 @@ def _fetch(folder: Path, dataset: Dataset, files: Sequence[DataFile]) -> None:
         for file in sorted(files, key=lambda file: "images" in file.name):
             # Of several processes that ask at once, one downloads.
             with filelock.FileLock(raw / ".digits.lock"):
-                if find(folder, dataset, file) is None:
+                found = find(folder, dataset, file)
+                if found is None or found.state != GOOD:
                     packed = raw / f"{file.name}.gz"
                     _download(packed, file.gz_hash, mirrors)
                     write_atomically(raw / file.name, gunzip(packed.read_bytes()).data)

@@ -39,7 +39,7 @@ def stratified_split(
         raise DigitsError(
             f"{option} must be an integer in [{minimum}, {num_images - 1}], because there are "
             f"{num_images} training images, got {size}; "
-            f"try {option}={max(1, num_images // 12)}"
+            f"try {option}={min(max(size, minimum), num_images - 1)}"
         )
     if not 0 <= seed < 2**32:
         raise DigitsError(f"the seed of the split must be in [0, {2**32 - 1}], got {seed}; try 0")
