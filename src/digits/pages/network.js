@@ -241,7 +241,7 @@ function strokeWidth({ height, width, values }) {
 
 /** Make strokes thicker by `amount` pixels on each side, or thinner where it is below 0. */
 function thickened(plane, amount) {
-  const reach = Math.ceil(Math.abs(amount)), margin = reach + 1, limit = amount > 0 ? 1 : 0;
+  const reach = Math.ceil(Math.abs(amount)), margin = 2 * reach + 1, limit = amount > 0 ? 1 : 0;
   const padded = newPlane(plane.height + 2 * margin, plane.width + 2 * margin);
   for (let y = 0; y < plane.height; y++) {
     const row = plane.values.subarray(y * plane.width, (y + 1) * plane.width);
@@ -256,16 +256,11 @@ function thickened(plane, amount) {
   disk.sort((a, b) => Math.hypot(...b) - Math.hypot(...a)); // the rim decides soonest
   const changed = newPlane(padded.height, padded.width);
   const steps = disk.map(([y, x]) => y * padded.width + x);
-  for (let y = 0; y < padded.height; y++) {
-    for (let x = 0; x < padded.width; x++) {
+  for (let y = reach; y < padded.height - reach; y++) {
+    for (let x = reach; x < padded.width - reach; x++) {
       const place = y * padded.width + x;
-      const isInner = Math.min(y, x, padded.height - 1 - y, padded.width - 1 - x) >= reach;
       let found = padded.values[place];
       for (let i = 0; i < steps.length && found !== limit; i++) {
-        if (!isInner) {
-          const [dy, dx] = disk[i];
-          if (y + dy < 0 || y + dy >= padded.height || x + dx < 0 || x + dx >= padded.width) continue;
-        }
         const value = padded.values[place + steps[i]];
         if (amount > 0 ? value > found : value < found) found = value;
       }
