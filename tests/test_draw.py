@@ -86,7 +86,7 @@ NETWORKS = {
 @needs_node
 def test_the_page_computes_what_torch_does(tmp_path: Path) -> None:
     models = {name: make() for name, make in NETWORKS.items()}
-    checked = write_draw_page(tmp_path / "draw.html", models, tmp_path)
+    checked = write_draw_page(tmp_path, models, tmp_path)
     assert checked and checked[0] == 100
     assert checked[1] < 1e-5
     answers = answers_of(tmp_path / "draw.html", IMAGES[100:200])
@@ -100,11 +100,11 @@ def test_networks_with_other_classes_have_no_page_together(tmp_path: Path) -> No
     record = RECORD | {"classes": [f"class {number}" for number in range(10)]}
     other = TrainedClassifier(made(MLP([8])).network, 0.0, 1.0, record)
     with pytest.raises(DigitsError, match="b has other classes than a; try"):
-        write_draw_page(tmp_path / "draw.html", {"a": made(MLP([8])), "b": other}, tmp_path)
+        write_draw_page(tmp_path, {"a": made(MLP([8])), "b": other}, tmp_path)
 
 
 def test_the_page_of_the_baseline_is_small_and_lets_nothing_out(tmp_path: Path) -> None:
-    write_draw_page(tmp_path / "draw.html", {"</script><b>": made(MLP())}, tmp_path)
+    write_draw_page(tmp_path, {"</script><b>": made(MLP())}, tmp_path)
     page = (tmp_path / "draw.html").read_text()
     assert len(page.encode()) < 700_000
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
@@ -131,7 +131,7 @@ def test_a_layer_that_the_page_cannot_compute_is_named(
     network = nn.Sequential(nn.Identity(), layer, nn.Flatten(), nn.Linear(784, 10)).eval()
     model = TrainedClassifier(network, 0.0, 1.0, RECORD)
     with pytest.raises(DigitsError) as refused:
-        write_draw_page(tmp_path / "draw.html", {"mine": model}, tmp_path)
+        write_draw_page(tmp_path, {"mine": model}, tmp_path)
     assert named in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
@@ -145,10 +145,10 @@ def test_a_page_that_computes_something_else_is_not_kept(
     monkeypatch.setattr("digits.draw.CHECK", "process.stdout.write('[' + JSON.stringify("
                         "Array(100).fill(Array(10).fill(0))) + ']')")  # fmt: skip
     with pytest.raises(DigitsError, match="of 100 another class"):
-        write_draw_page(tmp_path / "draw.html", {"mine": model}, tmp_path)
+        write_draw_page(tmp_path, {"mine": model}, tmp_path)
     monkeypatch.setattr("digits.draw.CHECK", "throw new TypeError('no such thing')")
     with pytest.raises(DigitsError, match="TypeError: no such thing"):
-        write_draw_page(tmp_path / "draw.html", {"mine": model}, tmp_path)
+        write_draw_page(tmp_path, {"mine": model}, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,21 +1,20 @@
 """A page in which one writes a digit: trained networks in plain JavaScript, in one offline file."""
 
 import base64
-import hashlib
 import json
 import math
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
 
 from digits.data.datasets import SIDE, load_sample
 from digits.data.validation import read_validation
@@ -23,18 +22,14 @@ from digits.errors import DigitsError
 from digits.files import whole_file
 from digits.model_file import TrainedClassifier
 from digits.models import networks
+from digits.page import checksum, may_replace, render
 from digits.text import plural
 
 PAGE = "draw.html"
-MARK = '<meta name="generator" content="digits draw">'
-"""Says in a page that it is one of ours, and may be replaced."""
 PARTS = Path(__file__).with_name("pages")
 NUM_CHECKED = 100
 TOLERANCE = 1e-3
 """Largest difference of a logit from torch's, as a share of the largest logit."""
-NOTHING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, nn.Flatten, networks.GaussianNoise,
-           networks.ChannelsLast)  # fmt: skip
-"""Layers that change no value at inference, or only where it stands in memory."""
 
 # What Node runs: the page's own networks on images from standard input, 784 bytes each.
 CHECK = """
@@ -54,12 +49,12 @@ process.stdout.write(JSON.stringify(answers));
 
 
 def write_draw_page(
-    path: Path, models: Mapping[str, TrainedClassifier], data_dir: Path
+    folder: Path, models: Mapping[str, TrainedClassifier], data_dir: Path
 ) -> tuple[int, float] | None:
     """Write the page of these networks, whole or not at all, and check it with Node.
 
     Args:
-        path: where; only an older page of ours is replaced.
+        folder: where; only an older page of ours is replaced.
         models: what `load` returned, by the name that the page shows.
         data_dir: where the validation images are, which calibrate the probabilities.
 
@@ -71,8 +66,7 @@ def write_draw_page(
         DigitsError: a network has layers that the page cannot compute, its logits differ, or
             another file is in the way.
     """
-    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
-        raise DigitsError(f"{path} was not written by this verb, and is kept; try --out NEW_FOLDER")
+    may_replace(folder, PAGE)
     first, *others = models.items()
     for name, model in others:
         if model.classes != first[1].classes:
@@ -81,36 +75,30 @@ def write_draw_page(
         {"name": name, "temperature": temperature(model, data_dir)} | describe(name, model)
         for name, model in models.items()
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / PAGE) as temporary:
         temporary.write_text(_page(described), encoding="utf-8", newline="\n")
         return _check(temporary, models) if shutil.which("node") else None
 
 
 def _page(described: Sequence[Mapping[str, Any]]) -> str:
-    def text(*files: Path) -> str:
-        return "\n" + "".join(file.read_text(encoding="utf-8") for file in files)
-
-    style = text(PARTS.with_name("page.css"), PARTS / "draw.css")
-    engine, interface = text(PARTS / "network.js"), text(PARTS / "draw.js")
-    sources = [
-        f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'"
-        for part in (engine, interface, style)
-    ]
+    files = ("../page.css", "draw.css", "network.js", "draw.js")
+    page_css, draw_css, engine, interface = (
+        (PARTS / file).read_text(encoding="utf-8") for file in files
+    )
+    style = page_css + draw_css
     policy = (
-        f"default-src 'none'; script-src {sources[0]} {sources[1]}; style-src {sources[2]}; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {checksum(engine)} {checksum(interface)}; "
+        f"style-src {checksum(style)}; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    environment = Environment(
-        loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("draw.html").render(
-        mark=MARK,
+    return render(
+        "pages/draw.html",
         policy=policy,
         style=style,
         engine=engine,
         interface=interface,
         names=[each["name"] for each in described],
+        classes=described[0]["classes"],
         networks=json.dumps(described, allow_nan=False).replace("<", "\\u003c"),
     )
 
@@ -173,6 +161,8 @@ def temperature(model: TrainedClassifier, data_dir: Path) -> float | None:
 
 # A network as the page's scripts take it: layers as plain values, their weights in one array.
 
+Layer = dict[str, Any]
+
 
 def describe(name: str, model: TrainedClassifier) -> dict[str, Any]:
     """Return a network's members (one, or an ensemble's), their layers, and all weights in base64.
@@ -187,7 +177,7 @@ def describe(name: str, model: TrainedClassifier) -> dict[str, Any]:
     for network, mean, std in members:
         layers = _layers(name, network.float().eval(), len(model.classes))
         for layer in layers:
-            for part in {"weight", "bias"} & layer.keys():
+            for part in sorted({"weight", "bias"} & layer.keys()):
                 arrays.append(layer[part].detach().numpy().astype("<f4").ravel())
                 layer[part] = num_weights
                 num_weights += len(arrays[-1])
@@ -197,24 +187,22 @@ def describe(name: str, model: TrainedClassifier) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _layers(name: str, network: nn.Module, num_classes: int) -> list[dict[str, Any]]:
-    """Return a network's layers in their order, weights as tensors of double precision."""
-    layers: list[dict[str, Any]] = []
+def _layers(name: str, network: nn.Module, num_classes: int) -> list[Layer]:
+    """Return a network's layers in their order, weights as tensors."""
+    layers: list[Layer] = []
     values = torch.zeros(1, 1, SIDE, SIDE)
     for path, module in _steps(network):
         before = values.shape[1:]
         try:
             values = module(values)
-            found = _layer(module, before, values.shape[1:], layers)
-        except Exception:  # modules refuse an image of this shape in any way they like
-            found = None
-        if found is None:
+            layer = LAYERS[type(module)](module, before, values.shape[1:])
+        except Exception as error:  # modules refuse an image of this shape in any way they like
             what, shown = path and f"layer {path}", str(module).partition("\n")[0].rstrip("(")
             raise DigitsError(
                 f"{name}: its {what or 'network'} is {shown}; a page computes Linear, Conv2d, "
                 "BatchNorm, ReLU, pooling, Flatten and Dropout in a Sequential only"
-            )
-        layers += found
+            ) from error
+        layers += [layer] if layer else []
     if values.shape != (1, num_classes):
         raise DigitsError(f"{name}: its output for an image has the shape {(*values.shape,)}")
     return layers
@@ -231,77 +219,87 @@ def _steps(module: nn.Module, path: str = "") -> list[tuple[str, nn.Module]]:
     ]
 
 
-def _layer(
-    module: nn.Module, before: torch.Size, after: torch.Size, layers: list[dict[str, Any]]
-) -> list[dict[str, Any]] | None:
-    """Return a module as layers of the page; batch normalization goes into the layer before it.
+# Each kind of module as a layer of the page (`LAYERS` in network.js), from the shapes of an image's
+# values before and after it.
 
-    Exact types only: a class of somebody's own may compute something else. `None` if the page
-    cannot compute it.
-    """
-    kind = type(module)
-    if kind in NOTHING:
-        return [] if math.prod(before) == math.prod(after) else None
-    if kind is nn.ReLU:
-        return [{"op": "relu"}]
-    if isinstance(module, nn.Linear) and kind is nn.Linear and len(before) == 1:
-        return [{"op": "linear", "out": module.out_features} | _weights(module)]
-    if isinstance(module, nn.Conv2d) and kind is nn.Conv2d:
-        if module.groups != 1 or set(module.dilation) != {1} or module.padding_mode != "zeros":
-            return None
-        left, _, top, _ = module._reversed_padding_repeated_twice  # also of padding="same"
-        places = {"kernel": module.kernel_size, "stride": module.stride, "padding": (top, left)}
-        return [{"op": "conv", "in": before, "out": after} | places | _weights(module)]
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        known = (nn.BatchNorm1d, nn.BatchNorm2d, networks.NoisyBatchNorm)
-        if kind not in known or module.running_mean is None or module.running_var is None:
-            return None
-        scale = (module.running_var.double() + module.eps).rsqrt()
-        scale = scale if module.weight is None else scale * module.weight.double()
-        shift = -module.running_mean.double() * scale
-        shift = shift if module.bias is None else shift + module.bias.double()
-        last: dict[str, Any] = layers[-1] if layers else {"op": None}
-        # In both, channels come first; a flattened convolution has other channels.
-        if (last["op"], len(before)) in {("linear", 1), ("conv", 3)}:
-            last["weight"] = (last["weight"].flatten(1).T * scale).T
-            last["bias"] = last["bias"] * scale + shift
-            return []
-        return [{"op": "scale", "channels": len(scale), "weight": scale, "bias": shift}]
-    windows = _windows(module, before, after)
-    if windows is None:
-        return None
-    is_mean = isinstance(module, nn.AvgPool2d | nn.AdaptiveAvgPool2d)
-    sizes = {"channels": before[0], "width": before[2], "mean": is_mean}
-    return [{"op": "pool", **sizes, "rows": windows[0], "columns": windows[1]}]
+
+def _supported(is_supported: bool) -> None:
+    """Refuse a module with options by which the page would compute something else."""
+    if not is_supported:
+        raise ValueError
+
+
+def _nothing(_: nn.Module, before: torch.Size, after: torch.Size) -> None:
+    """Describe what changes no value at inference, or only where it stands in memory."""
+    _supported(math.prod(before) == math.prod(after))
+
+
+def _relu(*_: Any) -> Layer:
+    return {"op": "relu"}
+
+
+def _linear(module: nn.Linear, before: torch.Size, after: torch.Size) -> Layer:
+    _supported(len(before) == 1)
+    return {"op": "linear", "out": module.out_features} | _weights(module)
+
+
+def _conv(module: nn.Conv2d, before: torch.Size, after: torch.Size) -> Layer:
+    _supported(
+        module.groups == 1 and set(module.dilation) == {1} and module.padding_mode == "zeros"
+    )
+    left, _, top, _ = module._reversed_padding_repeated_twice  # also of padding="same"
+    places = {"kernel": module.kernel_size, "stride": module.stride, "padding": (top, left)}
+    return {"op": "conv", "in": before, "out": after} | places | _weights(module)
 
 
 def _weights(module: nn.Linear | nn.Conv2d) -> dict[str, Tensor]:
-    weight = module.weight.double()
-    return {"weight": weight, "bias": weight.new_zeros(len(weight)) if module.bias is None else
-            module.bias.double()}  # fmt: skip
+    bias = module.weight.new_zeros(len(module.weight)) if module.bias is None else module.bias
+    return {"weight": module.weight, "bias": bias}
 
 
-def _windows(
-    module: nn.Module, before: torch.Size, after: torch.Size
-) -> list[list[tuple[int, int]]] | None:
-    """Return the rows, and the columns, from which a pooling layer takes each of its values."""
-    kind, sizes = type(module), list(zip(before[1:], after[1:], strict=True))
-    if kind in (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d):
-        return [[(i * size // n, -(-(i + 1) * size // n)) for i in range(n)] for size, n in sizes]
-    if isinstance(module, nn.AvgPool2d) and kind is nn.AvgPool2d:
-        counts_zeros = module.count_include_pad and module.padding not in (0, (0, 0))
-        known = not counts_zeros and module.divisor_override is None
-    else:
-        known = isinstance(module, nn.MaxPool2d) and kind is nn.MaxPool2d
-        known = known and module.dilation in (1, (1, 1)) and not module.return_indices
-    if not known:
-        return None
+def _scale(module: Any, before: torch.Size, after: torch.Size) -> Layer:
+    _supported(module.running_mean is not None and module.running_var is not None)
+    scale = (module.running_var.double() + module.eps).rsqrt()
+    scale = scale if module.weight is None else scale * module.weight
+    shift = -module.running_mean * scale
+    shift = shift if module.bias is None else shift + module.bias
+    return {"op": "scale", "channels": len(scale), "weight": scale, "bias": shift}
 
-    def pair(value: Any) -> tuple[int, int]:
-        return (value, value) if isinstance(value, int) else tuple(value)
 
-    of_module = (pair(each) for each in (module.kernel_size, module.stride, module.padding))
-    return [
-        [(max(i * stride - pad, 0), min(i * stride - pad + kernel, size)) for i in range(n)]
-        for (size, n), kernel, stride, pad in zip(sizes, *of_module, strict=True)
-    ]
+def _pool(module: Any, before: torch.Size, after: torch.Size) -> Layer:
+    """Describe pooling by the rows, and the columns, from which it takes each of its values."""
+    windows = []
+    for axis, (size, number) in enumerate(zip(before[1:], after[1:], strict=True)):
+        if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+            window = [(i * size // number, -(-(i + 1) * size // number)) for i in range(number)]
+        else:
+            kernel, stride, padding = (
+                _pair(each)[axis] for each in (module.kernel_size, module.stride, module.padding)
+            )
+            firsts = [i * stride - padding for i in range(number)]
+            window = [(max(first, 0), min(first + kernel, size)) for first in firsts]
+        windows.append(window)
+    if isinstance(module, nn.AvgPool2d):
+        counts_zeros = module.count_include_pad and any(_pair(module.padding))
+        _supported(not counts_zeros and module.divisor_override is None)
+    if isinstance(module, nn.MaxPool2d):
+        _supported(_pair(module.dilation) == (1, 1))
+    is_mean = isinstance(module, nn.AvgPool2d | nn.AdaptiveAvgPool2d)
+    sizes = {"channels": before[0], "width": before[2], "mean": is_mean}
+    return {"op": "pool", **sizes, "rows": windows[0], "columns": windows[1]}
+
+
+LAYERS: Mapping[type[nn.Module], Callable[[Any, torch.Size, torch.Size], Layer | None]] = {
+    kind: describe
+    for describe, kinds in (
+        (_nothing, (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, nn.Flatten)),
+        (_nothing, (networks.GaussianNoise, networks.ChannelsLast)),
+        (_relu, (nn.ReLU,)),
+        (_linear, (nn.Linear,)),
+        (_conv, (nn.Conv2d,)),
+        (_scale, (nn.BatchNorm1d, nn.BatchNorm2d, networks.NoisyBatchNorm)),
+        (_pool, (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)),
+    )
+    for kind in kinds
+}
+"""By exact types: a class of somebody's own may compute something else."""

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from digits.data.datasets import (
     CLASSES,
@@ -175,7 +174,9 @@ def evaluate_network(
     bits, _, mode = model.record.get("precision", "32-true").partition("-")
     dtype = DTYPES[bits] if mode == "true" else torch.float32
     network = copy.deepcopy(model.network).to(device, dtype).eval()
-    batches, mean_loss = [], MeanMetric().to(device, dtype)
+    batches: list[Tensor] = []
+    # Summed as torchmetrics' MeanMetric does in a run; importing it takes as long as torch itself.
+    sum_of_losses, number = torch.zeros(2, device=device, dtype=dtype)
     autocast = torch.autocast(device.type, DTYPES[bits], enabled=mode == "mixed")
     split = (torch.split(each, BATCH_SIZE) for each in (data.images, data.labels))
     for images, labels in zip(*split, strict=True):
@@ -187,8 +188,9 @@ def evaluate_network(
             logits = log_mean_probability(found) if num_views > 1 else found[0]
             losses = F.cross_entropy(logits, labels.to(device), reduction="none")
         batches.append(logits.float().cpu())
-        mean_loss.update(losses)
-    return torch.cat(batches), mean_loss.compute().item()
+        sum_of_losses += losses.to(dtype).sum()
+        number += torch.ones_like(losses, dtype=dtype).sum()
+    return torch.cat(batches), (sum_of_losses / number).item()
 
 
 def views(images: Tensor, number: int) -> Iterator[Tensor]:
@@ -220,23 +222,16 @@ def _read_images(
 
 def compare_with_metrics(evaluation: Evaluation) -> str:
     """Say whether accuracy and loss are those that the training wrote into metrics.json."""
-    if evaluation.num_views > 1:
-        return f"{OF_VIEWS[evaluation.num_views]}; metrics.json has those of the images as they are"
-    if evaluation.pictures:
-        return "these are pictures of your own; metrics.json has the results on the test images"
     run_dir, part = run_directory(evaluation.file), evaluation.part
     metrics = finished_metrics(run_dir)
     if metrics is None or metrics.get(f"{part}/accuracy") is None:
         return f"no metrics.json with {PARTS[part]} results to compare with"
     if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
         return f"metrics.json describes {BEST.name}, not this file"
-    accuracy, loss = metrics[f"{part}/accuracy"], metrics[f"{part}/loss"]
     number, num_images = metrics[f"num_{part}"], evaluation.measures.num_images
     if number != num_images:
-        return (
-            f"metrics.json describes {number:,} {PARTS[part]} images, not all {num_images:,}, so "
-            "there is nothing to compare with"
-        )
+        return f"metrics.json describes {number:,} {PARTS[part]} images, not all {num_images:,}"
+    accuracy, loss = metrics[f"{part}/accuracy"], metrics[f"{part}/loss"]
     found = evaluation.measures.accuracy
     if (accuracy, loss) == (found, evaluation.loss):
         return "accuracy and loss are those in metrics.json, to the last digit"
@@ -261,12 +256,9 @@ def summary_table(evaluation: Evaluation) -> Table:
         ("top-2 accuracy", f"{measures.top2_accuracy:.2%}"),
         ("expected calibration error", f"{measures.calibration_error:.2%}"),
     ]
-    return Table(("metric", _part(evaluation)), rows)
-
-
-def _part(evaluation: Evaluation) -> str:
     part = PARTS[evaluation.part]
-    return f"{part}, {evaluation.num_views} views" if evaluation.num_views > 1 else part
+    views = f", {evaluation.num_views} views" if evaluation.num_views > 1 else ""
+    return Table(("metric", part + views), rows)
 
 
 def _interval(measures: Measures) -> str:
@@ -295,19 +287,6 @@ def mistake_table(evaluation: Evaluation, limit: int) -> Table:
     return Table(("image", f"true {word}", f"predicted {word}", "probability"), rows)
 
 
-def confusion_table(evaluation: Evaluation, limit: int) -> Table:
-    """Return the pairs of classes that are mistaken for each other most often."""
-    classes, word = evaluation.classes, evaluation.word
-    counts = evaluation.measures.confusion.clone().fill_diagonal_(0)
-    numbers, places = counts.flatten().sort(descending=True, stable=True)
-    rows = [
-        (*(classes[each] for each in divmod(place, len(counts))), f"{number:,}")
-        for number, place in zip(numbers.tolist()[:limit], places.tolist(), strict=False)
-        if number
-    ]
-    return Table((f"true {word}", f"predicted {word}", "images"), rows)
-
-
 def member_table(evaluation: Evaluation) -> Table:
     """Return the results of each member, in their order, and of the ensemble."""
     rows = []
@@ -315,9 +294,7 @@ def member_table(evaluation: Evaluation) -> Table:
         name, measures = "the ensemble" if each is evaluation else each.name, each.measures
         results = f"{measures.accuracy:.2%}", _interval(measures), f"{each.loss:.4f}"
         rows.append((name, *results, f"{measures.calibration_error:.2%}"))
-    title = _part(evaluation) if evaluation.num_views > 1 else ""
-    columns = ("network", "accuracy", "95% interval", "loss", "calibration error")
-    return Table(columns, rows, title)
+    return Table(("network", "accuracy", "95% interval", "loss", "calibration error"), rows)
 
 
 def model_table(evaluation: Evaluation) -> Table:
@@ -358,10 +335,7 @@ def write_report(evaluation: Evaluation, explanation: Explanation, folder: Path)
         text = "The ensemble's probabilities are the means of its members'."
         sections.append(Section("Members", text, tables=[member_table(evaluation)]))
     sections += [
-        Section(
-            f"Each {evaluation.word}",
-            tables=[class_table(evaluation), confusion_table(evaluation, 10)],
-        ),
+        Section(f"Each {evaluation.word}", tables=[class_table(evaluation)]),
         Section("Mistakes", html=clickable, script=script.read_text(encoding="utf-8")),
         Section("Calibration", pictures=[reliability]),
         Section("The model", tables=[model_table(evaluation)]),
@@ -370,8 +344,7 @@ def write_report(evaluation: Evaluation, explanation: Explanation, folder: Path)
         rows = [(str(file), reason) for file, reason in evaluation.pictures.left_out.items()]
         sections.append(Section("Left out", tables=[Table(("picture", "why"), rows)]))
     page = folder / PAGE
-    part, dataset = PARTS[evaluation.part], evaluation.record["dataset"]
-    what = f"{part} images of {dataset}"
+    what = f"{PARTS[evaluation.part]} images of {evaluation.record['dataset']}"
     if evaluation.pictures:
         what = f"pictures in {evaluation.pictures.folder}"
     lead = f"{evaluation.measures.num_images:,} {what}, by {evaluation.name}"
@@ -408,9 +381,9 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     if tuple(evaluation.classes) != CLASSES:
         for each, name in zip(measures["classes"], evaluation.classes, strict=True):
             each["class"] = name
-    results = {f"{part}/accuracy": evaluation.measures.accuracy, f"{part}/loss": evaluation.loss}
     content = {"file": str(evaluation.file), "dataset": evaluation.record["dataset"], "part": part}
-    content |= {"num_views": evaluation.num_views} | results
+    content |= {"num_views": evaluation.num_views, f"{part}/accuracy": measures["accuracy"]}
+    content |= {f"{part}/loss": evaluation.loss}
     if pictures := evaluation.pictures:
         measures["mistakes"] = [
             each | {"file": str(pictures.files[each["index"]])} for each in measures["mistakes"]
@@ -418,10 +391,10 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         left_out = {str(file): reason for file, reason in pictures.left_out.items()}
         content |= {"pictures": str(pictures.folder), "left_out": left_out}
     if evaluation.members:
-        shown = (*results, "accuracy_95_low", "accuracy_95_high", "calibration_error")
+        shown = (f"{part}/accuracy", f"{part}/loss", "accuracy_95_low", "accuracy_95_high")
+        of_each = [(each.name, as_dict(each)) for each in evaluation.members]
         content["members"] = [
-            {"name": each.name}
-            | {key: value for key, value in as_dict(each).items() if key in shown}
-            for each in evaluation.members
+            {"name": name} | {key: values[key] for key in (*shown, "calibration_error")}
+            for name, values in of_each
         ]
     return content | measures

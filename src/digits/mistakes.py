@@ -125,33 +125,29 @@ def nearest_images(
         taken.clear()
         logits = model(some.to(images.device))
         # A user's own network may use a layer's weights without calling the layer.
-        found = [each.flatten(1) for each in taken if len(each) == len(some)]
-        return found or [logits]
+        return [each.flatten(1) for each in taken if len(each) == len(some)] or [logits]
 
-    own, batches = activations(images), []
-    for places in torch.split(compared, BATCH_SIZE):
-        squares = [
-            torch.cdist(ours, theirs).square() / ours.square().sum(dim=1).mean()
-            for ours, theirs in zip(own, activations(train.images[places]), strict=True)
-        ]
-        batches.append(torch.stack(squares).sum(dim=0).cpu())
+    own = activations(images)
+    batches = [activations(train.images[places]) for places in torch.split(compared, BATCH_SIZE)]
+    theirs = [torch.cat(each) for each in zip(*batches, strict=True)]
     for hook in hooks:
         hook.remove()
-    distances = torch.cat(batches, dim=1)
-    labels = train.labels[compared]
-    columns = [torch.nonzero(labels == each)[:, 0] for each in range(len(model.classes))]
-
-    def nearest(row: Tensor, label: int) -> list[int]:
-        of_class = columns[label]
+    nearest: list[tuple[list[int], list[int]]] = [([], []) for _ in pairs]
+    for label in {label for pair in pairs for label in pair}:
+        of_class = torch.nonzero(train.labels[compared] == label)[:, 0]
+        rows = [row for row, pair in enumerate(pairs) if label in pair]
+        squares = [
+            torch.cdist(ours[rows], others[of_class]).square() / ours.square().sum(dim=1).mean()
+            for ours, others in zip(own, theirs, strict=True)
+        ]
         number = min(NUM_NEAREST, len(of_class))
-        found = row[of_class].topk(number, largest=False).indices
-        places: list[int] = compared[of_class[found]].tolist()
-        return places
-
-    return [
-        (nearest(row, true), nearest(row, predicted))
-        for row, (true, predicted) in zip(distances, pairs, strict=True)
-    ]
+        nearest_of_class = torch.stack(squares).sum(dim=0).topk(number, largest=False).indices
+        found = compared[of_class][nearest_of_class.cpu()]
+        for row, places in zip(rows, found.tolist(), strict=True):
+            for is_second, each in enumerate(pairs[row]):
+                if each == label:
+                    nearest[row][is_second].extend(places)
+    return nearest
 
 
 def _is_weighted(layer: nn.Module) -> bool:
@@ -189,22 +185,15 @@ def mistakes_html(
     number_of = {
         mistake.index: number for number, mistake in enumerate(measures.mistakes[:NUM_EXPLAINED])
     }
-    chosen = _chosen(data.labels, logits, number_of)
+    shown = _chosen(data.labels, logits, number_of)
     near = sorted({place for pair in explanation.nearest for each in pair for place in each})
-    tile_of = {place: len(chosen) + number for number, place in enumerate(near)}
-    shown = []
-    for index, true, predicted, confidence in chosen:
-        entry: dict[str, Any] = {
-            "index": index,
-            "true": true,
-            "predicted": predicted,
-            "confidence": confidence,
-        }
-        shown.append(entry)
-        if (number := number_of.get(index)) is not None:
+    tile_of = {place: len(shown) + number for number, place in enumerate(near)}
+    for entry in shown:
+        if (number := number_of.get(entry["index"])) is not None:
             pairs = explanation.nearest[number] if explanation.nearest else ()
             entry |= {"number": number, "nearest": [[tile_of[x] for x in each] for each in pairs]}
-    tiles = torch.cat([data.images[[each[0] for each in chosen]], explanation.train[near]])
+    indices = [each["index"] for each in shown]
+    tiles = torch.cat([data.images[indices], explanation.train[near]])
     counts = measures.confusion
     shares = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).fill_diagonal_(0)
     content = {"classes": list(classes), "images": shown, "counts": counts.tolist()}
@@ -224,10 +213,8 @@ def mistakes_html(
     )
 
 
-def _chosen(
-    labels: Tensor, logits: Tensor, explained: Container[int]
-) -> list[tuple[int, int, int, float]]:
-    """Return index, label, predicted class and confidence of the images to show.
+def _chosen(labels: Tensor, logits: Tensor, explained: Container[int]) -> list[dict[str, Any]]:
+    """Return index, true and predicted class and confidence of the images to show.
 
     Of each cell these are the most confident mistakes, or the least confident correct ones.
     """
@@ -235,10 +222,11 @@ def _chosen(
     order = torch.where(predictions == labels, confidences, -confidences).argsort(stable=True)
     chosen, number_of = [], Counter[tuple[int, int]]()
     rows = zip(*(each[order].tolist() for each in (labels, predictions, confidences)), strict=True)
-    for index, (label, predicted, confidence) in zip(order.tolist(), rows, strict=True):
-        number_of[label, predicted] += 1
-        if number_of[label, predicted] <= PER_CELL or index in explained:
-            chosen.append((index, label, predicted, round(confidence, 6)))
+    for index, (true, predicted, confidence) in zip(order.tolist(), rows, strict=True):
+        number_of[true, predicted] += 1
+        if number_of[true, predicted] <= PER_CELL or index in explained:
+            entry = {"index": index, "true": true, "predicted": predicted}
+            chosen.append(entry | {"confidence": round(confidence, 6)})
     return chosen
 
 

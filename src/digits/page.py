@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 # \u2212 is a minus sign, \u00b1 is plus-minus, \u2013 a dash.
 _NUMBER = r"<?[-+\u2212\u00b1]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,2}))?"
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""The security policy of every page: it loads nothing, and runs only scripts that are added here by
-their checksums."""
+_NOTHING = "default-src 'none'; "
+"""So the security policy of every page begins, by which ours are recognized: it loads nothing, and
+runs only scripts that are named by their checksums."""
 _NUMERIC = re.compile(rf"{_NUMBER}(( to | \u00b1 | / ){_NUMBER})*|[-\u2013]?")
 
 
@@ -77,24 +77,34 @@ def report_folder(folder: Path, page: str, files: Sequence[str]) -> Iterator[Non
     Raises:
         DigitsError: one of the files is not a report's of ours, or the folder cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise DigitsError(f"--out takes a folder to write into, got the file {folder}")
+    is_new = not may_replace(folder, page, files)
     try:
-        path = folder / page
-        is_ours = path.exists() and _POLICY in path.read_text(encoding="utf-8", errors="replace")
-        for name in () if is_ours else (page, *files):
-            if (folder / name).exists():
-                raise DigitsError(
-                    f"{folder / name} was not written by this verb, and is kept; "
-                    "try --out NEW_FOLDER"
-                )
         folder.mkdir(parents=True, exist_ok=True)
-        if not is_ours:  # whoever is interrupted can write it again
-            write_page(path, "This report was not finished", "Run the same command again.", [])
+        if is_new:  # whoever is interrupted can write it again
+            write_page(folder / page, "This report was not finished", "Run the same command again.")
         yield
     except OSError as error:
         reason = error.strerror or error
         raise DigitsError(f"cannot write to {folder} ({reason}); try --out FOLDER") from error
+
+
+def may_replace(folder: Path, page: str, files: Sequence[str] = ()) -> bool:
+    """Say whether an older report is there to be replaced.
+
+    Raises:
+        DigitsError: another's file is in the way.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DigitsError(f"--out takes a folder to write into, got the file {folder}")
+    path = folder / page
+    if path.exists() and _NOTHING in path.read_text(encoding="utf-8", errors="replace"):
+        return True
+    for name in (page, *files):
+        if (folder / name).exists():
+            raise DigitsError(
+                f"{folder / name} was not written by this verb, and is kept; try --out NEW_FOLDER"
+            )
+    return False
 
 
 def render(template: str, **values: Any) -> str:
@@ -112,19 +122,21 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
+def checksum(text: str) -> str:
+    """Return what a page's policy says of a script or a style that it contains."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def write_page(path: Path, title: str, lead: str, sections: Sequence[Section] = ()) -> None:
     """Write one HTML file that holds its pictures, style and scripts, and loads nothing.
 
     The `lead`, a sentence or two, stands below the title, and a list of the sections at the top.
     """
-    checksums = [
-        f"'sha256-{base64.b64encode(hashlib.sha256(each.script.encode()).digest()).decode()}'"
-        for each in sections
-        if each.script
-    ]
-    policy = f"{_POLICY}; script-src {' '.join(checksums)}" if checksums else _POLICY
+    policy = f"{_NOTHING}img-src data:; style-src 'unsafe-inline'"
+    if scripts := [checksum(each.script) for each in sections if each.script]:
+        policy += f"; script-src {' '.join(scripts)}"
     page = render("page.html", title=title, lead=lead, sections=sections, policy=policy)
-    write_atomically(path, page.encode())
+    write_atomically(path, page)
 
 
 def as_markdown(title: str, lead: str, sections: Sequence[Section]) -> str:

@@ -11,11 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-MISSING = "there is no chromium with its driver (Debian: apt install chromium chromium-driver)"
+NEEDS_BROWSER = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER),
+        reason="no chromium with its driver (Debian: apt install chromium chromium-driver)",
+    ),
+]
 
 # TensorBoard's pages are made of elements with shadow roots, which querySelector does not enter.
 DEEP_QUERY = """
@@ -86,12 +93,22 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> An
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
+def emulate_phone(driver: webdriver.Chrome, width: int = 360, *, dark: bool = False) -> None:
+    """Show pages as a phone does."""
+    phone = {"width": width, "height": 780, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+
 def requests(driver: webdriver.Chrome) -> list[str]:
-    """Return the addresses that the page has asked for so far."""
+    """Return the addresses, of this machine or another, that have been asked for so far."""
     log: Any = driver  # selenium gives this method no types
     events = [json.loads(entry["message"])["message"] for entry in log.get_log("performance")]
-    return [
+    urls = [
         event["params"]["request"]["url"]
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     ]
+    return [url for url in urls if not url.startswith(("data:", "chrome"))]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import CHROMIUM, DRIVER, MISSING, browser, elements, requests, wait_for
+from pages import NEEDS_BROWSER, browser, elements, emulate_phone, requests, wait_for
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
@@ -18,10 +18,7 @@ import digits
 from digits.__main__ import main
 from digits.predict.predict import predict
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING),
-]
+pytestmark = NEEDS_BROWSER
 SEVEN = [(0.25, 0.22), (0.5, 0.2), (0.75, 0.22), (0.62, 0.45), (0.52, 0.62), (0.45, 0.85)]
 ONE = [(0.5, 0.15), (0.5, 0.4), (0.49, 0.6), (0.49, 0.85)]
 TICK = [(0.1, 0.9), (0.15, 0.92)]
@@ -84,6 +81,9 @@ def test_a_digit_is_read_while_it_is_written(both: Any) -> None:
     for widths in bars(both):
         assert sum(widths) == pytest.approx(1, abs=1e-6)
         assert max(widths) == widths[7]
+    shares = elements(both, ".bars .first span:last-child", "each => each.textContent")
+    assert all(share == ">99%" for share, widths in zip(shares, bars(both), strict=True)
+               if widths[7] > 0.995)  # fmt: skip
     # The 28 x 28 pixels, and for each network those that decided.
     decided = "each => each.dataset.done"
     wait_for(lambda: elements(both, ".decided", decided) == ["7", "7"], "pixels")
@@ -94,8 +94,7 @@ def test_a_digit_is_read_while_it_is_written(both: Any) -> None:
         "return performance.getEntriesByName('update').map(each => each.duration)"
     )
     assert sorted(updates)[len(updates) // 2] < 60  # ms
-    asked = [url for url in requests(both) if not url.startswith(("data:", "chrome"))]
-    assert len(asked) == 1  # the page itself
+    assert requests(both) == [both.current_url]
     assert not [each for each in both.get_log("browser") if each["level"] == "SEVERE"]
 
 
@@ -144,25 +143,59 @@ def test_drawings_are_saved_as_a_folder_a_digit(
         both.find_element(By.CSS_SELECTOR, f"[aria-label='Keep it as {name}']").click()
         assert "Nothing" in answer(both)  # ready for the next one
     both.find_element(By.CSS_SELECTOR, "[title='Remove this 4']").click()
-    both.find_element(By.ID, "save").click()
-    archive = wait_for(lambda: list(tmp_path.glob("drawings.zip")), "the file")[0]
-    with zipfile.ZipFile(archive) as saved:
-        assert saved.testzip() is None
-        saved.extractall(tmp_path)
+    assert saved(both, tmp_path) == ["1", "7", "7"]
+    # Saved with another one, and unpacked into the same folder, none of them is there twice.
+    write(both, ONE)
+    both.find_element(By.ID, "pen").send_keys("1")
+    assert "Nothing" in answer(both)
+    assert saved(both, tmp_path) == ["1", "1", "7", "7"]
     files = sorted((tmp_path / "drawings").glob("*/*.png"))
-    assert [file.parent.name for file in files] == ["1", "7", "7"]
     found = predict(digits.load(runs[0]), map(str, files))
-    assert [each.number() for each in found] == ["1", "7", "7"]
+    assert [each.number() for each in found] == ["1", "1", "7", "7"]
+
+
+def saved(driver: Any, folder: Path) -> list[str]:
+    """Save and unpack the drawings; return the digits of all that are in the folder then."""
+    driver.find_element(By.ID, "save").click()
+    archive = wait_for(lambda: list(folder.glob("*.zip")), "the file")[0]
+    with zipfile.ZipFile(archive) as file:
+        assert file.testzip() is None
+        file.extractall(folder)
+        number = len(file.namelist())
+    archive.unlink()
+    assert f"all {number} drawings" in driver.find_element(By.ID, "status").text
+    return sorted(file.parent.name for file in (folder / "drawings").glob("*/*.png"))
+
+
+def test_the_keyboard_finds_its_way_when_what_it_pressed_is_gone(both: Any) -> None:
+    def focused() -> str:
+        return str(both.execute_script("return document.activeElement.title || "
+                                       "document.activeElement.id"))  # fmt: skip
+
+    for stroke, name in ((SEVEN, "7"), (ONE, "1"), (TICK, "4")):
+        write(both, stroke)
+        answer(both)
+        both.find_element(By.CSS_SELECTOR, f"[aria-label='Keep it as {name}']").send_keys(" ")
+        assert "Nothing" in answer(both) and focused() == "paper"
+    for removed, then in (("1", "Remove this 4"), ("4", "Remove this 7"), ("7", "keep-title")):
+        both.find_element(By.CSS_SELECTOR, f"[title='Remove this {removed}']").send_keys(Keys.ENTER)
+        assert focused() == then
+    write(both, ONE)
+    answer(both)
+    both.find_element(By.ID, "undo").send_keys(" ")
+    assert "Nothing" in answer(both) and focused() == "paper"
+    write(both, ONE)
+    answer(both)
+    both.find_element(By.CSS_SELECTOR, "[aria-label='Keep it as 1']").click()
+    both.find_element(By.ID, "remove").send_keys(" ")
+    assert focused() == "keep-title"
+    assert both.find_element(By.ID, "status").text == "Nothing is kept yet."
 
 
 def test_it_works_on_a_phone_with_a_finger(runs: list[Path], tmp_path: Path) -> None:
     main(["draw", *map(str, runs), "--out", str(tmp_path)])
     with browser() as driver:
-        phone = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-        driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
-        dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+        emulate_phone(driver, dark=True)
         driver.get((tmp_path / "draw.html").as_uri())
         assert driver.execute_script("return document.documentElement.scrollWidth") == 360
         write(driver, SEVEN, "touch")

@@ -100,9 +100,24 @@ def test_one_picture_gets_all_ten_probabilities_and_may_be_shown_again(
     assert [bar.split()[0] for bar in bars] == list("0123456789")
 
 
-def test_what_was_shown_is_replaced_in_any_folder(run_dir: Path, photos: Path) -> None:
+@pytest.mark.parametrize("folder", ["outputs/predict", "."])
+def test_what_was_shown_is_replaced_and_nothing_else(
+    folder: str,
+    run_dir: Path,
+    photos: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(photos)
+    arguments = ["predict", str(run_dir), "0.png", "--show", *([folder] if folder == "." else [])]
     for _ in range(2):
-        assert main(["predict", str(run_dir), f"{photos}/0.png", f"--show={photos}"]) == 0
+        assert main(arguments) == 0
+    mine = Path(folder, "0-28x28.png")
+    Image.new("L", (28, 28)).save(mine)
+    content = mine.read_bytes()
+    assert main(arguments) == 1
+    assert f"error: --show would overwrite {mine}" in capsys.readouterr().err
+    assert mine.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def test_every_test_image_gets_the_class_that_torch_gives(trained: Trained, tmp_path: Path) -> None:
-    write_draw_page(tmp_path / "draw.html", {"trained": trained.model}, tmp_path)
+    write_draw_page(tmp_path, {"trained": trained.model}, tmp_path)
     (found,) = answers_of(tmp_path / "draw.html", trained.test.images)
     with torch.inference_mode():
         expected = trained.model(trained.test.images).numpy()
@@ -51,7 +51,6 @@ def test_drawings_are_read_as_well_as_by_predict(trained: Trained, tmp_path: Pat
     files = [tmp_path / f"{i}.png" for i in range(len(papers))]
     for paper, file in zip(papers, files, strict=True):
         Image.fromarray(255 - paper).save(file)  # as the page saves it
-    found = [each.number() for each in predict(trained.model, map(str, files))]
     found = [each.number() for each in predict(trained.model, map(str, files))]
     by_predict = [
         number == str(label) for number, label in zip(found, labels.tolist(), strict=True)

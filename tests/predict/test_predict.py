@@ -140,12 +140,6 @@ def test_several_digits_are_told_one_by_one() -> None:
     }
 
 
-def test_an_output_that_is_not_a_number_is_an_error(files: list[str]) -> None:
-    model: Any = lambda images: torch.full((len(images), 10), torch.nan)  # noqa: E731
-    for prediction in predict(model, files[:1]):
-        assert json.loads(as_json(prediction))["error"].endswith("is not finite")
-
-
 def test_pictures_of_the_same_name_get_files_of_their_own(tmp_path: Path) -> None:
     names = [path.name for path in paths_of_seen(["a/7.png", "b/7.png", "b/7.JPG"], tmp_path)]
     assert names == ["7-28x28.png", "7-2-28x28.png", "7-3-28x28.png"]

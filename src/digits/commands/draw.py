@@ -40,8 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
     from digits.text import screen
 
     paths: list[Path] = arguments.runs
-    if arguments.out and arguments.out.is_file():
-        raise DigitsError(f"--out takes a folder to write into, got the file {arguments.out}")
     console = screen()
     with console.status("loading the networks"):
         models = {member_name(path): load(path) for path in paths}
@@ -51,11 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     file = model_path(paths[0])
     folder = run_directory(file) if file.suffix != ".ckpt" else results_folder(file, "draw")
-    if len(paths) > 1:
-        folder = DEFAULT_FOLDER
-    path = (arguments.out or folder) / PAGE
+    folder = arguments.out or (folder if len(paths) == 1 else DEFAULT_FOLDER)
     with console.status("writing the page, and comparing it with torch"):
-        checked = write_draw_page(path, models, data_dir_of(paths[0], arguments.data_dir))
+        checked = write_draw_page(folder, models, data_dir_of(paths[0], arguments.data_dir))
+    path = folder / PAGE
     console.print(f"{relative(path)}: {path.stat().st_size:,} bytes; open it in a browser")
     if checked is None:
         console.print("  not compared with torch, because there is no Node (try installing nodejs)")

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     show(console, evaluation)
     if len(paths) > 1:
         console.print(f"the ensemble: {relative(file)}")
-    elif not evaluation.members:
+    elif not evaluation.members and not arguments.pictures and num_views == 1:
         console.print(compare_with_metrics(evaluation))
     console.print(f"written: {relative(folder)}; the page: {page.name}")
     return 0

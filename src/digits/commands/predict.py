@@ -38,8 +38,6 @@ from digits.errors import DigitsError
 from digits.text import plural
 
 DEFAULT_FOLDER = Path("outputs/predict")
-SOFTWARE = "digits predict --show"
-"""Says in a picture's metadata that it is what a network saw, and may be replaced."""
 MAX_CHARTS = 3  # pictures, for each of which all ten probabilities are printed
 
 
@@ -63,15 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Classify the pictures; return 1 if any of them could not be."""
-    if arguments.show is not None and arguments.show.is_file():
+    folder: Path | None = arguments.show
+    if folder and folder.is_file():
         raise DigitsError(
-            f"--show takes a folder to write into, got the file {arguments.show}; "
-            "put --show last, or write --show=DIR"
+            f"--show takes a folder to write into, got the file {folder}; put --show last, or "
+            "write --show=DIR"
         )
-    import numpy as np
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
     from digits.model_file import load
     from digits.predict import predict as pictures
 
@@ -81,25 +76,13 @@ def run(arguments: argparse.Namespace) -> int:
             number = plural(len(inside), "subfolder")
             print(f"note: {argument}: {number} with pictures not read; name {inside[0]} as well",
                   file=sys.stderr)  # fmt: skip
-    folder = arguments.show or DEFAULT_FOLDER
+    seen = pictures.paths_of_seen(files, folder) if folder else [None] * len(files)
     width = min(48, max(len(pictures.printable(file)) for file in files))
     num_failed = 0
-    seen = pictures.paths_of_seen(files, folder)
-    for path in seen if arguments.show and folder != DEFAULT_FOLDER else ():
-        if path.exists() and not _is_seen(path):
-            raise DigitsError(f"--show would overwrite {path}; try --show=NEW_FOLDER")
     for prediction, path in zip(pictures.predict(model, files), seen, strict=True):
         num_failed += prediction.error is not None
-        if arguments.show and prediction.digits:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                note = PngInfo()
-                note.add_text("Software", SOFTWARE)
-                shown = np.hstack([digit.image for digit in prediction.digits])
-                Image.fromarray(shown).save(path, pnginfo=note)
-            except OSError as error:
-                reason = error.strerror or error
-                raise DigitsError(f"cannot write {path} ({reason}); try --show=FOLDER") from error
+        if path and prediction.digits:
+            pictures.save_seen(prediction, path)
         if arguments.json:
             print(pictures.as_json(prediction))
         elif prediction.error is not None:
@@ -109,17 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(pictures.as_chart(prediction))
         else:
             print(pictures.as_line(prediction, width))
-    if arguments.show:
+    if folder:
         number = plural(len(files) - num_failed, "picture")
         print(f"what the network saw: {folder} ({number})", file=sys.stderr)
     return 1 if num_failed else 0
-
-
-def _is_seen(path: Path) -> bool:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.info.get("Software") == SOFTWARE
-    except OSError:
-        return False

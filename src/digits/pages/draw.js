@@ -6,6 +6,7 @@ const MARGIN = 40; // around a drawing that is kept
 const SURE = 0.8; // the least calibrated probability that is called sure
 const PATCH = 4; // pixels a side of what is covered to see which pixels decided
 const IDLE_MS = 200; // the pause in writing after which that is computed
+const FOR = [240, 125, 40], AGAINST = [50, 145, 255]; // as in page.css
 const BUDGET_MS = 10; // for how long at a time it may keep the page from answering
 
 const byId = (id) => document.getElementById(id);
@@ -24,7 +25,7 @@ let current = null; // the stroke that is being written, and by which pointer
 let cursor = null; // where the keyboard's pen is: {x, y, isDown}
 let changed = false;
 
-function trace(context, scale, colour) {
+function trace(strokes, context, scale, colour) {
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.clearRect(0, 0, INK, INK);
   context.strokeStyle = colour;
@@ -48,7 +49,7 @@ function showStrokes() {
   const side = Math.round(paper.clientWidth * devicePixelRatio);
   if (paper.width !== side) paper.width = paper.height = side;
   const context = paper.getContext("2d");
-  trace(context, side / INK, getComputedStyle(paper).color);
+  trace(strokes, context, side / INK, getComputedStyle(paper).color);
   if (cursor) {
     context.beginPath();
     context.arc(cursor.x, cursor.y, pen.value / 2, 0, 7);
@@ -129,7 +130,6 @@ paper.addEventListener("keydown", (event) => {
 paper.addEventListener("blur", () => { cursor = null; change(); });
 
 addEventListener("keydown", (event) => {
-  if (event.target === pen && event.key !== "Escape") return;
   if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") undo();
   else if (event.ctrlKey || event.metaKey || event.altKey) return;
   else if (event.key === "Escape") clear();
@@ -156,66 +156,77 @@ function change() {
 function update() {
   changed = false;
   const start = performance.now();
-  trace(ink, 1, "#000");
-  const alphas = ink.getImageData(0, 0, INK, INK).data;
-  const values = new Float32Array(INK * INK);
-  for (let i = 0; i < values.length; i++) values[i] = alphas[4 * i + 3] / 255;
-  const image = mnistForm({ height: INK, width: INK, values });
-  pixels = image && Float64Array.from(image, (byte) => byte / 255);
-  answers = networks.map((network) =>
-    pixels && softmax(logits(network, pixels), network.temperature ?? 1));
+  pixels = seen(strokes);
+  answers = networks.map((network) => pixels && probabilities(network, pixels));
   performance.measure("update", { start });
   showStrokes();
   showAnswers();
   decideLater();
 }
 
-const mostProbable = (probabilities) => probabilities.indexOf(Math.max(...probabilities));
-const percent = (share) => (share > 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
-const shortPercent = (share) => (share < 0.005 ? "" : `${Math.round(100 * share)}%`);
+/** Return strokes as the networks see them. */
+function seen(strokes) {
+  trace(strokes, ink, 1, "#000");
+  const alphas = ink.getImageData(0, 0, INK, INK).data;
+  const values = new Float32Array(INK * INK);
+  for (let i = 0; i < values.length; i++) values[i] = alphas[4 * i + 3] / 255;
+  const image = mnistForm({ height: INK, width: INK, values });
+  return image && Float64Array.from(image, (byte) => byte / 255);
+}
 
-const cards = networks.map((network) => {
+const probabilities = (network, pixels) =>
+  softmax(logits(network, pixels), network.temperature ?? 1);
+
+/** Read a stroke of nobody's, so that the browser has compiled all of this before one writes. */
+function* warmUp() {
+  const points = [];
+  for (let i = 0; i < 30; i++) {
+    points.push([140 + 3 * i * Math.cos(i), 140 + 3 * i * Math.sin(i)]);
+    const pixels = seen([{ width: 8 + i, points }]);
+    for (const network of networks) {
+      probabilities(network, pixels);
+      yield;
+    }
+  }
+}
+
+const mostProbable = (probabilities) => probabilities.indexOf(Math.max(...probabilities));
+const percent = (share) => (share > 0.995 ? ">99%" : `${Math.round(100 * share)}%`);
+
+const cards = networks.map(({ name }) => {
   const card = byId("network").content.firstElementChild.cloneNode(true);
-  const bars = classes.map((name) => {
-    const row = document.createElement("li"), track = document.createElement("div");
-    const [label, share] = [document.createElement("span"), document.createElement("span")];
-    const bar = document.createElement("div");
-    label.textContent = name;
-    track.append(bar);
-    row.append(label, track, share);
-    return { row, bar, share };
-  });
-  card.querySelector("h2").append(network.name, document.createElement("em"));
-  card.querySelector("ol").append(...bars.map(({ row }) => row));
-  card.querySelector("ol").setAttribute("aria-label", `Probabilities by ${network.name}`);
+  card.querySelector("h2").prepend(name);
+  card.querySelector("ol").setAttribute("aria-label", `Probabilities by ${name}`);
   byId("networks").append(card);
-  return { card, bars, note: card.querySelector("em"), decided: card.querySelector(".decided") };
+  return { card, rows: card.querySelectorAll("li") };
 });
 
 function showAnswers() {
   byId("invitation").hidden = strokes.length > 0 || cursor !== null;
+  const { activeElement } = document;
   byId("undo").disabled = byId("clear").disabled = strokes.length === 0;
   for (const button of byId("labels").children) button.disabled = !pixels;
+  if (activeElement.disabled) paper.focus({ preventScroll: true }); // the keyboard goes on there
   paint(byId("seen"), pixels);
   // While one writes, a screen reader waits for the end of the stroke.
   verdict.setAttribute("aria-busy", isWriting());
   verdict.classList.toggle("empty", !pixels);
-  if (!pixels) say("–", "Nothing is written yet");
   const mean = classes.map((_, k) =>
     answers.reduce((sum, each) => sum + (each?.[k] ?? 0), 0) / networks.length);
   const first = mostProbable(mean);
   if (pixels) sayFirst(mean, first);
-  cards.forEach(({ card, bars, note }, n) => {
+  else say("–", "Nothing is written yet");
+  cards.forEach(({ card, rows }, n) => {
     const own = pixels ? mostProbable(answers[n]) : -1;
-    bars.forEach(({ row, bar, share }, k) => {
+    rows.forEach((row, k) => {
       const probability = pixels ? answers[n][k] : 0;
       row.classList.toggle("first", k === own);
-      bar.style.transform = `scaleX(${probability})`;
-      share.textContent = shortPercent(probability);
+      row.querySelector("div > div").style.transform = `scaleX(${probability})`;
+      row.lastElementChild.textContent = probability < 0.005 ? "" : percent(probability);
     });
     const differs = pixels !== null && own !== first;
     card.classList.toggle("differs", differs);
-    note.textContent = differs ? `reads ${classes[own]}` : "";
+    card.querySelector("em").textContent = differs ? `reads ${classes[own]}` : "";
   });
 }
 
@@ -249,7 +260,7 @@ function paint(canvas, shown, decided = null) {
   const scale = decided ? Math.max(...decided.map(Math.abs), 0.1) : 1; // in nats
   for (let i = 0; i < SIDE * SIDE; i++) {
     const grey = shown ? 255 * shown[i] : 0, share = decided ? decided[i] / scale : 0;
-    const colour = share > 0 ? [232, 131, 58] : [63, 142, 252], weight = Math.abs(share);
+    const colour = share > 0 ? FOR : AGAINST, weight = Math.abs(share);
     const ground = decided ? 0.45 * grey : grey;
     for (let c = 0; c < 3; c++) {
       image.data[4 * i + c] = ground * (1 - weight) + colour[c] * weight;
@@ -266,14 +277,16 @@ let waiting = 0; // the timer of what is computed next
 
 function decideLater() {
   clearTimeout(waiting);
-  cards.forEach(({ decided }) => paint(decided, pixels && pixels.map((each) => 0.45 * each)));
-  if (pixels) waiting = setTimeout(() => decide(occlusions()), isWriting() ? 2 * IDLE_MS : IDLE_MS);
+  const dimmed = pixels && pixels.map((each) => 0.45 * each);
+  document.querySelectorAll(".decided").forEach((canvas) => paint(canvas, dimmed));
+  if (pixels) waiting = setTimeout(() => compute(occlusions()), isWriting() ? 2 * IDLE_MS : IDLE_MS);
 }
 
-function decide(work) {
+/** Compute step by step, until one writes again. */
+function compute(work) {
   const end = performance.now() + BUDGET_MS;
   while (performance.now() < end) if (work.next().done) return;
-  waiting = setTimeout(decide, 0, work);
+  waiting = setTimeout(compute, 0, work);
 }
 
 /** Cover one patch after the other, of each network; paint when all are known. */
@@ -300,8 +313,9 @@ function* occlusions() {
       }
     }
     const decided = sums.map((sum, i) => (counts[i] ? (sum / counts[i]) * Math.sqrt(pixels[i]) : 0));
-    paint(cards[n].decided, pixels, decided);
-    cards[n].decided.dataset.done = digit;
+    const canvas = cards[n].card.querySelector(".decided");
+    paint(canvas, pixels, decided);
+    canvas.dataset.done = digit;
   }
 }
 
@@ -315,7 +329,7 @@ function patch(top, left) {
 
 // --- Keeping drawings, and saving them as a ZIP of PNGs in one folder a digit.
 
-let kept = []; // {name: the true digit, png: bytes, item: its place in the list}
+let kept = []; // {path: in the ZIP, png: bytes, item: its place in the list}
 let isSaved = true;
 
 function keep(name) {
@@ -327,75 +341,80 @@ function keep(name) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(inkCanvas, MARGIN, MARGIN);
   const address = canvas.toDataURL("image/png"), text = atob(address.split(",")[1]);
-  const item = document.createElement("li"), button = document.createElement("button");
-  const picture = document.createElement("img"), label = document.createElement("span");
-  const drawing = { name, png: Uint8Array.from(text, (c) => c.charCodeAt(0)), item };
-  button.type = "button";
+  // By the time of keeping, names of several people's drawings differ, and saving a drawing again
+  // gives the same file.
+  const time = new Date().toISOString().replace(/[-:.Z]/g, "");
+  const item = byId("kept-drawing").content.firstElementChild.cloneNode(true);
+  const [button, picture, label] = item.querySelectorAll("button, img, span");
   button.title = `Remove this ${name}`;
   picture.src = address;
   picture.alt = `Remove this drawing of ${name}`;
   label.textContent = name;
-  button.append(picture, label);
   button.addEventListener("click", () => {
-    kept = kept.filter((each) => each !== drawing);
-    item.remove();
-    showKept();
+    const next = item.nextElementSibling ?? item.previousElementSibling;
+    removeKept((each) => each.item === item);
+    (next?.firstElementChild ?? byId("keep-title")).focus();
   });
-  item.append(button);
   byId("kept").append(item);
-  kept.push(drawing);
+  kept.push({
+    path: `drawings/${name.replaceAll("/", "-")}/${time}.png`,
+    png: Uint8Array.from(text, (c) => c.charCodeAt(0)),
+    item,
+  });
   clear();
+  showKept();
+}
+
+function removeKept(isRemoved) {
+  kept.filter(isRemoved).forEach(({ item }) => item.remove());
+  kept = kept.filter((each) => !isRemoved(each));
   showKept();
 }
 
 function showKept() {
   isSaved = kept.length === 0;
-  byId("save").disabled = kept.length === 0;
+  byId("save").disabled = byId("remove").disabled = kept.length === 0;
   const number = kept.length === 1 ? "1 drawing is" : `${kept.length} drawings are`;
   byId("status").textContent = kept.length
     ? `${number} kept until this page is closed.` : "Nothing is kept yet.";
 }
 
-for (const name of classes) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = name;
-  button.setAttribute("aria-label", `Keep it as ${name}`);
-  button.addEventListener("click", () => { keep(name); paper.focus({ preventScroll: true }); });
-  byId("labels").append(button);
+for (const button of byId("labels").children) {
+  button.addEventListener("click", () => keep(button.textContent));
 }
-
+byId("remove").addEventListener("click", () => {
+  removeKept(() => true);
+  byId("keep-title").focus();
+});
 byId("save").addEventListener("click", () => {
-  // The time makes the names of several people's drawings different.
-  const time = new Date().toISOString().replace(/[-:]|\..*/g, "");
-  const files = kept.map(({ name, png }, i) => [`drawings/${name.replaceAll("/", "-")}/${time}-${i + 1}.png`, png]);
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(zip(files), { type: "application/zip" }));
+  link.href = URL.createObjectURL(new Blob(zip(kept), { type: "application/zip" }));
   link.download = "drawings.zip";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   isSaved = true;
-  byId("status").textContent = `Saved: drawings.zip with ${files.length} of them.`;
+  const number = kept.length === 1 ? "the drawing" : `all ${kept.length} drawings`;
+  byId("status").textContent = `Saved: drawings.zip with ${number}. More can be added, and saved with these.`;
 });
 addEventListener("beforeunload", (event) => { if (!isSaved) event.preventDefault(); });
 
-/** Return the parts of a ZIP file that stores [name, bytes] as they are (PKWARE's APPNOTE). */
-function zip(files) {
+/** Return the parts of a ZIP file that stores drawings as they are (PKWARE's APPNOTE). */
+function zip(drawings) {
   const parts = [], directory = [];
   let offset = 0;
-  for (const [name, bytes] of files) {
-    const nameBytes = new TextEncoder().encode(name);
+  for (const { path, png } of drawings) {
+    const name = new TextEncoder().encode(path);
     // Version, flags (names are UTF-8), no compression, 1 January 1980, then sum and sizes.
-    const common = [[20, 2], [0x800, 2], [0, 2], [0, 2], [33, 2], [crc32(bytes), 4],
-      [bytes.length, 4], [bytes.length, 4], [nameBytes.length, 2], [0, 2]];
+    const common = [[20, 2], [0x800, 2], [0, 2], [0, 2], [33, 2], [crc32(png), 4],
+      [png.length, 4], [png.length, 4], [name.length, 2], [0, 2]];
     const header = fields([[0x04034b50, 4], ...common]);
-    parts.push(header, nameBytes, bytes);
+    parts.push(header, name, png);
     // No comment, first disk, attributes, place.
     const more = [[0, 2], [0, 2], [0, 2], [0, 4], [offset, 4]];
-    directory.push(fields([[0x02014b50, 4], [20, 2], ...common, ...more]), nameBytes);
-    offset += header.length + nameBytes.length + bytes.length;
+    directory.push(fields([[0x02014b50, 4], [20, 2], ...common, ...more]), name);
+    offset += header.length + name.length + png.length;
   }
-  const size = directory.reduce((sum, part) => sum + part.length, 0), number = files.length;
+  const size = directory.reduce((sum, part) => sum + part.length, 0), number = drawings.length;
   const end = fields([[0x06054b50, 4], [0, 2], [0, 2], [number, 2], [number, 2], [size, 4],
     [offset, 4], [0, 2]]);
   return [...parts, ...directory, end];
@@ -422,7 +441,5 @@ byId("calibration").textContent =
     ? `The probabilities of ${name} are calibrated on its validation images (temperature ${temperature.toFixed(2)}).`
     : `The probabilities of ${name} are its own, not calibrated: its validation images were not found.`
   )).join(" ");
-for (const network of networks) {
-  for (let i = 0; i < 5; i++) logits(network, new Float64Array(SIDE * SIDE)); // compiles it
-}
 update();
+compute(warmUp());

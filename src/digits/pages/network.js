@@ -241,34 +241,38 @@ function strokeWidth({ height, width, values }) {
 
 /** Make strokes thicker by `amount` pixels on each side, or thinner where it is below 0. */
 function thickened(plane, amount) {
-  const reach = Math.ceil(Math.abs(amount)), margin = reach + 1, limit = amount > 0 ? 1 : 0;
+  const reach = Math.ceil(Math.abs(amount)), margin = 2 * reach + 1, limit = amount > 0 ? 1 : 0;
   const padded = newPlane(plane.height + 2 * margin, plane.width + 2 * margin);
   for (let y = 0; y < plane.height; y++) {
     const row = plane.values.subarray(y * plane.width, (y + 1) * plane.width);
     padded.values.set(row, (y + margin) * padded.width + margin);
   }
+  const isInDisk = (y, x) => y * y + x * x <= amount * amount + 0.5;
   const disk = [];
   for (let y = -reach; y <= reach; y++) {
-    for (let x = -reach; x <= reach; x++) {
-      if (y * y + x * x <= amount * amount + 0.5) disk.push([y, x]);
-    }
+    for (let x = -reach; x <= reach; x++) if (isInDisk(y, x)) disk.push([y, x]);
   }
-  disk.sort((a, b) => Math.hypot(...b) - Math.hypot(...a)); // the rim decides soonest
+  disk.sort((a, b) => Math.hypot(...b) - Math.hypot(...a)); // the outermost decide soonest
+  const step = ([y, x]) => y * padded.width + x;
+  const steps = disk.map(step);
+  const entering = disk.filter(([y, x]) => !isInDisk(y, x + 1)).map(step);
+  const leaving = disk.filter(([y, x]) => !isInDisk(y, x - 1)).map(step);
+  const extreme = (place, steps, found) => {
+    for (let i = 0; i < steps.length && found !== limit; i++) {
+      const value = padded.values[place + steps[i]];
+      if (amount > 0 ? value > found : value < found) found = value;
+    }
+    return found;
+  };
   const changed = newPlane(padded.height, padded.width);
-  const steps = disk.map(([y, x]) => y * padded.width + x);
-  for (let y = 0; y < padded.height; y++) {
-    for (let x = 0; x < padded.width; x++) {
+  for (let y = reach; y < padded.height - reach; y++) {
+    let found = limit;
+    for (let x = reach; x < padded.width - reach; x++) {
       const place = y * padded.width + x;
-      const isInner = Math.min(y, x, padded.height - 1 - y, padded.width - 1 - x) >= reach;
-      let found = padded.values[place];
-      for (let i = 0; i < steps.length && found !== limit; i++) {
-        if (!isInner) {
-          const [dy, dx] = disk[i];
-          if (y + dy < 0 || y + dy >= padded.height || x + dx < 0 || x + dx >= padded.width) continue;
-        }
-        const value = padded.values[place + steps[i]];
-        if (amount > 0 ? value > found : value < found) found = value;
-      }
+      // From one pixel to the next most of the disk stays, and what decided mostly as well.
+      const isOpen = found === limit ||
+        (found !== 1 - limit && leaving.some((i) => padded.values[place - 1 + i] === found));
+      found = isOpen ? extreme(place, steps, padded.values[place]) : extreme(place, entering, found);
       changed.values[place] = found;
     }
   }

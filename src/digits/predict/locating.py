@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from digits.predict.frames import MAX_COMPONENTS, TOUCHING_AT_CORNERS, Mask, unframed
-from digits.predict.ink import ink_of, levels, noise_of, white_of
+from digits.predict.ink import (
+    MAX_COMPONENTS,
+    TOUCHING_AT_CORNERS,
+    Mask,
+    ink_of,
+    levels,
+    noise_of,
+    unframed,
+    white_of,
+)
+from digits.predict.mnist_form import DETAIL
 from digits.predict.mnist_form import SIDE as MNIST_SIDE
 from digits.predict.reading import Picture, Plane, resized, shrunk
 
@@ -45,16 +54,25 @@ class Box:
     right: int
 
     @property
+    def height(self) -> int:
+        """The number of rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return self.right - self.left
+
+    @property
     def side(self) -> int:
         """The longer side."""
-        return max(self.bottom - self.top, self.right - self.left)
+        return max(self.height, self.width)
 
     def share_within(self, other: "Box") -> float:
         """Return how much of this box's area lies in another one."""
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         width = min(self.right, other.right) - max(self.left, other.left)
-        area = (self.bottom - self.top) * (self.right - self.left)
-        return max(0, height) * max(0, width) / area
+        return max(0, height) * max(0, width) / (self.height * self.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,30 +316,25 @@ def _digits_of(best: Candidate) -> list[Candidate]:
     above or below a digit, as the bar of a 5 does, or in a narrow gap, is a part of it.
     """
     strokes = levels(best.plane, best.dark, best.stroke_limit)[0] > best.threshold
-    thick = ndimage.binary_dilation(
-        strokes, TOUCHING_AT_CORNERS, max(1, (best.box.bottom - best.box.top) // 30)
-    )
+    thickened = max(1, best.box.height // 30)
+    thick = ndimage.binary_dilation(strokes, TOUCHING_AT_CORNERS, thickened)
     labels = ndimage.label(thick, TOUCHING_AT_CORNERS)[0] * strokes
-    boxes = [
-        Box(rows.start, rows.stop, columns.start, columns.stop)
-        for rows, columns in ndimage.find_objects(labels)
-    ]
+    boxes = _boxes(labels)
     own = set(np.unique(labels[best.mask]).tolist()) - {0}
     if best.at_border or not own or len(boxes) > MAX_COMPONENTS:
         return [best]
-    height = max(boxes[each - 1].bottom - boxes[each - 1].top for each in own)
+    height = max(boxes[each - 1].height for each in own)
     parts: list[tuple[Box, list[int]]] = []
-    for number, box in sorted(enumerate(boxes, 1), key=lambda each: each[1].top - each[1].bottom):
+    for number, box in sorted(enumerate(boxes, 1), key=lambda each: -each[1].height):
         whole = next((each for each in parts if _belongs(box, each[0], height)), None)
         if whole:
             whole[1].append(number)
-        elif 0.5 * height <= box.bottom - box.top <= 2 * height:
+        elif 0.5 * height <= box.height <= 2 * height:
             parts.append((box, [number]))
     digits = []
     for _, numbers in parts:
         mask = np.isin(labels, numbers)
-        (rows, columns) = ndimage.find_objects(mask.astype(np.int8))[0]
-        box = Box(rows.start, rows.stop, columns.start, columns.stop)
+        (box,) = _boxes(mask.astype(np.int8))
         at_border = 0 in (box.top, box.left) or (box.bottom, box.right) == best.mask.shape
         judged = _judged(replace(best, mask=mask, box=box, main_share=1.0))
         if judged and not at_border and judged.contrast > 0.6 * best.contrast:
@@ -329,29 +342,27 @@ def _digits_of(best: Candidate) -> list[Candidate]:
     if len(digits) < 2:
         return [best]
     digits.sort(key=lambda each: each.box.top + each.box.bottom)
-    lines = [[digits[0]]]
-    for digit in digits[1:]:
-        if (
-            digit.box.top + digit.box.bottom
-            > lines[-1][0].box.top + lines[-1][0].box.bottom + height
-        ):
+    lines: list[list[Candidate]] = []
+    for digit in digits:
+        middle = (digit.box.top + digit.box.bottom) / 2
+        if not lines or middle > (lines[-1][0].box.top + lines[-1][0].box.bottom + height) / 2:
             lines.append([])
         lines[-1].append(digit)
     return [digit for line in lines for digit in sorted(line, key=lambda each: each.box.left)]
+
+
+def _boxes(labels: NDArray[np.integer]) -> list[Box]:
+    return [Box(y.start, y.stop, x.start, x.stop) for y, x in ndimage.find_objects(labels)]
 
 
 def _belongs(part: Box, whole: Box, height: int) -> bool:
     """Say whether a stroke lies above, below or within a digit of a line of this height."""
     overlap = min(part.right, whole.right) - max(part.left, whole.left)
     gap = max(part.top, whole.top) - min(part.bottom, whole.bottom)
-    narrower = min(part.right - part.left, whole.right - whole.left)
-    return overlap > 0.5 * narrower and gap < GAP * height
+    return overlap > 0.5 * min(part.width, whole.width) and gap < GAP * height
 
 
 # Cutting out the digit's ink, in detail.
-
-DETAIL = 100
-"""Pixels of the digit's longer side that are enough: five for each of the 20 that are wanted."""
 
 
 def cut_out(plane: Plane, digit: Candidate) -> Plane:

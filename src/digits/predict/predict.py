@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from digits.errors import DigitsError
 from digits.predict.locating import cut_out, locate
@@ -28,6 +30,8 @@ SUFFIXES = (
 )
 """Endings of the files that are taken from a folder."""
 DIGITS = tuple("0123456789")
+SOFTWARE = "digits predict --show"
+"""Says in a picture's metadata that it is what a network saw, and may be replaced."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +83,6 @@ def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Predic
             continue
         with torch.inference_mode():
             logits = model(torch.from_numpy(np.stack([each.image for each in found]))[:, None])
-        if not logits.isfinite().all():
-            yield Prediction(file, error="the network's output for it is not finite")
-            continue
         probabilities = torch.softmax(logits.double(), dim=1).tolist()
         digits = [
             replace(digit, probabilities=tuple(row), classes=classes)
@@ -204,6 +205,9 @@ def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:
     """Return where what the network saw of each picture is written: "a-28x28.png" for "a.jpg".
 
     Pictures of the same name get files of their own, "a-2-28x28.png".
+
+    Raises:
+        DigitsError: another picture would be overwritten.
     """
     paths: list[Path] = []
     for file in files:
@@ -211,4 +215,23 @@ def paths_of_seen(files: Sequence[str], folder: Path) -> list[Path]:
         names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
         free = (path for name in names if (path := folder / f"{name}-28x28.png") not in paths)
         paths.append(next(free))
+        if paths[-1].exists() and not _is_seen(paths[-1]):
+            raise DigitsError(f"--show would overwrite {paths[-1]}; try --show=NEW_FOLDER")
     return paths
+
+
+def _is_seen(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == SOFTWARE
+    except OSError:
+        return False
+
+
+def save_seen(prediction: Prediction, path: Path) -> None:
+    """Write what the network saw of a picture, its digits side by side."""
+    note = PngInfo()
+    note.add_text("Software", SOFTWARE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = np.hstack([digit.image for digit in prediction.digits])
+    Image.fromarray(shown).save(path, pnginfo=note)
