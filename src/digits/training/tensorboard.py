@@ -6,7 +6,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,46 +143,32 @@ class TensorBoardPictures(Callback):
         writer, data = _writer(trainer), getattr(trainer, "datamodule", None)
         if writer is None or data is None or not isinstance(pl_module, Classifier):
             return
-        step, logits = trainer.global_step, pl_module.test_logits
+        from digits.figures import confusion_matrix  # matplotlib takes a third of a second
+
+        step, logits, classes = trainer.global_step, pl_module.test_logits, data.classes
         images, labels = data.test.images[: len(logits)], data.test.labels[: len(logits)]
-        _add_test_pictures(writer, logits, images, labels, data.classes, step)
+        measures = measure(logits, labels)
+        figure = confusion_matrix(measures.confusion, classes, class_word(classes))
+        _add_figure(writer, "test/confusion matrix", figure, step)
+        if shown := measures.mistakes[:NUM_SHOWN]:
+            titles = [each.title(classes) for each in shown]
+            title = f"The {len(shown)} most confident of {len(measures.mistakes):,} mistakes"
+            chosen = images[[mistake.index for mistake in shown]]
+            _add_digits(writer, "test/mistakes", chosen, titles, title, step)
+        probabilities = logits.float().softmax(dim=1)
+        for label, name in enumerate(classes):
+            tag = f"precision and recall/{name}"
+            writer.add_pr_curve(tag, labels == label, probabilities[:, label], step)
         if any(getattr(logger, "projector", False) for logger in trainer.loggers):
-            _add_projector(writer, pl_module, data.normalized(images), images, labels, step)
+            inputs = data.normalized(images).to(pl_module.device).to(pl_module.dtype)
+            with torch.inference_mode():
+                hidden = _but_last_layer(pl_module)(inputs).flatten(1).float().cpu()
+            writer.add_embedding(hidden, labels.tolist(), 1 - images / 255, step, "test")
 
 
-def _add_test_pictures(
-    writer: Any,
-    logits: Tensor,
-    images: Tensor,
-    labels: Tensor,
-    classes: Sequence[str],
-    step: int,
-) -> None:
-    from digits.figures import confusion_matrix  # matplotlib takes a third of a second
-
-    measures = measure(logits, labels)
-    figure = confusion_matrix(measures.confusion, classes, class_word(classes))
-    _add_figure(writer, "test/confusion matrix", figure, step)
-    if shown := measures.mistakes[:NUM_SHOWN]:
-        titles = [each.title(classes) for each in shown]
-        title = f"The {len(shown)} most confident of {len(measures.mistakes):,} mistakes"
-        chosen = images[[mistake.index for mistake in shown]]
-        _add_digits(writer, "test/mistakes", chosen, titles, title, step)
-    probabilities = logits.float().softmax(dim=1)
-    for label, (name, probability) in enumerate(zip(classes, probabilities.T, strict=True)):
-        tag = f"precision and recall/{name}"
-        writer.add_pr_curve(tag, labels == label, probability, step)
-
-
-def _add_projector(
-    writer: Any, model: Classifier, inputs: Tensor, images: Tensor, labels: Tensor, step: int
-) -> None:
-    """Add the last hidden layer's values for each image."""
+def _but_last_layer(model: Classifier) -> torch.nn.Module:
     layers = list(model.network.children())
-    hidden = torch.nn.Sequential(*layers[:-1]) if len(layers) > 1 else model.network
-    with torch.inference_mode():
-        embeddings = hidden(inputs.to(model.device).to(model.dtype)).flatten(1).float().cpu()
-    writer.add_embedding(embeddings, labels.tolist(), 1 - images / 255, step, "test")
+    return torch.nn.Sequential(*layers[:-1]) if len(layers) > 1 else model.network
 
 
 def _writer(trainer: Trainer) -> Any:
