@@ -87,7 +87,7 @@ def test_the_verb_prints_what_to_type_and_leaves_a_picture_only(
             "1e-10",
             "--steps",
             "20",
-        ): "the loss does not fall betw",
+        ): "the loss does not fall",
     }.items():
         assert main(["find-lr", *arguments]) == 1
         assert told in capsys.readouterr().err

@@ -55,7 +55,7 @@ def test_it_is_resumed_without_that_run_and_compared_as_what_it_is(
 
 def test_another_network_is_named(first: Path, tmp_path: Path) -> None:
     for option, told in {
-        "model.hidden=[32]": r"1\.weight: .*\[16, 784\].*\[32, 784\]\.; try the model, with its",
+        "model.hidden=[32]": r"1\.weight: .*\[16, 784\].*\[32, 784\].*; try the model, with its",
         "model.hidden=[16,16]": r'Missing .*"5\.weight"',
         "model=cnn": r'Missing .*"2\.weight"',
     }.items():

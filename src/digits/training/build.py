@@ -101,7 +101,7 @@ def start_from(model: Classifier, path: Path) -> None:
         model.network.load_state_dict(weights)
     except RuntimeError as error:
         raise DigitsError(
-            f"init_from={path} is of another network: {first_line(error)}; "
+            f"init_from={path} is of another network: {first_line(error).rstrip('.')}; "
             "try the model, with its options, and a data set with the classes of that run"
         ) from None
     sums = hashlib.sha256()
