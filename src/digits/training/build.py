@@ -227,11 +227,11 @@ def _make_callbacks(config: DictConfig) -> list[Callback]:
 def make_loggers(config: DictConfig, run_dir: Path, resumed_at_step: int = 0) -> list[Logger]:
     """Make the loggers; each writes into the run directory unless it is told another place."""
     made: list[Logger] = []
+    place = str(run_dir)
+    known = {"run_dir": place, "save_dir": place, "resumed_at_step": resumed_at_step}
     for node in loggers(config.logger).values():
         accepted, _ = parameters(pkgutil.resolve_name(node["_target_"]))
-        places = {"run_dir": str(run_dir), "save_dir": str(run_dir)}
-        given = {"resumed_at_step": resumed_at_step} | places
-        given = {name: given[name] for name in given.keys() & accepted if node.get(name) is None}
+        given = {name: known[name] for name in known.keys() & accepted if node.get(name) is None}
         made.append(instantiate(node, **given, _convert_="all"))
     return made
 

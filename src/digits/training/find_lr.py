@@ -4,11 +4,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -53,10 +52,10 @@ class RangeTest:
 class _Recorder(DummyLogger):
     """Hears of each minibatch's loss, and ends the training when it has diverged."""
 
-    def __init__(self, first_rate: float, width: int) -> None:
-        self.trainer: Any = None
-        self.rates, self.losses, self.width = [first_rate], [0.0][:0], width
-        self.smallest = float("inf")
+    def __init__(self, trainer: Trainer, first_rate: float, width: int) -> None:
+        super().__init__()
+        self.trainer, self.width, self.smallest = trainer, width, float("inf")
+        self.rates, self.losses = [first_rate], list[float]()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.losses.append(metrics["train/loss_step"])
@@ -84,10 +83,8 @@ def find_lr(config: DictConfig, low: float, high: float, num_steps: int) -> Rang
     quieten_lightning()
     config = OmegaConf.merge(config, {"optim": {"lr": low}})  # type: ignore[assignment]
     config.callbacks, config.logger = {}, {}
-    config.trainer.update(
-        devices=1, num_nodes=1, strategy="auto", max_epochs=num_steps, profiler=None
-    )
-    config.trainer.update(max_steps=num_steps, max_time=None, limit_val_batches=0)
+    config.trainer.update(devices=1, num_nodes=1, strategy="auto", profiler=None, max_time=None)
+    config.trainer.update(max_epochs=num_steps, max_steps=num_steps, limit_val_batches=0)
     seed = config.seed or 0
     seed_everything(seed, verbose=False)
     datamodule = make_datamodule(config, seed)
@@ -100,10 +97,10 @@ def find_lr(config: DictConfig, low: float, high: float, num_steps: int) -> Rang
 
     model.schedule_factory, model.schedule_interval = grow, "step"
     width = max(2, num_steps // 15)  # of a moving average, and half that of a smoother window
-    recorder = _Recorder(low, width)
     with tempfile.TemporaryDirectory() as folder, torch_threads(num_threads(config, model)):
         trainer = make_trainer(config, Path(folder), [])
-        trainer.loggers, recorder.trainer = [recorder], trainer
+        recorder = _Recorder(trainer, low, width)
+        trainer.loggers = [recorder]
         model.train_on_stacks(datamodule, minibatches_per_stack=1)
         try:
             trainer.fit(model, datamodule)
