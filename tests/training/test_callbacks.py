@@ -10,7 +10,10 @@ import pytest
 import torch
 from support import SMALL, PowerCutError, cut, train
 
+import digits
 from digits.config.errors import explain
+from digits.data.datasets import load_sample
+from digits.data.split import stratified_split
 from digits.model_file import read_checkpoint
 from digits.run_directory import read_history
 from digits.training.callbacks import COLUMNS, AtomicCheckpointIO
@@ -96,6 +99,10 @@ def test_results_are_those_of_the_validation_that_chose_the_checkpoint(tmp_path:
     assert best["global_step"] < 10
     assert metrics["val/loss"] == best["validated"]["val/loss"]
     assert metrics["val/loss"] != read_history(tmp_path)[-1]["val/loss"]
+    data = load_sample("train")
+    _, held_out = stratified_split(data.labels, 500, 0)
+    predicted = digits.load(tmp_path)(data.images[held_out]).argmax(1)
+    assert metrics["val/accuracy"] == (predicted == data.labels[held_out]).double().mean().item()
 
 
 def test_the_table_has_no_validation_of_another_epoch(tmp_path: Path) -> None:

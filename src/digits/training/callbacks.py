@@ -17,7 +17,6 @@ from rich.console import Console
 from digits.config.schema import METRICS
 from digits.files import write_atomically
 from digits.model_file import read_checkpoint
-from digits.models import Classifier
 from digits.run_directory import BEST, LAST, write_history
 
 COLUMNS = (
@@ -109,9 +108,9 @@ class TrainingProgress(Callback):
             disable=not (has_bar and console.is_terminal),
         )
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        total = pl_module.num_steps() if isinstance(pl_module, Classifier) else None
-        self._task = self._bar.add_task("training", total=total, completed=trainer.global_step)
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        total, completed = pl_module.num_steps(), trainer.global_step
+        self._task = self._bar.add_task("training", total=total, completed=completed)
         if not trainer.progress_bar_callback:
             self._bar.start()
 

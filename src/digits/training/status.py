@@ -129,10 +129,6 @@ def _machine() -> dict[str, Any]:
     with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text()
         processor = next(iter(re.findall(r"model name\s*: (.*)", text)), processor)
-    torch = sys.modules.get("torch")
-    has_gpu = torch and torch.cuda.is_initialized()
-    return {
-        "processor": processor,
-        "cores": num_cores(),
-        "gpu": torch.cuda.get_device_name() if torch and has_gpu else None,
-    }
+    torch: Any = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else None
+    return {"processor": processor, "cores": num_cores(), "gpu": gpu}

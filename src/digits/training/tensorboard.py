@@ -19,8 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from digits.data.batches import Batch
-from digits.data.datasets import CLASSES, SIDE, class_word
-from digits.models import Classifier
+from digits.data.datasets import SIDE, class_word
 from digits.models.measure import measure
 from digits.training.console import SHOWN_CHOICES
 
@@ -118,17 +117,14 @@ class TensorBoardPictures(Callback):
             _add_graph(writer, pl_module)
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
+        self, trainer: Any, pl_module: Any, batch: Batch, batch_idx: int
     ) -> None:
         if (writer := _writer(trainer)) and trainer.global_step == 0 and batch_idx == 0:
-            generator = torch.Generator(batch[0].device)
-            draws = partial(generator.manual_seed, 0)
-            minibatches = getattr(pl_module, "minibatches", None)  # a stranger's module has none
-            images, labels = next(minibatches(batch, draws)) if minibatches else batch
+            draws = partial(torch.Generator(batch[0].device).manual_seed, 0)
+            images, labels = next(pl_module.minibatches(batch, draws))
             low, high = (float(value) for value in images.aminmax())
             title = f"What the network receives, from {low:.2f} (black) to {high:.2f}"
-            names = getattr(getattr(trainer, "datamodule", None), "classes", CLASSES)
-            titles = [names[int(label)] for label in labels]
+            titles = [trainer.datamodule.classes[int(label)] for label in labels]
             _add_digits(writer, "input", images, titles, title, 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -139,15 +135,14 @@ class TensorBoardPictures(Callback):
                 values = parameter.detach().float()
                 writer.add_histogram(name.replace(".", "/", 1), values, step)
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        writer, data = _writer(trainer), getattr(trainer, "datamodule", None)
-        if writer is None or data is None or not isinstance(pl_module, Classifier):
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
+        if (writer := _writer(trainer)) is None:
             return
         from digits.figures import confusion_matrix  # matplotlib takes a third of a second
 
-        step, logits, classes = trainer.global_step, pl_module.test_logits, data.classes
+        data, step, logits = trainer.datamodule, trainer.global_step, pl_module.test_logits
         images, labels = data.test.images[: len(logits)], data.test.labels[: len(logits)]
-        measures = measure(logits, labels)
+        classes, measures = data.classes, measure(logits, labels)
         figure = confusion_matrix(measures.confusion, classes, class_word(classes))
         _add_figure(writer, "test/confusion matrix", figure, step)
         if shown := measures.mistakes[:NUM_SHOWN]:
@@ -160,15 +155,11 @@ class TensorBoardPictures(Callback):
             tag = f"precision and recall/{name}"
             writer.add_pr_curve(tag, labels == label, probabilities[:, label], step)
         if any(getattr(logger, "projector", False) for logger in trainer.loggers):
-            inputs = data.normalized(images).to(pl_module.device).to(pl_module.dtype)
+            hidden = torch.nn.Sequential(*list(pl_module.network.children())[:-1])
+            inputs = data.normalized(images).to(pl_module.device, pl_module.dtype)
             with torch.inference_mode():
-                hidden = _but_last_layer(pl_module)(inputs).flatten(1).float().cpu()
-            writer.add_embedding(hidden, labels.tolist(), 1 - images / 255, step, "test")
-
-
-def _but_last_layer(model: Classifier) -> torch.nn.Module:
-    layers = list(model.network.children())
-    return torch.nn.Sequential(*layers[:-1]) if len(layers) > 1 else model.network
+                embeddings = hidden(inputs).flatten(1).float().cpu()
+            writer.add_embedding(embeddings, labels.tolist(), 1 - images / 255, step, "test")
 
 
 def _writer(trainer: Trainer) -> Any:
