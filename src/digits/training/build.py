@@ -45,7 +45,7 @@ optimization only."""
 NOT_THE_TRAINERS = (*STEPPING, "enable_progress_bar", "enable_model_summary")
 """Options that Lightning's Trainer does not get; the last two are the recipe's."""
 
-UNSUITED = {
+UNSUITED: dict[type[Callback], str] = {
     BatchSizeFinder: "-m data.batch_size=64,128,256",
     LearningRateFinder: "-m optim.lr=0.0003,0.001,0.003",
     StochasticWeightAveraging: "callbacks=ema",
@@ -79,11 +79,7 @@ def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) ->
     training["schedule"] = instantiate(schedule, _partial_=True, _convert_="all")
     if num_classes != NUM_CLASSES:  # a network of the user's own need not know of other data
         training["num_classes"] = num_classes
-    model = _call(config.model, **training, **stepping, seed=seed)
-    if not isinstance(model, Classifier):
-        raise DigitsError(
-            f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
-        )
+    model: Classifier = _call(config.model, **training, **stepping, seed=seed)
     model.multiply_adds = _try_network(model, num_classes)
     return model
 
@@ -187,7 +183,13 @@ def make_trainer(
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     every: Any = OmegaConf.to_container(config.trainer, resolve=True)
     options = {key: value for key, value in every.items() if key not in NOT_THE_TRAINERS}
-    configured = _make_callbacks(config)
+    configured = [instantiate(node, _convert_="all") for node in config.callbacks.values()]
+    for callback in configured:
+        if remedy := UNSUITED.get(type(callback)):
+            raise DigitsError(
+                f"Lightning's {type(callback).__name__} needs automatic optimization, "
+                f"which no network of this project uses; try {remedy}"
+            )
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # submitit does it
@@ -209,19 +211,6 @@ def make_trainer(
     trainer: Trainer = _call(options, **given)
     _check_processes(trainer, config)
     return trainer
-
-
-def _make_callbacks(config: DictConfig) -> list[Callback]:
-    made: list[Callback] = []
-    for name, node in config.callbacks.items():
-        made.append(instantiate(node, _convert_="all"))
-        for kind, remedy in UNSUITED.items():
-            if isinstance(made[-1], kind):
-                raise DigitsError(
-                    f"callbacks.{name}: Lightning's {kind.__name__} needs automatic optimization, "
-                    f"which no network of this project uses; try {remedy}"
-                )
-    return made
 
 
 def make_loggers(config: DictConfig, run_dir: Path, resumed_at_step: int = 0) -> list[Logger]:

@@ -10,7 +10,6 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.trainer.states import TrainerFn
 from rich import progress
 from rich.console import Console
 
@@ -52,9 +51,6 @@ class History(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         found = trainer.callback_metrics.items()
         self.validated = {name: float(value) for name, value in found if name.startswith("val/")}
-        if trainer.state.fn == TrainerFn.VALIDATING and self.rows:  # of the network as it ended
-            self.rows[-1] = self.validated | self.rows[-1]
-            self._write(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         # The x axis of what a `training_step` of the user's own logs: Lightning counts stacks.
@@ -72,9 +68,6 @@ class History(Callback):
             | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
             | {"time_s": time.perf_counter() - self._started}
         )
-        self._write(trainer)
-
-    def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             own = sorted({name for row in self.rows for name in row} - set(COLUMNS))
             write_history(self.run_dir, self.rows, [*COLUMNS, *own])
