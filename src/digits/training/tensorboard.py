@@ -16,7 +16,6 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor
 
 from digits.data.batches import Batch
 from digits.data.datasets import SIDE, class_word
@@ -120,12 +119,14 @@ class TensorBoardPictures(Callback):
         self, trainer: Any, pl_module: Any, batch: Batch, batch_idx: int
     ) -> None:
         if (writer := _writer(trainer)) and trainer.global_step == 0 and batch_idx == 0:
+            from digits.figures import digit_grid  # matplotlib takes a third of a second
+
             draws = partial(torch.Generator(batch[0].device).manual_seed, 0)
             images, labels = next(pl_module.minibatches(batch, draws))
             low, high = (float(value) for value in images.aminmax())
             title = f"What the network receives, from {low:.2f} (black) to {high:.2f}"
-            titles = [trainer.datamodule.classes[int(label)] for label in labels]
-            _add_digits(writer, "input", images, titles, title, 0)
+            titles = [trainer.datamodule.classes[int(label)] for label in labels[:NUM_SHOWN]]
+            _add_figure(writer, "input", digit_grid(images[:NUM_SHOWN], titles, title=title), 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The step of the epoch's curves: a resumed run would purge them at the next one.
@@ -138,7 +139,7 @@ class TensorBoardPictures(Callback):
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
         if (writer := _writer(trainer)) is None:
             return
-        from digits.figures import confusion_matrix  # matplotlib takes a third of a second
+        from digits.figures import confusion_matrix, digit_grid
 
         data, step, logits = trainer.datamodule, trainer.global_step, pl_module.test_logits
         images, labels = data.test.images[: len(logits)], data.test.labels[: len(logits)]
@@ -148,8 +149,8 @@ class TensorBoardPictures(Callback):
         if shown := measures.mistakes[:NUM_SHOWN]:
             titles = [each.title(classes) for each in shown]
             title = f"The {len(shown)} most confident of {len(measures.mistakes):,} mistakes"
-            chosen = images[[mistake.index for mistake in shown]]
-            _add_digits(writer, "test/mistakes", chosen, titles, title, step)
+            figure = digit_grid(images[[each.index for each in shown]], titles, title=title)
+            _add_figure(writer, "test/mistakes", figure, step)
         probabilities = logits.float().softmax(dim=1)
         for label, name in enumerate(classes):
             tag = f"precision and recall/{name}"
@@ -180,15 +181,6 @@ def _add_graph(writer: Any, model: LightningModule) -> None:
             writer.add_graph(network, image)
     except Exception as error:  # whatever cannot be traced in the user's own network
         _log.info("TensorBoard has no graph of this network: %s", error)
-
-
-def _add_digits(
-    writer: Any, tag: str, images: Tensor, titles: list[str], title: str, step: int
-) -> None:
-    from digits.figures import digit_grid
-
-    shown = images[:NUM_SHOWN]
-    _add_figure(writer, tag, digit_grid(shown, titles[: len(shown)], title=title), step)
 
 
 def _add_figure(writer: Any, tag: str, figure: Any, step: int) -> None:
