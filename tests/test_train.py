@@ -20,7 +20,8 @@ def test_a_run_leaves_what_it_was_composed_from_and_a_log_and_warns_of_nothing(
     assert "outputs/runs/one" in finished.stdout
     hydra = [path.name for path in sorted((run_dir / ".hydra").iterdir())]
     assert hydra == ["config.yaml", "hydra.yaml", "overrides.yaml"]
-    assert (run_dir / "train.log").exists()
+    log = (run_dir / "train.log").read_text()
+    assert "3500 training" in log and "litlogger" not in log
     metrics = json.loads((run_dir / "metrics.json").read_text())
     assert (metrics["seed"], metrics["dataset"]) == (3, "mnist-sample-5k")
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]

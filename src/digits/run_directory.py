@@ -102,7 +102,7 @@ class Run:
         choices: the option of each config group; empty if that is not known.
         overrides: what its command line said, e.g. ["optim.lr=0.1"].
         metrics: metrics.json of a finished run, else empty.
-        made_with: code, packages and machine, see `digits.training.made_with`.
+        made_with: code, packages and machine, see `digits.training.status`.
     """
 
     dir: Path

@@ -71,12 +71,11 @@ def report(
     callback: Any,
     epochs: Iterable[int],
     accuracy: float,
-    world_size: int = 1,
     every: int = 1,
 ) -> None:
     """Do what a trainer does with the callback, which validates `every` so many epochs."""
     metrics = {"val/accuracy": torch.tensor(accuracy)}
-    state: dict[str, Any] = {"world_size": world_size, "max_epochs": 9, "callback_metrics": metrics}
+    state: dict[str, Any] = {"max_epochs": 9, "callback_metrics": metrics}
     callback.on_fit_start(types.SimpleNamespace(**state), None)
     try:
         for epoch in epochs:
@@ -109,17 +108,16 @@ def test_the_last_epoch_is_not_pruned(sweep_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trial", "objectives", "pruner", "world_size"),
+    ("trial", "objectives", "pruner"),
     [
-        (None, ["val/accuracy"], "median", 1),
-        (5, ["val/accuracy"], None, 1),
-        (5, ["num_parameters"], "median", 1),
-        (5, ["val/accuracy", "val/loss"], "median", 1),
-        (5, ["val/accuracy"], "median", 2),
+        (None, ["val/accuracy"], "median"),
+        (5, ["val/accuracy"], None),
+        (5, ["num_parameters"], "median"),
+        (5, ["val/accuracy", "val/loss"], "median"),
     ],
 )
 def test_where_nothing_can_be_pruned_nothing_is_reported(
-    trial: int | None, objectives: list[str], pruner: str | None, world_size: int, sweep_dir: Path
+    trial: int | None, objectives: list[str], pruner: str | None, sweep_dir: Path
 ) -> None:
-    report(Pruning(trial, str(sweep_dir), objectives, pruner), [5], 0.1, world_size)
+    report(Pruning(trial, str(sweep_dir), objectives, pruner), [5], 0.1)
     assert not trials_of(sweep_dir)[5].intermediate_values

@@ -63,7 +63,7 @@ def test_there_are_as_many_values_as_hydras_own_sweeper_would_try(text: str) -> 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("interval(1,0)", "lower limit is above"),
+        ("interval(1,0)", "`low <= high` must hold"),
         ("range(5,1)", "the range is empty"),
         ("tag(log,interval(0,1))", "low=0"),
     ],

@@ -115,7 +115,7 @@ def test_batches_are_consecutive_and_begin_with_what_was_stopped(opened: Opened)
             if trial.number < 4:
                 assert trial.params == stopped[trial.number].params
             study.tell(trial, 0.5)
-    assert numbers == [[0], [2, 3], [5, 6, 7], [8, 9]]
+    assert numbers == [[0], [2], [3], [5, 6, 7], [8, 9]]
     assert not list(batches(study, storage, search))
 
 

@@ -166,8 +166,8 @@ def test_what_fails_is_recorded_and_the_search_goes_on(
     ended = train_here(tmp_path, *asked)
     assert ended.code == 1
     assert ended.stderr.startswith("error: 1 of 4 trials failed") and ended.stderr.count("\n") == 1
-    (last,) = [line for line in ended.stdout.splitlines() if line.startswith("failed: ")]
-    assert "_seed-1_" in last and last.endswith("diverged; try a smaller optim.lr")
+    (line,) = [line for line in ended.stdout.splitlines() if "failed: " in line]
+    assert "  seed 1  failed: the training diverged; try a smaller optim.lr" in line
     trials = trials_of(tmp_path / "outputs" / "sweeps" / "fails")
     (failed,) = [trial for trial in trials if trial.state is TrialState.FAIL]
     assert failed.params["seed"] == 1 and "diverged" in failed.user_attrs["reason"]

@@ -43,6 +43,15 @@ def test_augmentation_is_in_it_and_callbacks_and_schedule_are_not() -> None:
     assert plain[0] != augmented[0] and plain == others
 
 
+@pytest.mark.parametrize("options", [(), ("optim=sgd",)])
+def test_few_steps_suggest_about_what_many_do(options: tuple[str, ...]) -> None:
+    few, many = (
+        find_lr(compose("data=sample", "trainer=cpu", *options), 1e-6, 10, steps).suggested
+        for steps in (30, 150)
+    )
+    assert many / 10 < few < 10 * many
+
+
 def test_it_ends_when_the_loss_diverges() -> None:
     for option in ("optim=adam", "optim=sgd"):
         overrides = [each for each in SMALL if not each.startswith("optim")]
@@ -70,7 +79,15 @@ def test_the_verb_prints_what_to_type_and_leaves_a_picture_only(
         ("model=dropuot",): "error: model=dropuot does not exist; try model=dropout\n",
         ("--low", "2", "--high", "1"): "error: --low must be above 0 and below --high, got 2.0 and",
         ("--steps", "3"): "error: --steps must be at least 20, got 3\n",
-        (*SMALL, "--low", "1e-12", "--high", "1e-10", "--steps", "20"): "the loss does not fall",
+        (
+            *SMALL,
+            "--low",
+            "1e-12",
+            "--high",
+            "1e-10",
+            "--steps",
+            "20",
+        ): "the loss does not fall",
     }.items():
         assert main(["find-lr", *arguments]) == 1
         assert told in capsys.readouterr().err

@@ -56,14 +56,14 @@ def test_it_is_resumed_without_that_run_and_compared_as_what_it_is(
 
 def test_another_network_is_named(first: Path, tmp_path: Path) -> None:
     for option, told in {
-        "model.hidden=[32]": r"1.weight is \[16, 784\] there and \[32, 784\] here; try the model",
-        "model.hidden=[16,16]": r"3.weight is \[10, 16\] there and \[16, 16\] here",
-        "model=cnn": r"1.weight is \[16, 784\] there and \[24, 1, 3, 3\] here",
+        "model.hidden=[32]": r"1\.weight: .*\[16, 784\].*\[32, 784\].*; try the model, with its",
+        "model.hidden=[16,16]": r'Missing .*"5\.weight"',
+        "model=cnn": r'Missing .*"2\.weight"',
     }.items():
         overrides = [each for each in SHORT if not option.startswith(each.partition("=")[0])]
         if option == "model=cnn":
             overrides = [each for each in overrides if "hidden" not in each]
-        with pytest.raises(DigitsError, match=f"init_from={first} is of another network: {told}"):
+        with pytest.raises(DigitsError, match=f"init_from={first} is of another network: .*{told}"):
             train(tmp_path / "other", *overrides, option, f"init_from={first}")
 
 

@@ -66,6 +66,8 @@ def test_a_stopped_run_says_so_and_the_same_command_ends_it_bit_for_bit(
     run_dir = tmp_path / "outputs" / "runs" / "long"
     found = read_run(run_dir)
     assert (found.status, found.reason) == status
+    log = (run_dir / "train.log").read_text()
+    assert "Traceback" not in log and "litlogger" not in log
     resumed = train_py(*LONG, cwd=tmp_path, PYTHONPATH=PATHS)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed after step 110, from checkpoints/last.ckpt" in resumed.stdout

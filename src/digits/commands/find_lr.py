@@ -49,8 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise DigitsError(f"--low must be above 0 and below --high, got {low} and {high}")
     if arguments.steps < 20:
         raise DigitsError(f"--steps must be at least 20, got {arguments.steps}")
-    if out.exists() and not out.is_dir():
-        raise DigitsError(f"--out takes a folder to write into, got the file {out}")
     config, console = compose(*arguments.overrides), screen()
     try:
         with console.status("training with a growing learning rate"):

@@ -40,13 +40,12 @@ class Pruning(Callback):
         self._validated_epoch = -1
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.prunes or trainer.world_size > 1:
+        if self.number is None or not self.prunes:
             return
         import optuna
 
         from digits.search.study import make_pruner, open_storage, open_trial
 
-        assert self.number is not None
         storage = self._open.enter_context(open_storage(self.sweep_dir))
         pruner = make_pruner(self.pruner, trainer.max_epochs or 1)
         study = optuna.load_study(study_name=self.sweep_dir.name, storage=storage, pruner=pruner)

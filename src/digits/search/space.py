@@ -89,11 +89,14 @@ def read_search(config: DictConfig, loader: ConfigLoader) -> Search:
     overrides = {override.get_key_element(): override for override in parsed(config, loader)}
     swept = {key: each for key, each in overrides.items() if each.is_sweep_override()}
     at_once = int(config.hydra.launcher.get("n_jobs") or 1)  # joblib's -1: one a core
+    # Without one, the name is made from the time, and another process would make another one.
+    shared = {"name": f"name={config.name}"}
+    shared |= {key: str(each.input_line) for key, each in overrides.items() if key not in swept}
     search = Search(
         options=options,
         space={key: distribution(override) for key, override in swept.items()},
         typed={key: "".join(each.get_value_string().split()) for key, each in swept.items()},
-        shared=[str(each.input_line) for key, each in overrides.items() if key not in swept],
+        shared=list(shared.values()),
         n_jobs=options.n_jobs or (at_once if at_once > 0 else num_cores()),
     )
     _check_sampler(search)
@@ -112,12 +115,6 @@ def distribution(override: Override) -> "BaseDistribution":
         if isinstance(value, IntervalSweep):
             low, high = value.start, value.end
             assert low is not None and high is not None
-            if low > high:
-                limits = f"interval({high},{low})"
-                for tag in value.tags:
-                    limits = f"tag({tag},{limits})"
-                remedy = f"'{override.get_key_element()}={limits}'"
-                raise ValueError(f"the lower limit is above the upper one; try {remedy}")
             if isinstance(low, int) and isinstance(high, int):
                 return IntDistribution(low, high, log=log)
             # In Hydra's syntax the upper limit is not part of an interval.

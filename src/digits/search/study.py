@@ -1,6 +1,5 @@
 """The study: a search's trials and their results, in an SQLite file in its directory."""
 
-import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,27 +96,21 @@ def pareto_front(study: Study) -> list[FrozenTrial]:
 def batches(study: Study, storage: RDBStorage, search: Search) -> Iterator[list[Trial]]:
     """Yield trials to run at a time; their numbers are consecutive, as those of a launcher's jobs.
 
-    First come those that were running when the search was stopped, then new ones, each proposed in
-    the light of what the ones before have come to.
+    First come those that were running when the search was stopped, one by one, then new ones, each
+    proposed in the light of what the ones before have come to.
     """
     trials, missing = study.get_trials(), search.n_trials - num_done(study)
     # Brute force never comes back to a combination, not even to one that failed.
     done = [trial.params for trial in trials if trial.state is not TrialState.FAIL]
     failed = [trial.params for trial in trials if trial.params not in done]
     again = iter([each for place, each in enumerate(failed) if each not in failed[:place]])
-    stopped = []
     for trial in trials:
-        if trial.state is TrialState.RUNNING:
-            if trial.params.keys() == search.space.keys():
-                stopped.append(trial.number)
-            else:  # the process was stopped while it was being proposed
-                study.tell(trial.number, state=TrialState.FAIL)
-    for _, group in itertools.groupby(
-        enumerate(stopped[: max(missing, 0)]), lambda item: item[1] - item[0]
-    ):
-        batch = [open_trial(study, storage, number) for _, number in group]
-        missing -= len(batch)
-        yield batch
+        if trial.state is TrialState.RUNNING and trial.params.keys() != search.space.keys():
+            # The process was stopped while it was being proposed.
+            study.tell(trial.number, state=TrialState.FAIL)
+        elif trial.state is TrialState.RUNNING and missing > 0:
+            missing -= 1
+            yield [open_trial(study, storage, trial.number)]
     while missing > 0:
         batch = []
         for _ in range(min(missing, search.n_jobs)):

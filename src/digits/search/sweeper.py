@@ -1,27 +1,25 @@
 """A search: ask Optuna for trials, have the launcher run them, tell the study what they reached."""
 
-import contextlib
-import io
 import logging
 import math
 import shlex
 import sys
 import time
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 import optuna
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.study import Study, StudyDirection
-from optuna.trial import Trial, TrialState
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from digits.data.datasets import SAMPLE
 from digits.errors import DigitsError
@@ -32,7 +30,8 @@ from digits.search.study import batches, make_pruner, num_done, open_storage, pa
 from digits.sweeps.leaderboard import STUDY, write_leaderboard
 from digits.text import duration, screen, train_command, typed
 from digits.training.console import NOT_MNIST
-from digits.training.resume import check_same, ending
+from digits.training.resume import check_same
+from digits.training.status import ending
 
 BEST = "best_experiment.yaml"
 NOT_IN_AN_EXPERIMENT = ("trainer", "logger", "local", "debug", "experiment")
@@ -58,13 +57,15 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
             "try another name=SEARCH"
         )
     sweep_dir.mkdir(parents=True, exist_ok=True)
-    composed = loader.load_sweep_config(config, _common(asked, config.hydra.runtime.choices))
-    shared = [*asked.shared]
-    if not any(line.startswith("name=") for line in shared):
-        # A name is made from the time, which in another process would be another one.
-        shared.append(f"name={config.name}")
+    groups = config.hydra.runtime.choices
+    first = [  # what all trials share may fit the searched options of a config group only
+        f"{key}={each.choices[0]}"
+        for key, each in asked.space.items()
+        if key in groups and isinstance(each, CategoricalDistribution)
+    ]
+    composed = loader.load_sweep_config(config, [*asked.shared, *first])
     logging.getLogger("hydra").setLevel(logging.WARNING)  # it tells a trial's log of the next one
-    failed = []
+    num_failed = 0
     with locked(sweep_dir), open_storage(sweep_dir) as storage:
         study = optuna.create_study(
             storage=storage,
@@ -80,43 +81,26 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None
             for batch in batches(study, storage, asked):
                 overrides = [
                     [f"{key}={value}" for key, value in trial.params.items()]
-                    + [*shared, f"callbacks.pruning.trial={trial.number}"]
+                    + [*asked.shared, f"callbacks.pruning.trial={trial.number}"]
                     for trial in batch
                 ]
                 jobs = launcher.launch(overrides, initial_job_idx=batch[0].number)
                 for trial, job in zip(batch, jobs, strict=True):
-                    assert job.hydra_cfg is not None
-                    run_dir = Path(job.hydra_cfg.hydra.runtime.output_dir)
-                    state, values, reason = read_outcome(job, run_dir, objectives)
-                    run = str(run_dir.relative_to(sweep_dir.absolute()))
-                    trial.set_user_attr("run", run)
-                    trial.set_user_attr("reason", reason)
-                    study.tell(trial, values, state)
-                    report.trial(trial, state, values or (), reason)
-                    if state is TrialState.FAIL:
-                        failed.append(f"{run}: {reason}")
+                    ended = _tell(study, trial, job, sweep_dir, objectives)
+                    report.trial(ended)
+                    num_failed += ended.state is TrialState.FAIL
         finally:
             files = []
             if pareto_front(study):
                 _write_experiment(study, objectives, sweep_dir, config, loader)
                 files = [BEST, *draw(study, objectives, sweep_dir), "leaderboard.md"]
                 write_leaderboard(sweep_dir)
-        report.result(failed, files)
-    if failed:
+        report.result(files)
+    if num_failed:
         raise DigitsError(
-            f"{len(failed)} of {asked.n_trials} trials failed, see the train.log of each; "
+            f"{num_failed} of {asked.n_trials} trials failed, see the train.log of each; "
             "run the same command to try others in their place"
         )
-
-
-def _common(asked: Search, groups: Collection[str]) -> list[str]:
-    """Return the overrides that all trials share; of a searched config group, one option."""
-    options = [
-        f"{key}={each.choices[0]}"
-        for key, each in asked.space.items()
-        if key in groups and isinstance(each, CategoricalDistribution)
-    ]
-    return asked.shared + options
 
 
 def _options(config: DictConfig) -> dict[str, object]:
@@ -136,22 +120,24 @@ def _check_same_search(study: Study, sweep_dir: Path, search: Search, composed: 
         check_same(f"{sweep_dir} holds a search", recorded, asked)
 
 
-def read_outcome(
-    job: JobReturn, run_dir: Path, objectives: Sequence[str]
-) -> tuple[TrialState, list[float] | None, str]:
-    """Return how a trial's job ended, the objectives' values, and the reason if it has none."""
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):  # Hydra would print a line of its own
-            job.return_value  # noqa: B018 - raises what the job raised
-    except Exception as error:
-        word, reason = ending(error)
-        return TrialState.PRUNED if word == PRUNED else TrialState.FAIL, None, reason
+def _tell(
+    study: Study, trial: Trial, job: JobReturn, sweep_dir: Path, objectives: Sequence[str]
+) -> FrozenTrial:
+    """Tell the study how a trial's job has ended, with the reason if it has no values."""
+    assert job.hydra_cfg is not None
+    run_dir = Path(job.hydra_cfg.hydra.runtime.output_dir)
     metrics = finished_metrics(run_dir) or {}
-    values = [metrics.get(objective) for objective in objectives]
-    measured = [float(value) for value in values if value is not None and not math.isnan(value)]
-    if len(measured) < len(values):
-        return TrialState.FAIL, None, f"metrics.json has no number for {', '.join(objectives)}"
-    return TrialState.COMPLETE, measured, ""
+    found = [metrics.get(objective) for objective in objectives]
+    values = [math.nan if value is None else float(value) for value in found]
+    state, reason = TrialState.COMPLETE, ""
+    if job.status is JobStatus.FAILED:
+        word, reason = ending(job._return_value)  # by its property it prints a line of Hydra's
+        state = TrialState.PRUNED if word == PRUNED else TrialState.FAIL
+    elif any(map(math.isnan, values)):
+        state, reason = TrialState.FAIL, f"no number in metrics.json for {', '.join(objectives)}"
+    trial.set_user_attr("run", str(run_dir.relative_to(sweep_dir.absolute())))
+    trial.set_user_attr("reason", reason)
+    return study.tell(trial, values if state is TrialState.COMPLETE else None, state)
 
 
 class Report:
@@ -180,17 +166,18 @@ class Report:
         elif self.num_done:
             self.console.print(f"resumed after {self.num_done} trials")
 
-    def trial(self, trial: Trial, state: TrialState, values: Sequence[float], reason: str) -> None:
+    def trial(self, trial: FrozenTrial) -> None:
         self.num_done += 1
         total, objectives = self.asked.n_trials, self.asked.options.objectives
         parts = [f"{self.num_done:>{len(str(total))}}/{total}  trial {trial.number}"]
         for key, value in trial.params.items():
             shown = f"{value:.4g}" if isinstance(value, float) else value
             parts.append(f"{key.rpartition('.')[2]} {shown}")
-        if state is TrialState.COMPLETE:
-            parts += map(in_words, objectives, values)
+        if trial.state is TrialState.COMPLETE:
+            parts += map(in_words, objectives, trial.values)
         else:
-            parts.append(f"{'pruned' if state is TrialState.PRUNED else 'failed:'} {reason}")
+            word = "pruned" if trial.state is TrialState.PRUNED else "failed:"
+            parts.append(f"{word} {trial.user_attrs['reason']}")
         best = pareto_front(self.study)
         numbers = ", ".join(str(each.number) for each in best)
         if len(objectives) > 1:
@@ -203,7 +190,7 @@ class Report:
             parts.append(f"about {duration(seconds)} left")
         self.console.print("  ".join(parts))
 
-    def result(self, failed: Sequence[str], files: Sequence[str]) -> None:
+    def result(self, files: Sequence[str]) -> None:
         objectives, sweep_dir = self.asked.options.objectives, self.sweep_dir
         word = "best" if len(objectives) == 1 else "Pareto front"
         for trial in pareto_front(self.study):
@@ -215,15 +202,13 @@ class Report:
             if (finished_metrics(run_dir) or {}).get("dataset") == SAMPLE:
                 self.console.print(f"  {NOT_MNIST}", style="bold red")
         if files:
-            self.console.print(f"{', '.join(files)}: {sweep_dir}")
             self.console.print(
+                f"{', '.join(files)}: {sweep_dir}\n"
                 "to train it again: mkdir -p conf/experiment; "
                 f"cp {sweep_dir / BEST} conf/experiment/{sweep_dir.name}.yaml; "
                 f"{train_command()} experiment={sweep_dir.name}"
             )
         self.console.print(f"to browse the trials: optuna-dashboard sqlite:///{sweep_dir / STUDY}")
-        for line in failed:
-            self.console.print(f"failed: {line}")
 
 
 def _write_experiment(
@@ -238,16 +223,13 @@ def _write_experiment(
     run_dir = sweep_dir / best.user_attrs["run"]
     dataset = (finished_metrics(run_dir) or {}).get("dataset")
     reached = ", ".join(map(in_words, objectives, best.values))
-    choices = {
-        group: option
-        for group, option in sorted(read_choices(run_dir).items())
-        if group not in NOT_IN_AN_EXPERIMENT
-    }
-    chosen = [f"{group}={option}" for group, option in choices.items()]
-    base = loader.load_configuration(config.hydra.job.config_name, chosen, RunMode.RUN)
-    usual, values = _options(base), OmegaConf.create()
+    choices = read_choices(run_dir)
+    groups = sorted(choices.keys() - {*NOT_IN_AN_EXPERIMENT})
+    chosen = [f"{group}={choices[group]}" for group in groups]
+    usual = _options(loader.load_configuration(config.hydra.job.config_name, chosen, RunMode.RUN))
     trained = OmegaConf.load(run_dir / ".hydra" / "config.yaml")
     assert isinstance(trained, DictConfig)
+    values = OmegaConf.create()
     for key, value in sorted(_options(trained).items()):
         if key not in usual or usual[key] != value:
             OmegaConf.update(values, key, value)
@@ -257,25 +239,26 @@ def _write_experiment(
         f"# Found by: {shlex.join(['python', *sys.argv])}",
         f"# It is trial {best.number} of {relative(sweep_dir / STUDY)}.",
         "defaults:",
-        *(f"  - override /{group}: {option}" for group, option in choices.items()),
+        *(f"  - override /{group}: {choices[group]}" for group in groups),
         OmegaConf.to_yaml(values) if values else "",
     ]
     write_atomically(sweep_dir / BEST, "\n".join(lines))
 
 
 def draw(study: Study, objectives: Sequence[str], sweep_dir: Path) -> list[str]:
-    """Draw how a search went and which options mattered, as Optuna does; return the files' names.
+    """Draw how a search went and which options mattered, or the Pareto front, as Optuna does.
 
-    Of several objectives these are about the first, and there is a picture of the Pareto front. The
-    importances are of being among the best quarter (Watanabe et al., "PED-ANOVA", IJCAI 2023).
+    The importances are of being among the best quarter (Watanabe et al., "PED-ANOVA", IJCAI 2023).
+
+    Returns:
+        The files' names.
     """
     import optuna.visualization.matplotlib as pictures
     from matplotlib import pyplot
     from optuna.importance import PedAnovaImportanceEvaluator
 
-    sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1
-    several, name = len(objectives) > 1, objectives[0]
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    is_telling = len(complete) >= MIN_TRIALS and len({trial.values[0] for trial in complete}) > 1
     names = []
     pyplot.switch_backend("agg")  # which opens no window
     # Optuna changes pyplot's style, and says that its pictures may change.
@@ -289,15 +272,14 @@ def draw(study: Study, objectives: Sequence[str], sweep_dir: Path) -> list[str]:
             pyplot.close()
             names.append(file)
 
-        target = (lambda trial: trial.values[0]) if several else None
-        pictures.plot_optimization_history(study, target=target, target_name=name)
-        save("history.png")
-        if len(complete) >= MIN_TRIALS and len({trial.values[0] for trial in complete}) > 1:
-            evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
-            lower = (lambda trial: sign * trial.values[0]) if several else None
-            pictures.plot_param_importances(study, evaluator, target=lower, target_name=name)
-            save("importance.png")
-        if len(objectives) in (2, 3):
+        if len(objectives) == 1:
+            pictures.plot_optimization_history(study, target_name=objectives[0])
+            save("history.png")
+            if is_telling:
+                evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
+                pictures.plot_param_importances(study, evaluator, target_name=objectives[0])
+                save("importance.png")
+        elif len(objectives) <= 3:
             pictures.plot_pareto_front(study, target_names=list(objectives))
             save("pareto_front.png")
     return names

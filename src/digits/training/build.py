@@ -26,7 +26,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch.nn.modules.module import register_module_forward_hook
 
 from digits.config.resolvers import num_cores
 from digits.config.targets import loggers, own_place, parameters
@@ -42,8 +42,10 @@ from digits.training.callbacks import AtomicCheckpointIO
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's Trainer that are the model's here: Lightning takes them in automatic
 optimization only."""
+NOT_THE_TRAINERS = (*STEPPING, "enable_progress_bar", "enable_model_summary")
+"""Options that Lightning's Trainer does not get; the last two are the recipe's."""
 
-UNSUITED = {
+UNSUITED: dict[type[Callback], str] = {
     BatchSizeFinder: "-m data.batch_size=64,128,256",
     LearningRateFinder: "-m optim.lr=0.0003,0.001,0.003",
     StochasticWeightAveraging: "callbacks=ema",
@@ -77,11 +79,7 @@ def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) ->
     training["schedule"] = instantiate(schedule, _partial_=True, _convert_="all")
     if num_classes != NUM_CLASSES:  # a network of the user's own need not know of other data
         training["num_classes"] = num_classes
-    model = _call(config.model, **training, **stepping, seed=seed)
-    if not isinstance(model, Classifier):
-        raise DigitsError(
-            f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
-        )
+    model: Classifier = _call(config.model, **training, **stepping, seed=seed)
     model.multiply_adds = _try_network(model, num_classes)
     return model
 
@@ -94,18 +92,14 @@ def start_from(model: Classifier, path: Path) -> None:
     Raises:
         DigitsError: the file cannot be loaded, or is of another network.
     """
-    trained = load(path)
-    weights, own = trained.network.state_dict(), model.network.state_dict()
-    for name in dict.fromkeys([*own, *weights]):
-        there, here = (
-            list(found[name].shape) if name in found else "missing" for found in (weights, own)
-        )
-        if there != here:
-            raise DigitsError(
-                f"init_from={path} is of another network: {name} is {there} there and {here} here; "
-                "try the model, with its options, and a data set with the classes of that run"
-            )
-    model.network.load_state_dict(weights)
+    weights = load(path).network.state_dict()
+    try:
+        model.network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DigitsError(
+            f"init_from={path} is of another network: {first_line(error).rstrip('.')}; "
+            "try the model, with its options, and a data set with the classes of that run"
+        ) from None
     sums = hashlib.sha256()
     for weight in weights.values():
         sums.update(weight.reshape(-1).view(torch.uint8).numpy())
@@ -139,10 +133,9 @@ def _try_network(model: Classifier, num_classes: int) -> int:
             # Each output is a sum over one row of the weights.
             counts.append(output.numel() * weight.numel() // len(weight))
 
-    hooks: list[RemovableHandle] = []
+    hook = register_module_forward_hook(count)
     model.eval()
     try:
-        hooks += [layer.register_forward_hook(count) for layer in model.network.modules()]
         with torch.inference_mode():
             found = tuple(model.network(torch.zeros(shape)).shape)
     except Exception as error:  # whatever the user's code stumbles over
@@ -154,8 +147,7 @@ def _try_network(model: Classifier, num_classes: int) -> int:
         ) from error
     finally:
         model.train()
-        for hook in hooks:
-            hook.remove()
+        hook.remove()
     if found != expected:
         last = num_classes if num_classes == NUM_CLASSES else "self.num_classes"
         raise DigitsError(
@@ -189,21 +181,15 @@ def make_trainer(
         # Lightning makes torch ask the GPU's driver library whether there is a GPU. Adam asks at
         # each step, and where there is none, the library is searched on the disk each time.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
-    options: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
-    options = {key: value for key, value in options.items() if key not in STEPPING}
-    for own in ("enable_progress_bar", "enable_model_summary"):  # the project's, which `run` reads
-        options.pop(own, None)
-    configured = []
-    for name, callback in config.callbacks.items():
-        is_placed = callback.get("dirpath", "") is None
-        places = {"dirpath": run_dir / "checkpoints"} if is_placed else {}
-        configured.append(instantiate(callback, **places, _convert_="all"))
-        for kind, remedy in UNSUITED.items():
-            if isinstance(configured[-1], kind):
-                raise DigitsError(
-                    f"callbacks.{name}: Lightning's {kind.__name__} needs automatic optimization, "
-                    f"which no network of this project uses; try {remedy}"
-                )
+    every: Any = OmegaConf.to_container(config.trainer, resolve=True)
+    options = {key: value for key, value in every.items() if key not in NOT_THE_TRAINERS}
+    configured = [instantiate(node, _convert_="all") for node in config.callbacks.values()]
+    for callback in configured:
+        if remedy := UNSUITED.get(type(callback)):
+            raise DigitsError(
+                f"Lightning's {type(callback).__name__} needs automatic optimization, "
+                f"which no network of this project uses; try {remedy}"
+            )
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # submitit does it
@@ -223,23 +209,23 @@ def make_trainer(
     if profiler := PROFILERS.get(options.get("profiler", "")):  # by its name it writes to the log
         given["profiler"] = profiler(dirpath=run_dir, filename="profile")
     trainer: Trainer = _call(options, **given)
-    _check_processes(trainer)
+    _check_processes(trainer, config)
     return trainer
 
 
 def make_loggers(config: DictConfig, run_dir: Path, resumed_at_step: int = 0) -> list[Logger]:
     """Make the loggers; each writes into the run directory unless it is told another place."""
     made: list[Logger] = []
+    place = str(run_dir)
+    known = {"run_dir": place, "save_dir": place, "resumed_at_step": resumed_at_step}
     for node in loggers(config.logger).values():
         accepted, _ = parameters(pkgutil.resolve_name(node["_target_"]))
-        places = {"run_dir": str(run_dir), "save_dir": str(run_dir)}
-        given = {"resumed_at_step": resumed_at_step} | places
-        given = {name: given[name] for name in given.keys() & accepted if node.get(name) is None}
+        given = {name: known[name] for name in known.keys() & accepted if node.get(name) is None}
         made.append(instantiate(node, **given, _convert_="all"))
     return made
 
 
-def _check_processes(trainer: Trainer) -> None:
+def _check_processes(trainer: Trainer, config: DictConfig) -> None:
     """Refuse several processes that are not started by running the script again."""
     strategy: Any = trainer.strategy
     if isinstance(strategy.launcher, _MultiProcessingLauncher):
@@ -247,6 +233,8 @@ def _check_processes(trainer: Trainer) -> None:
             "processes that are forked or spawned, as in a notebook, do not give their results "
             "back; try trainer=ddp in a terminal, or trainer.devices=1"
         )
+    if config.data.get("folds") and trainer.world_size > 1:
+        raise DigitsError("a fold of cross-validation needs one process; try trainer.devices=1")
     environment, num_nodes = getattr(strategy, "cluster_environment", None), trainer.num_nodes
     is_waiting = isinstance(environment, LightningEnvironment) and "MASTER_ADDR" not in os.environ
     if num_nodes > 1 and is_waiting:

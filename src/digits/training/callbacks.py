@@ -10,14 +10,12 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.trainer.states import TrainerFn
 from rich import progress
 from rich.console import Console
 
 from digits.config.schema import METRICS
 from digits.files import write_atomically
 from digits.model_file import read_checkpoint
-from digits.models import Classifier
 from digits.run_directory import BEST, LAST, write_history
 
 COLUMNS = (
@@ -53,9 +51,6 @@ class History(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         found = trainer.callback_metrics.items()
         self.validated = {name: float(value) for name, value in found if name.startswith("val/")}
-        if trainer.state.fn == TrainerFn.VALIDATING and self.rows:  # of the network as it ended
-            self.rows[-1] |= self.validated
-            self._write(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         # The x axis of what a `training_step` of the user's own logs: Lightning counts stacks.
@@ -73,9 +68,6 @@ class History(Callback):
             | {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
             | {"time_s": time.perf_counter() - self._started}
         )
-        self._write(trainer)
-
-    def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             own = sorted({name for row in self.rows for name in row} - set(COLUMNS))
             write_history(self.run_dir, self.rows, [*COLUMNS, *own])
@@ -99,32 +91,25 @@ class TrainingProgress(Callback):
     """
 
     def __init__(self, console: Console, history: History, *, has_bar: bool = True) -> None:
-        self.console, self.history, self.has_bar = console, history, has_bar
-        self._progress: progress.Progress | None = None
-        self._task = progress.TaskID(0)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        has_bar = self.has_bar and not trainer.progress_bar_callback
-        self._progress = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("steps"),
+        self.console, self.history = console, history
+        self._bar = progress.Progress(
+            *progress.Progress.get_default_columns(),
             progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
-            console=self.console,
+            console=console,
             refresh_per_second=2,  # drawing takes milliseconds, in which the training waits
             transient=True,
-            disable=not (has_bar and self.console.is_terminal),
+            disable=not (has_bar and console.is_terminal),
         )
-        total = pl_module.num_steps() if isinstance(pl_module, Classifier) else None
-        self._task = self._progress.add_task("training", total=total, completed=trainer.global_step)
-        self._progress.start()
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        total, completed = pl_module.num_steps(), trainer.global_step
+        self._task = self._bar.add_task("training", total=total, completed=completed)
+        if not trainer.progress_bar_callback:
+            self._bar.start()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if self._progress:
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._progress.update(self._task, completed=trainer.global_step, description=epoch)
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._bar.update(self._task, completed=trainer.global_step, description=epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         width = len(str(trainer.max_epochs))
@@ -136,12 +121,10 @@ class TrainingProgress(Callback):
         self.console.print("  ".join(parts))
 
     def on_train_end(self, *_: Any) -> None:
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+        self._bar.stop()
 
     def on_exception(self, *_: Any) -> None:
-        self.on_train_end()  # so that the message stands alone
+        self._bar.stop()  # so that the message stands alone
 
 
 class Resuming(Callback):
@@ -149,29 +132,19 @@ class Resuming(Callback):
 
     That is: whether early stopping had ended it there, and that it stood between two epochs also if
     `trainer.max_steps` is set, with which Lightning takes it for one that stood within an epoch.
-
-    Of the other files that a checkpoint names, which Lightning deletes when there are better ones,
-    only those in the folder of this run's checkpoints are kept: a run may have been moved, and the
-    checkpoint may be from anybody.
     """
 
     def __init__(self) -> None:
-        self.has_begun = False
-        """Whether all that a checkpoint holds was restored."""
         self._has_stopped, self._max_steps = False, -1
-        self._num_states: tuple[int, int] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["should_stop"] = trainer.should_stop
 
     def on_load_checkpoint(self, trainer: Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         self._has_stopped = checkpoint.get("should_stop", False)
-        self._num_states = len(checkpoint["optimizer_states"]), len(checkpoint["lr_schedulers"])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             state = checkpoint["callbacks"].get(callback.state_key) or {}
-            if isinstance(callback, ModelCheckpoint):
-                state.update(_in_folder(state, str(callback.dirpath)))
-            elif isinstance(callback, Timer):  # looks itself whether there is time left
+            if isinstance(callback, Timer):  # looks itself whether there is time left
                 self._has_stopped = False
             elif isinstance(callback, EarlyStopping) and state:
                 if state["patience"] <= state["wait_count"] < callback.patience:
@@ -179,9 +152,6 @@ class Resuming(Callback):
                 state["patience"] = callback.patience
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        found = len(trainer.optimizers), len(trainer.lr_scheduler_configs)
-        if self._num_states not in (None, found):  # Lightning restores as many as there are
-            raise ValueError(f"it has {self._num_states} optimizers and schedules, not {found}")
         # After this, Lightning restores its loops.
         self._max_steps = trainer.max_steps
         trainer.fit_loop.epoch_loop.max_steps = -1
@@ -189,18 +159,6 @@ class Resuming(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.fit_loop.epoch_loop.max_steps = self._max_steps
         trainer.should_stop = trainer.should_stop or self._has_stopped
-        self.has_begun = True
-
-
-def _in_folder(state: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Return a checkpoint callback's state with the names of its files, all of them in a folder."""
-
-    def moved(path: str) -> str:
-        return str(Path(folder, Path(path).name)) if Path(path).suffix == ".ckpt" else ""
-
-    paths = {key: moved(value) for key, value in state.items() if key.endswith("_path")}
-    best = {moved(path): score for path, score in state.get("best_k_models", {}).items()}
-    return paths | {"best_k_models": best, "dirpath": folder} if state else {}
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -234,6 +192,14 @@ class RunCheckpoint(ModelCheckpoint):
             # Of Lightning's own, a number that grows: the latest is the best.
             self.monitor, self.mode, self._save_on_train_epoch_end = "step", "max", True
         super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # The run may have been moved, and Lightning deletes files that are named here.
+        own = str(Path(str(self.dirpath), f"{self.filename}{self.FILE_EXTENSION}"))
+        paths = {key: own for key, path in state_dict.items() if key.endswith("_path") and path}
+        best = {own: state_dict["best_model_score"]} if state_dict["best_k_models"] else {}
+        moved = paths | {"best_k_models": best, "dirpath": self.dirpath}
+        super().load_state_dict(state_dict | moved)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.monitor is None:

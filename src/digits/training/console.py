@@ -1,10 +1,8 @@
 """What a run prints: a line at its start, a table at its end, and nothing of Lightning's."""
 
 import logging
-import threading
 import warnings
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,36 +35,27 @@ def quieten_lightning() -> None:
     for message in (
         ".*does not have many workers.*",  # the data is in memory: they would have nothing to do
         "Checkpoint directory .* exists and is not empty",  # as it is when a run is resumed
-        "The dirpath has changed from",  # as it has when a run directory was moved
         "Total length of .* across ranks is zero",  # of the validation's, with data.val_size=0
         ".*LeafSpec.*is deprecated",  # Lightning uses what torch will remove
         # A stack is one of Lightning's batches, so an epoch has few of them.
         ".*The number of training batches.*is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=message)
-    _quieten_event_writer()
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_tip)
 
 
-@cache
-def _quieten_event_writer() -> None:
-    """Leave an error of TensorBoard's thread, as on a full disk, to the training that gets it."""
-    show = threading.excepthook
-
-    def show_others(failed: threading.ExceptHookArgs) -> None:
-        if type(failed.thread).__name__ != "_AsyncWriterThread":
-            show(failed)
-
-    threading.excepthook = show_others
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip: " not in record.getMessage()  # of what else Lightning's makers have to offer
 
 
 def show_start(
-    console: Console, choices: Mapping[str, str], num_parameters: int, seed: int, run_dir: Path
+    console: Console, choices: Mapping[str, str], model: Classifier, run_dir: Path
 ) -> None:
     """Print what is about to be trained, and where to."""
     chosen = [f"{group}={choices[group]}" for group in SHOWN_CHOICES if group in choices]
-    model, *others = chosen or ["own configuration"]
-    model += f" ({plural(num_parameters, 'parameter')})"
-    console.print(", ".join([model, *others, f"seed={seed}"]), style="bold")
+    network, *others = chosen or ["own configuration"]
+    network += f" ({plural(sum(each.numel() for each in model.parameters()), 'parameter')})"
+    console.print(", ".join([network, *others, f"seed={model.seed}"]), style="bold")
     console.print(f"run directory: {relative(run_dir)}")
 
 

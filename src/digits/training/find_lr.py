@@ -4,11 +4,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -20,8 +19,8 @@ from digits.training.console import quieten_lightning
 
 DIVERGED = 4
 """Times the smallest smoothed loss, from which on it is not worth going on."""
-FELL = 0.9
-"""Of the first smoothed loss, what the smallest one is at most."""
+FELL = 0.95
+"""Of the first smoothed loss, what the smallest one is at most; noise makes 0.97."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,7 @@ class RangeTest:
         if lowest < 2 or self.smooth_losses[lowest] > FELL * self.smooth_losses[0]:
             raise DigitsError(
                 f"the loss does not fall between {self.rates[0]:.2g} and {self.rates[-1]:.2g}; "
-                "try another --low and --high, or more --steps"
+                "try --steps 200, and the usual --low 1e-6 --high 10"
             )
         falls = np.gradient(self.smooth_losses, np.log(self.smooth_rates))
         return float(f"{self.smooth_rates[falls[:lowest].argmin()]:.2g}")
@@ -53,10 +52,10 @@ class RangeTest:
 class _Recorder(DummyLogger):
     """Hears of each minibatch's loss, and ends the training when it has diverged."""
 
-    def __init__(self, first_rate: float, width: int) -> None:
-        self.trainer: Any = None
-        self.rates, self.losses, self.width = [first_rate], [0.0][:0], width
-        self.smallest = float("inf")
+    def __init__(self, trainer: Trainer, first_rate: float, width: int) -> None:
+        super().__init__()
+        self.trainer, self.width, self.smallest = trainer, width, float("inf")
+        self.rates, self.losses = [first_rate], list[float]()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.losses.append(metrics["train/loss_step"])
@@ -79,15 +78,13 @@ def find_lr(config: DictConfig, low: float, high: float, num_steps: int) -> Rang
         config: the composed configuration.
         low: the first learning rate.
         high: the last one.
-        num_steps: optimizer steps.
+        num_steps: optimizer steps, at least 20.
     """
     quieten_lightning()
     config = OmegaConf.merge(config, {"optim": {"lr": low}})  # type: ignore[assignment]
     config.callbacks, config.logger = {}, {}
-    config.trainer.update(
-        devices=1, num_nodes=1, strategy="auto", max_epochs=num_steps, profiler=None
-    )
-    config.trainer.update(max_steps=num_steps, max_time=None, limit_val_batches=0)
+    config.trainer.update(devices=1, num_nodes=1, strategy="auto", profiler=None, max_time=None)
+    config.trainer.update(max_epochs=num_steps, max_steps=num_steps, limit_val_batches=0)
     seed = config.seed or 0
     seed_everything(seed, verbose=False)
     datamodule = make_datamodule(config, seed)
@@ -99,11 +96,11 @@ def find_lr(config: DictConfig, low: float, high: float, num_steps: int) -> Rang
         return LambdaLR(optimizer, lambda step: (high / low) ** (step / (num_steps - 1)))
 
     model.schedule_factory, model.schedule_interval = grow, "step"
-    width = max(4, num_steps // 15)  # of a moving average, and half that of a smoother window
-    recorder = _Recorder(low, width)
+    width = max(2, num_steps // 15)  # of a moving average, and half that of a smoother window
     with tempfile.TemporaryDirectory() as folder, torch_threads(num_threads(config, model)):
         trainer = make_trainer(config, Path(folder), [])
-        trainer.loggers, recorder.trainer = [recorder], trainer
+        recorder = _Recorder(trainer, low, width)
+        trainer.loggers = [recorder]
         model.train_on_stacks(datamodule, minibatches_per_stack=1)
         try:
             trainer.fit(model, datamodule)

@@ -1,41 +1,26 @@
-"""Resuming a run: from which checkpoint, with which options, and status.json meanwhile.
+"""Resuming a run: from which checkpoint, and with which options.
 
 Imports neither torch nor Lightning: the check before a run asks here.
 """
 
-import logging
 import re
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from digits.config.errors import explain
-from digits.errors import DigitsError, Pruned, Terminated
+from digits.errors import DigitsError
 from digits.files import flat, relative
 from digits.run_directory import (
-    FAILED,
-    FINISHED,
+    BEST,
     LAST,
-    PRUNED,
-    RUNNING,
-    STOPPED,
     Run,
     check_place,
     finished_metrics,
-    is_first_process,
-    read_history,
     read_status,
-    write_status,
 )
-from digits.text import first_line, typed
-from digits.training.made_with import Commit, made_with
-
-_log = logging.getLogger(__name__)
-
+from digits.text import typed
 
 LENGTH = re.compile(r"trainer\.max_(epochs|steps|time)(\.\w+)?|callbacks\.\w+\.patience")
 """Options that say how long to train, which a run may be resumed with other values of."""
@@ -61,44 +46,42 @@ def resume_point(run_dir: Path, resume: str) -> Path | None:
     return last if last.exists() else None
 
 
-def check_resumable(run_dir: Path, config: DictConfig) -> None:
+def check_resumable(run_dir: Path, config: DictConfig) -> Path | None:
     """Refuse to resume a run with other options than it was started with, or with fewer epochs.
 
     A finished run is kept, too, if its checkpoints were deleted, and so are other people's files.
+
+    Returns:
+        The checkpoint that the run is resumed from; `None` for a new start.
     """
-    # Not in .hydra/config.yaml, which Hydra overwrites when a run begins.
     place = relative(run_dir)
     try:
+        # Not from .hydra/config.yaml, which Hydra overwrites when a run begins.
         recorded = read_status(run_dir).get("config")
     except DigitsError as error:
         raise DigitsError(f"{place}: {error}; try another name=RUN") from None
     check_place(run_dir)
     last = resume_point(run_dir, config.resume)
-    is_finished = finished_metrics(run_dir) is not None
-    if not recorded or not (last or is_finished):
-        return
-    rows: list[dict[str, float]] = []
-    with suppress(DigitsError):  # metrics.csv is rewritten
-        rows = read_history(run_dir)
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    given: Any = OmegaConf.to_container(own, resolve=True)
+    if not recorded or not (last or finished_metrics(run_dir)):
+        return last
+    given: Any = OmegaConf.to_container(config, resolve=True)
     before = _length(recorded)
     for key, value in _length(given).items():
-        longer = before.get(key)
-        if not (isinstance(value, int) and isinstance(longer, int)):
+        old = before.get(key)
+        if not (isinstance(value, int) and isinstance(old, int)):
             continue
-        if value >= 0 and (value < longer or longer < 0):  # -1 is without end
+        if value >= 0 and (value < old or old < 0):  # -1 is without end
             raise DigitsError(
-                f"{key}={value}, but {place} holds a run with {before[key]}, which may only grow; "
-                f"try {key}={before[key]}, or another name=RUN"
+                f"{key}={value}, but {place} holds a run with {old}, which may only grow; "
+                f"try {key}={old}, or another name=RUN"
             )
     check_same(f"{place} holds a run", _options(recorded), _options(given))
-    # A run cut short within its first epoch has written no checkpoint, and starts over.
-    is_cut = len(rows) < 2 and any(recorded["trainer"].get(f"max_{x}") for x in ("steps", "time"))
-    if not last and not is_cut and not finished_run(run_dir, config):
+    # A run that was cut within its first epoch has the best checkpoint only, and starts over.
+    if not last and not (run_dir / BEST).exists() and not finished_run(run_dir, config):
         raise DigitsError(
             f"{place} is finished and has no {LAST} to be resumed from; try another name=RUN"
         )
+    return last
 
 
 def finished_run(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
@@ -155,66 +138,3 @@ def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]
             f"{place} with {old}{more}, and cannot be resumed with {new}; "
             "try the same options again, or another name"
         )
-
-
-@contextmanager
-def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
-    """Write status.json: "running", and at the end "finished", "failed", "pruned" or "stopped".
-
-    With it goes the configuration, as plain values, with which `check_resumable` compares.
-    """
-    if not is_first_process():
-        yield
-        return
-    status = {"status": RUNNING, "reason": "", "started": time.time(), "config": config}
-    if lengthened := _lengthened(run_dir, config):
-        status["lengthened"] = lengthened
-    write_status(run_dir, status)
-    commit = Commit()
-    try:
-        yield
-    except BaseException as error:
-        status["made_with"] = made_with(commit)
-        _log.info("the run did not finish", exc_info=error)
-        if isinstance(error, FileNotFoundError) and not run_dir.is_dir():
-            raise DigitsError(
-                f"{relative(run_dir)} was moved or deleted during the run; "
-                "put it back and run the same command again"
-            ) from error
-        word, reason = ending(error)
-        with suppress(OSError, DigitsError):  # the disk may be full, or the directory gone
-            write_status(run_dir, status | {"status": word, "reason": reason})
-        raise
-    write_status(run_dir, status | {"status": FINISHED, "made_with": made_with(commit)})
-
-
-def _lengthened(run_dir: Path, config: Mapping[str, Any]) -> list[int | str]:
-    """Return the epochs or steps that the run was planned for before each time that it was resumed.
-
-    A learning rate that falls along another schedule makes it another training.
-    """
-    old = read_status(run_dir)
-    if not (run_dir / LAST).exists():  # it starts from scratch
-        return []
-    planned: list[int | str] = old.get("lengthened", [])
-    before = (old.get("config") or {}).get("trainer", {})
-    epochs, steps = before.get("max_epochs"), before.get("max_steps")
-    if epochs != config["trainer"]["max_epochs"]:
-        planned = [*planned, epochs]
-    elif steps != config["trainer"].get("max_steps"):
-        planned = [*planned, f"{steps} steps"]
-    return planned
-
-
-def ending(error: BaseException) -> tuple[str, str]:
-    """Return the status of a run that an exception ended, and the reason in one line."""
-    match error:
-        case Pruned():
-            return PRUNED, str(error)
-        case KeyboardInterrupt():
-            return STOPPED, "interrupted"
-        case Terminated():
-            return STOPPED, "terminated"
-        case SystemExit():  # submitit, which has queued the job again
-            return STOPPED, f"exit code {error.code}"
-    return FAILED, explain(error) or f"{type(error).__name__}: {first_line(error)}"

@@ -6,7 +6,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor
 
 from digits.data.batches import Batch
-from digits.data.datasets import CLASSES, SIDE, class_word
-from digits.models import Classifier
+from digits.data.datasets import SIDE, class_word
 from digits.models.measure import measure
 from digits.training.console import SHOWN_CHOICES
 
@@ -118,18 +116,17 @@ class TensorBoardPictures(Callback):
             _add_graph(writer, pl_module)
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
+        self, trainer: Any, pl_module: Any, batch: Batch, batch_idx: int
     ) -> None:
         if (writer := _writer(trainer)) and trainer.global_step == 0 and batch_idx == 0:
-            generator = torch.Generator(batch[0].device)
-            draws = partial(generator.manual_seed, 0)
-            minibatches = getattr(pl_module, "minibatches", None)  # a stranger's module has none
-            images, labels = next(minibatches(batch, draws)) if minibatches else batch
+            from digits.figures import digit_grid  # matplotlib takes a third of a second
+
+            draws = partial(torch.Generator(batch[0].device).manual_seed, 0)
+            images, labels = next(pl_module.minibatches(batch, draws))
             low, high = (float(value) for value in images.aminmax())
             title = f"What the network receives, from {low:.2f} (black) to {high:.2f}"
-            names = getattr(getattr(trainer, "datamodule", None), "classes", CLASSES)
-            titles = [names[int(label)] for label in labels]
-            _add_digits(writer, "input", images, titles, title, 0)
+            titles = [trainer.datamodule.classes[int(label)] for label in labels[:NUM_SHOWN]]
+            _add_figure(writer, "input", digit_grid(images[:NUM_SHOWN], titles, title=title), 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The step of the epoch's curves: a resumed run would purge them at the next one.
@@ -139,50 +136,31 @@ class TensorBoardPictures(Callback):
                 values = parameter.detach().float()
                 writer.add_histogram(name.replace(".", "/", 1), values, step)
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        writer, data = _writer(trainer), getattr(trainer, "datamodule", None)
-        if writer is None or data is None or not isinstance(pl_module, Classifier):
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
+        if (writer := _writer(trainer)) is None:
             return
-        step, logits = trainer.global_step, pl_module.test_logits
+        from digits.figures import confusion_matrix, digit_grid
+
+        data, step, logits = trainer.datamodule, trainer.global_step, pl_module.test_logits
         images, labels = data.test.images[: len(logits)], data.test.labels[: len(logits)]
-        _add_test_pictures(writer, logits, images, labels, data.classes, step)
+        classes, measures = data.classes, measure(logits, labels)
+        figure = confusion_matrix(measures.confusion, classes, class_word(classes))
+        _add_figure(writer, "test/confusion matrix", figure, step)
+        if shown := measures.mistakes[:NUM_SHOWN]:
+            titles = [each.title(classes) for each in shown]
+            title = f"The {len(shown)} most confident of {len(measures.mistakes):,} mistakes"
+            figure = digit_grid(images[[each.index for each in shown]], titles, title=title)
+            _add_figure(writer, "test/mistakes", figure, step)
+        probabilities = logits.float().softmax(dim=1)
+        for label, name in enumerate(classes):
+            tag = f"precision and recall/{name}"
+            writer.add_pr_curve(tag, labels == label, probabilities[:, label], step)
         if any(getattr(logger, "projector", False) for logger in trainer.loggers):
-            _add_projector(writer, pl_module, data.normalized(images), images, labels, step)
-
-
-def _add_test_pictures(
-    writer: Any,
-    logits: Tensor,
-    images: Tensor,
-    labels: Tensor,
-    classes: Sequence[str],
-    step: int,
-) -> None:
-    from digits.figures import confusion_matrix  # matplotlib takes a third of a second
-
-    measures = measure(logits, labels)
-    figure = confusion_matrix(measures.confusion, classes, class_word(classes))
-    _add_figure(writer, "test/confusion matrix", figure, step)
-    if shown := measures.mistakes[:NUM_SHOWN]:
-        titles = [each.title(classes) for each in shown]
-        title = f"The {len(shown)} most confident of {len(measures.mistakes):,} mistakes"
-        chosen = images[[mistake.index for mistake in shown]]
-        _add_digits(writer, "test/mistakes", chosen, titles, title, step)
-    probabilities = logits.float().softmax(dim=1)
-    for label, (name, probability) in enumerate(zip(classes, probabilities.T, strict=True)):
-        tag = f"precision and recall/{name}"
-        writer.add_pr_curve(tag, labels == label, probability, step)
-
-
-def _add_projector(
-    writer: Any, model: Classifier, inputs: Tensor, images: Tensor, labels: Tensor, step: int
-) -> None:
-    """Add the last hidden layer's values for each image."""
-    layers = list(model.network.children())
-    hidden = torch.nn.Sequential(*layers[:-1]) if len(layers) > 1 else model.network
-    with torch.inference_mode():
-        embeddings = hidden(inputs.to(model.device).to(model.dtype)).flatten(1).float().cpu()
-    writer.add_embedding(embeddings, labels.tolist(), 1 - images / 255, step, "test")
+            hidden = torch.nn.Sequential(*list(pl_module.network.children())[:-1])
+            inputs = data.normalized(images).to(pl_module.device, pl_module.dtype)
+            with torch.inference_mode():
+                embeddings = hidden(inputs).flatten(1).float().cpu()
+            writer.add_embedding(embeddings, labels.tolist(), 1 - images / 255, step, "test")
 
 
 def _writer(trainer: Trainer) -> Any:
@@ -203,15 +181,6 @@ def _add_graph(writer: Any, model: LightningModule) -> None:
             writer.add_graph(network, image)
     except Exception as error:  # whatever cannot be traced in the user's own network
         _log.info("TensorBoard has no graph of this network: %s", error)
-
-
-def _add_digits(
-    writer: Any, tag: str, images: Tensor, titles: list[str], title: str, step: int
-) -> None:
-    from digits.figures import digit_grid
-
-    shown = images[:NUM_SHOWN]
-    _add_figure(writer, tag, digit_grid(shown, titles[: len(shown)], title=title), step)
 
 
 def _add_figure(writer: Any, tag: str, figure: Any, step: int) -> None:

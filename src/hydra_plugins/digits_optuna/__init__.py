@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -11,10 +10,8 @@ from omegaconf import DictConfig
 class OptunaSweeper(Sweeper):
     """A sweeper that asks Optuna for its jobs."""
 
-    def __init__(self, **_: Any) -> None:  # the search reads its options itself
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
-        self.launcher: Launcher | None = None
+    def __init__(self, **_: Any) -> None:
+        pass  # the search reads its options itself
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
