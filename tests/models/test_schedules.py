@@ -123,13 +123,6 @@ def test_torchs_schedules_of_schedules_are_made_from_a_configuration(
     assert rates(ours, made) == pytest.approx(rates(theirs, expected))
 
 
-@pytest.mark.parametrize("num_steps", [5, 10])
-def test_a_onecycle_of_a_single_step_up_begins_at_its_peak(num_steps: int) -> None:
-    optimizer = sgd()
-    found = rates(optimizer, onecycle(optimizer, num_steps, 1 / num_steps), num_steps - 1)
-    assert found[0] == pytest.approx(PEAK) and found == sorted(found, reverse=True)
-
-
 @pytest.mark.parametrize(("cycle", "betas"), [(True, 0.95), (False, 0.8)])
 def test_onecycle_leaves_adams_first_beta_alone_if_asked(cycle: bool, betas: float) -> None:
     optimizer = Adam([nn.Parameter(torch.zeros(1))], lr=PEAK, betas=(0.8, 0.999))

@@ -7,12 +7,11 @@ class like these, in a file of yours: `_target_: my_networks.MyClassifier` in a 
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 from digits.models.classifier import Classifier
 from digits.models.networks import MLP, ConvNet, NoisyMLP
+from digits.models.regularization import limit_norms_after_each_step
 
 
 class BaselineClassifier(Classifier):
@@ -88,21 +87,3 @@ class CnnClassifier(Classifier):
         self.network = ConvNet(
             channels, dropout_rate, kernel_size, convolutions, pool, dense, self.num_classes
         )
-
-
-def limit_norms_after_each_step(
-    optimizer: Optimizer, weights: Sequence[Tensor], max_norm: float
-) -> None:
-    """Make an optimizer scale each row whose L2 norm is above a limit back to it, after each step.
-
-    Srivastava et al. 2014, section 5.1: ||w|| <= c for the weight vector w incident on each hidden
-    unit, which is projected onto the surface of the ball of radius c whenever it has left it. The
-    weights are (units, inputs) each, as `nn.Linear` has them.
-    """
-
-    @torch.no_grad()
-    def limit(*_: object) -> None:
-        for weight in weights:
-            weight.renorm_(p=2, dim=0, maxnorm=max_norm)
-
-    optimizer.register_step_post_hook(limit)
