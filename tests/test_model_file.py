@@ -99,7 +99,6 @@ def test_the_model_works_in_the_dtype_it_is_put_into(dtype: torch.dtype, tmp_pat
         (IMAGES / 0.0, "got float32 from nan to nan"),
         (IMAGES.view(-1, 1, 14, 56), r"\(batch, 1, 28, 28\), got \(200, 1, 14, 56\)"),
         (IMAGES.expand(-1, 3, -1, -1), r"got \(200, 3, 28, 28\)"),
-        ("digit.png", "a tensor or a NumPy array, got str"),
     ],
 )
 def test_what_the_model_would_misread_is_refused(
@@ -252,8 +251,6 @@ def test_a_model_has_as_many_outputs_as_its_data_has_classes(
     expected = model((IMAGES / 255 - MEAN) / STD)
     assert expected.shape == (len(IMAGES), 3)
     torch.testing.assert_close(loaded(IMAGES), expected)
-    for wrong in (["a", 2, "c"], []):
-        assert "its classes are not names" in message(changed(tmp_path / "model.pt", classes=wrong))
     assert "cannot build its network" in message(changed(tmp_path / "model.pt", classes=["a"]))
 
 
