@@ -21,7 +21,7 @@ from digits.data.datasets import SIDE, load_sample
 from digits.data.validation import read_validation
 from digits.errors import DigitsError
 from digits.files import whole_file
-from digits.model_file import FORMER_SPLIT, TrainedClassifier
+from digits.model_file import TrainedClassifier
 from digits.models import networks
 from digits.text import plural
 
@@ -159,7 +159,7 @@ def temperature(model: TrainedClassifier, data_dir: Path) -> float | None:
     """
     record = model.record
     try:
-        data = read_validation(data_dir, record["dataset"], FORMER_SPLIT | record["split"], "local")
+        data = read_validation(data_dir, record["dataset"], record["split"], "local")
     except DigitsError:
         return None
     if not len(data.labels):

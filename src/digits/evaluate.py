@@ -28,7 +28,7 @@ from digits.errors import DigitsError
 from digits.figures import confusion_matrix, digit_grid, reliability_diagram, save_figure
 from digits.files import write_atomically
 from digits.mistakes import Explanation, mistakes_html
-from digits.model_file import FORMER_SPLIT, TrainedClassifier, run_directory
+from digits.model_file import TrainedClassifier, run_directory
 from digits.models.augmentation import origins, sample
 from digits.models.measure import Measures, measure
 from digits.models.networks import Ensemble, log_mean_probability
@@ -209,7 +209,7 @@ def _read_images(
     split = record["split"]
     if split["val_sha256"] is None:
         raise DigitsError(f"{file}: {NO_VALIDATION}; try --part test")
-    found = read_validation(data_dir, record["dataset"], FORMER_SPLIT | split)
+    found = read_validation(data_dir, record["dataset"], split)
     if not len(found.labels):
         raise DigitsError(
             f"{file} was trained on all images (data.val_size=0), and none is left to validate on; "

@@ -24,7 +24,7 @@ from digits.data.datasets import SIDE, LabelledImages, read
 from digits.data.split import split_hash
 from digits.data.validation import split_images
 from digits.errors import DigitsError
-from digits.model_file import FORMER_SPLIT, SPLIT, TrainedClassifier
+from digits.model_file import SPLIT, TrainedClassifier
 from digits.models.measure import Measures, Mistake
 from digits.models.networks import Ensemble, Normalized
 from digits.page import render
@@ -168,7 +168,7 @@ def _training_images(
     data, indices = read(data_dir, "train", dataset), []
     is_ensemble = isinstance(model.network, Ensemble)
     for record in model.record["arguments"]["members"] if is_ensemble else [model.record]:
-        split = FORMER_SPLIT | record["split"]
+        split = record["split"]
         options = {name: split[name] for name in SPLIT if name != "val_sha256"}
         trained_on, kept_apart = split_images(data_dir, dataset, data.labels, **options)
         if split["val_sha256"] not in (None, split_hash(kept_apart)):

@@ -51,7 +51,7 @@ PARTS = {
 }
 SPLIT = ("val_size", "train_size", "split", "split_seed", "folds", "fold", "val_sha256")
 FORMER_SPLIT = {"split": "random", "folds": None, "fold": None}
-"""What checkpoints of releases before do not say."""
+"""What files of releases before do not say."""
 
 
 class TrainedClassifier(nn.Module):
@@ -236,12 +236,16 @@ def _from_checkpoint(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_this_format(record: Mapping[str, Any]) -> dict[str, Any]:
-    name, arguments = record["model"], record["arguments"]
+    name, arguments = record.get("model"), record.get("arguments", {})
     if name in FORMER_NAMES:
         # The classifier's only argument that is not its network's was `max_norm`.
         arguments = {key: value for key, value in arguments.items() if key != "max_norm"}
         name = FORMER_NAMES[name]
-    return {**record, "format": FORMAT, "model": name, "arguments": arguments}
+    if name == ENSEMBLE:
+        arguments = {"members": [_in_this_format(each) for each in arguments.get("members", ())]}
+    split = FORMER_SPLIT | record.get("split", {})
+    own = {"format": FORMAT, "model": name, "arguments": arguments, "split": split}
+    return {**record, **own}
 
 
 def from_content(path: Path, content: Mapping[str, Any]) -> TrainedClassifier:
@@ -263,7 +267,6 @@ def from_content(path: Path, content: Mapping[str, Any]) -> TrainedClassifier:
 
 
 def _network(record: Mapping[str, Any]) -> nn.Module:
-    record = _in_this_format(record)
     name, arguments = record["model"], record["arguments"]
     if name == ENSEMBLE:
         members = [(_network(each), each["normalization"]) for each in arguments["members"]]
