@@ -192,7 +192,7 @@ def test_a_safetensors_file_holds_all_that_model_pt_does(
     assert record == model.record | more
 
 
-@each_form
+@pytest.mark.parametrize("form", [TORCH_EXPORT, SAFETENSORS], ids=["torch-export", "safetensors"])
 def test_a_changed_weight_is_found_and_leaves_no_file(
     form: Any, model: TrainedClassifier, tmp_path: Path
 ) -> None:

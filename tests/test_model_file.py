@@ -57,10 +57,8 @@ def message(path: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("model", [BaselineClassifier(), DropoutClassifier([12, 7], 0.4)])
-def test_the_loaded_model_computes_what_the_saved_one_did(
-    model: Classifier, tmp_path: Path
-) -> None:
+def test_the_loaded_model_computes_what_the_saved_one_did(tmp_path: Path) -> None:
+    model = DropoutClassifier([12, 7], 0.4)
     loaded = digits.load(saved(tmp_path, model))
     expected = model.eval()((IMAGES / 255 - MEAN) / STD)
     assert not any(module.training for module in loaded.modules())
@@ -303,8 +301,6 @@ def test_a_damaged_file_is_refused_in_one_line(keep: int, tmp_path: Path) -> Non
         ({"format": 1}, "reads the formats 2 and 3: its format is 1"),
         ({"format": None}, "format is None"),
         ({"model": None}, "its model is missing or wrong"),
-        ({"model": "digits.models.baseline.None"}, "as a digits.models.Classifier"),
-        ({"model": "no.such.Thing"}, "no.such.Thing"),
         ({"model": "torch.nn.modules.linear.Linear"}, "as a digits.models.Classifier"),
         ({"arguments": {"hidden": [17]}}, "cannot build its network"),
         ({"arguments": {"width": 17}}, "cannot build its network"),

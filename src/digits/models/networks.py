@@ -25,8 +25,7 @@ class _Network(nn.Sequential):
     arguments: dict[str, Any]
 
     def __getitem__(self, index: Any) -> Any:
-        # Some of the layers are no longer a network of this kind.
-        return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else [*self][index]
+        return nn.Sequential(*self)[index]  # some of the layers are not a network of this kind
 
 
 class MLP(_Network):
