@@ -312,17 +312,17 @@ class Classifier(LightningModule):
             optimizer = self.optimizer_factory(
                 parameters if self.decay_biases else decay_groups(parameters)
             )
+        configured: dict[str, Any] = {"optimizer": optimizer}
         if self.schedule_factory is None:
-            return optimizer
+            return configured
         num_steps = self.trainer.max_epochs if interval == "epoch" else self.num_steps()
         with refused_in_one_line("schedule", self.schedule_factory):
             schedule = make_schedule(self.schedule_factory, optimizer, num_steps or 1)
-        if schedule is None:
-            return optimizer
         if isinstance(schedule, ReduceLROnPlateau):
             interval = "epoch"
-        scheduler = {"scheduler": schedule, "interval": interval}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        if schedule is not None:
+            configured["lr_scheduler"] = {"scheduler": schedule, "interval": interval}
+        return configured
 
     def num_steps(self) -> int:
         """Return the number of optimizer steps of the whole training."""

@@ -48,11 +48,9 @@ class DropoutClassifier(Classifier):
     def configure_optimizers(self) -> Any:
         configured = super().configure_optimizers()
         if self.max_norm is not None:
-            optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
             *hidden, _ = (each for each in self.network.modules() if isinstance(each, nn.Linear))
-            limit_norms_after_each_step(
-                optimizer, [layer.weight for layer in hidden], self.max_norm
-            )
+            weights = [layer.weight for layer in hidden]
+            limit_norms_after_each_step(configured["optimizer"], weights, self.max_norm)
         return configured
 
 
