@@ -181,7 +181,7 @@ def run_dir(path: Path, **others: Any) -> Path:
     path.mkdir(parents=True)
     network = MLP([16])
     content = RECORD | {"format": FORMAT, "model": "digits.models.networks.MLP"}
-    content |= {"arguments": network.arguments, "weights": network.state_dict()}
+    content |= {"arguments": {"hidden": [16]}, "weights": network.state_dict()}
     content |= {"normalization": {"mean": 0.5, "std": 0.5}, "precision": "32-true"}
     write_model(path / "model.pt", content | others)
     return path

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -235,19 +236,28 @@ class OwnClassifier(Classifier):
 
 
 @pytest.mark.parametrize(
-    "kind", [BaselineClassifier, DropoutClassifier, NoiseClassifier, CnnClassifier, OwnClassifier]
+    "make",
+    [
+        partial(BaselineClassifier, (7, 6)),
+        partial(DropoutClassifier, (7, 6), 0.1, 0.2, max_norm=3.0),
+        partial(NoiseClassifier, (5, 4), 0.1, 0.2),
+        partial(CnnClassifier, (3, 2), 0.4),
+        partial(CnnClassifier, (3, 2), kernel_size=(5, 3), convolutions=1, pool=True, dense=7),
+        OwnClassifier,
+    ],
 )
-def test_a_model_has_as_many_outputs_as_its_data_has_classes(
-    kind: type[Classifier], tmp_path: Path
+def test_a_network_is_made_again_with_as_many_outputs_as_its_data_has_classes(
+    make: Callable[..., Classifier], tmp_path: Path
 ) -> None:
     data = MNISTDataModule(mean=MEAN, std=STD)
     data.classes = ("a", "b", "c")
-    model = kind(num_classes=3).eval()
+    model = make(num_classes=3).eval()
     save_model(tmp_path / "model.pt", model, data)
     loaded = digits.load(tmp_path)
     assert loaded.classes == ("a", "b", "c")
     expected = model((IMAGES / 255 - MEAN) / STD)
     assert expected.shape == (len(IMAGES), 3)
+    assert str(loaded.network) == str(model.network)
     torch.testing.assert_close(loaded(IMAGES), expected)
     assert "cannot build its network" in message(changed(tmp_path / "model.pt", classes=["a"]))
 

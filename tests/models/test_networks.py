@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
@@ -30,20 +28,6 @@ IMAGES = load_sample("test").images[:100] / 255
 @pytest.mark.parametrize("num_images", [1, 3])
 def test_images_become_ten_logits_each(network: nn.Module, num_images: int) -> None:
     assert network.eval()(torch.zeros(num_images, 1, 28, 28)).shape == (num_images, 10)
-
-
-@pytest.mark.parametrize(
-    "network",
-    [
-        *(MLP((7, 6), 0.1, 0.2), NoisyMLP((5, 4), 0.1, 0.2), ConvNet((3, 2), 0.4)),
-        ConvNet((3, 2), 0.4, (5, 3), convolutions=1, pool=True, dense=7),
-    ],
-)
-def test_a_network_is_made_again_from_its_arguments(network: Any) -> None:
-    again = type(network)(**network.arguments)
-    again.load_state_dict(network.state_dict())
-    assert str(again) == str(network)
-    assert again.eval()(IMAGES).equal(network.eval()(IMAGES))
 
 
 @pytest.mark.parametrize("hidden", [[3], [7, 6, 5]])

@@ -347,8 +347,9 @@ class Classifier(LightningModule):
         # Those of digits' own are the plain network's, which loads without Lightning.
         if type(self).__module__ == "digits.models.classifiers":
             kind = type(self.network)
-            name = f"{kind.__module__}.{kind.__qualname__}"
-            return {"model": name, "arguments": self.network.arguments}
+            accepted = inspect.signature(kind).parameters
+            arguments = {name: self.hparams[name] for name in self.hparams if name in accepted}
+            return {"model": f"{kind.__module__}.{kind.__qualname__}", "arguments": arguments}
         return {"model": self.class_path, "arguments": dict(self.hparams)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

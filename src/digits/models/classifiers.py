@@ -1,7 +1,8 @@
 """The classifiers that `model=...` chooses from: each trains a network of `digits.models.networks`.
 
-Arguments are the network's, and `**training` those of `Classifier`. A network of your own is a
-class like these, in a file of yours: `_target_: my_networks.MyClassifier` in a file of conf/model.
+Arguments are the network's, of the same names, which is how a saved model knows them, and
+`**training` those of `Classifier`. A network of your own is a class like these, in a file of yours:
+`_target_: my_networks.MyClassifier` in a file of conf/model.
 """
 
 from collections.abc import Sequence
