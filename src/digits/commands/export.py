@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     from digits.model_file import load, model_path, results_folder, run_directory
     from digits.text import screen
 
+    if arguments.out and arguments.out.is_file():
+        raise DigitsError(f"--out takes a folder to write into, got the file {arguments.out}")
     names = dict.fromkeys(arguments.to or ["onnx"])  # each once
     for name in names:
         if name not in FORMATS:
