@@ -29,7 +29,7 @@ from greenlet import greenlet
 from rich.console import Console
 
 from digits.page import Table, show_table
-from digits.training.made_with import Commit, made_with
+from digits.training.status import this_machine
 
 SLOW_ROUNDS = 4
 
@@ -149,7 +149,7 @@ def as_table(measured: Times) -> Table:
 
 def machine() -> str:
     """Say what the figures were measured on."""
-    found = made_with(Commit())["machine"]
+    found = this_machine()
     return f"{found['cores']} cores of {found['processor']}, torch {torch.__version__}"
 
 

@@ -20,10 +20,11 @@ from digits.models.networks import MLP, ConvNet, Ensemble, NoisyMLP, Normalized
 from digits.predict.mnist_form import mnist_form
 
 needs_node = pytest.mark.skipif(not shutil.which("node"), reason="there is no Node")
+SPLIT = {"val_size": 5000, "split": "random", "split_seed": 0, "folds": None, "fold": None}
 RECORD: dict[str, Any] = {
     "classes": list(CLASSES),
     "dataset": SAMPLE,
-    "split": {"val_size": 500, "split_seed": 0, "val_sha256": "unknown"},
+    "split": SPLIT | {"val_sha256": "unknown"},
 }
 IMAGES = load_sample("test").images
 
@@ -157,7 +158,7 @@ def test_the_temperature_is_that_of_the_least_loss_on_the_validation_images(tmp_
 
     data = load_sample("train")
     _, chosen = stratified_split(data.labels, 500, 0)
-    split = {"val_size": 5000, "split_seed": 0, "val_sha256": split_hash(chosen)}
+    split = SPLIT | {"val_sha256": split_hash(chosen)}
 
     class Overconfident(nn.Module):
         """Right for four images in five, by 5 nats, where log(36) would be honest."""
@@ -180,7 +181,7 @@ def run_dir(path: Path, **others: Any) -> Path:
     path.mkdir(parents=True)
     network = MLP([16])
     content = RECORD | {"format": FORMAT, "model": "digits.models.networks.MLP"}
-    content |= {"arguments": network.arguments, "weights": network.state_dict()}
+    content |= {"arguments": {"hidden": [16]}, "weights": network.state_dict()}
     content |= {"normalization": {"mean": 0.5, "std": 0.5}, "precision": "32-true"}
     write_model(path / "model.pt", content | others)
     return path

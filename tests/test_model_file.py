@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,8 @@ def message(path: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("model", [BaselineClassifier(), DropoutClassifier([12, 7], 0.4)])
-def test_the_loaded_model_computes_what_the_saved_one_did(
-    model: Classifier, tmp_path: Path
-) -> None:
+def test_the_loaded_model_computes_what_the_saved_one_did(tmp_path: Path) -> None:
+    model = DropoutClassifier([12, 7], 0.4)
     loaded = digits.load(saved(tmp_path, model))
     expected = model.eval()((IMAGES / 255 - MEAN) / STD)
     assert not any(module.training for module in loaded.modules())
@@ -99,7 +98,6 @@ def test_the_model_works_in_the_dtype_it_is_put_into(dtype: torch.dtype, tmp_pat
         (IMAGES / 0.0, "got float32 from nan to nan"),
         (IMAGES.view(-1, 1, 14, 56), r"\(batch, 1, 28, 28\), got \(200, 1, 14, 56\)"),
         (IMAGES.expand(-1, 3, -1, -1), r"got \(200, 3, 28, 28\)"),
-        ("digit.png", "a tensor or a NumPy array, got str"),
     ],
 )
 def test_what_the_model_would_misread_is_refused(
@@ -238,22 +236,29 @@ class OwnClassifier(Classifier):
 
 
 @pytest.mark.parametrize(
-    "kind", [BaselineClassifier, DropoutClassifier, NoiseClassifier, CnnClassifier, OwnClassifier]
+    "make",
+    [
+        partial(BaselineClassifier, (7, 6)),
+        partial(DropoutClassifier, (7, 6), 0.1, 0.2, max_norm=3.0),
+        partial(NoiseClassifier, (5, 4), 0.1, 0.2),
+        partial(CnnClassifier, (3, 2), 0.4),
+        partial(CnnClassifier, (3, 2), kernel_size=(5, 3), convolutions=1, pool=True, dense=7),
+        OwnClassifier,
+    ],
 )
-def test_a_model_has_as_many_outputs_as_its_data_has_classes(
-    kind: type[Classifier], tmp_path: Path
+def test_a_network_is_made_again_with_as_many_outputs_as_its_data_has_classes(
+    make: Callable[..., Classifier], tmp_path: Path
 ) -> None:
     data = MNISTDataModule(mean=MEAN, std=STD)
     data.classes = ("a", "b", "c")
-    model = kind(num_classes=3).eval()
+    model = make(num_classes=3).eval()
     save_model(tmp_path / "model.pt", model, data)
     loaded = digits.load(tmp_path)
     assert loaded.classes == ("a", "b", "c")
     expected = model((IMAGES / 255 - MEAN) / STD)
     assert expected.shape == (len(IMAGES), 3)
+    assert str(loaded.network) == str(model.network)
     torch.testing.assert_close(loaded(IMAGES), expected)
-    for wrong in (["a", 2, "c"], []):
-        assert "its classes are not names" in message(changed(tmp_path / "model.pt", classes=wrong))
     assert "cannot build its network" in message(changed(tmp_path / "model.pt", classes=["a"]))
 
 
@@ -306,8 +311,6 @@ def test_a_damaged_file_is_refused_in_one_line(keep: int, tmp_path: Path) -> Non
         ({"format": 1}, "reads the formats 2 and 3: its format is 1"),
         ({"format": None}, "format is None"),
         ({"model": None}, "its model is missing or wrong"),
-        ({"model": "digits.models.baseline.None"}, "as a digits.models.Classifier"),
-        ({"model": "no.such.Thing"}, "no.such.Thing"),
         ({"model": "torch.nn.modules.linear.Linear"}, "as a digits.models.Classifier"),
         ({"arguments": {"hidden": [17]}}, "cannot build its network"),
         ({"arguments": {"width": 17}}, "cannot build its network"),

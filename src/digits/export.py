@@ -29,6 +29,7 @@ Runtime = Callable[[Tensor], Tensor]
 
 INPUTS = {"floats": "float32 in [0, 1]", "bytes": "uint8 from 0 to 255"}
 DTYPES = {"floats": torch.float32, "bytes": torch.uint8}
+PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "safetensors": ("safetensors",)}
 KEY = "digits"
 """The name of the model's record, a JSON document, in a file's metadata."""
 OPSET = 18
@@ -45,11 +46,11 @@ class Format:
     runtime: str
     encode: Callable[[TrainedClassifier, str], bytes]  # for pixels that are "floats" or "bytes"
     open: Callable[[Path], Runtime]
-    packages: tuple[str, ...] = ()
 
     def check_packages(self) -> None:
         """Raise unless the packages are installed, without importing them."""
-        missing = [name for name in self.packages if not importlib.util.find_spec(name)]
+        needed = PACKAGES.get(self.name, ())
+        missing = [name for name in needed if not importlib.util.find_spec(name)]
         if missing:
             raise DigitsError(
                 f"digits export --to {self.name} needs {', '.join(missing)}; "
@@ -74,8 +75,7 @@ def export(
 ) -> tuple[Path, Comparison]:
     """Write a model in a format, and keep the file if it predicts the same there.
 
-    If not, nothing is left behind, and an older file stays; it is replaced only by another export
-    that takes the same pixels.
+    If not, nothing is left behind, and an older file stays.
 
     Args:
         model: the original, in `eval()` mode.
@@ -85,15 +85,15 @@ def export(
         images: what both are compared on, uint8 (n, 1, 28, 28).
 
     Raises:
-        DigitsError: the network cannot be exported, an image gets another class, or another file of
-            that name is in the folder.
+        DigitsError: the network cannot be exported, an image gets another class, or a file of that
+            name in the folder is not an export.
     """
     path = folder / form.file
-    if path.exists() and INPUTS[pixels].encode() not in (old := path.read_bytes()):
-        taken = [text for text in INPUTS.values() if text.encode() in old]
-        what = f"takes {taken[0]}" if taken else "was not written by digits export"
-        raise DigitsError(f"{path} {what}, and is kept; try --out NEW_FOLDER")
     folder.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        old = path.read_bytes()
+        if not any(text.encode() in old for text in INPUTS.values()):
+            raise DigitsError(f"{path} was not written by digits export; try --out NEW_FOLDER")
     with whole_file(path) as temporary:
         temporary.write_bytes(form.encode(model, pixels))
         try:
@@ -164,19 +164,19 @@ def capture(model: TrainedClassifier, pixels: str) -> ExportedProgram:
     return program
 
 
-def _encode_torch_export(model: TrainedClassifier, pixels: str) -> bytes:
+def _to_pt2(model: TrainedClassifier, pixels: str) -> bytes:
     program, file = capture(model, pixels), io.BytesIO()
     with _quiet():
         torch.export.save(program, file, extra_files={KEY: _record(model, INPUTS[pixels])})
     return file.getvalue()
 
 
-def _open_torch_export(path: Path) -> Runtime:
+def _open_pt2(path: Path) -> Runtime:
     with _quiet():
         return torch.export.load(path).module()
 
 
-def _encode_onnx(model: TrainedClassifier, pixels: str) -> bytes:
+def _to_onnx(model: TrainedClassifier, pixels: str) -> bytes:
     program = capture(model, pixels)
     try:
         with _quiet():
@@ -223,7 +223,7 @@ def _open_onnx(path: Path) -> Runtime:
     return logits
 
 
-def _encode_safetensors(model: TrainedClassifier, _: str) -> bytes:
+def _to_safetensors(model: TrainedClassifier, _: str) -> bytes:
     import safetensors.torch
 
     # The format refuses two names for one tensor (as with tied weights), so each is copied.
@@ -256,10 +256,8 @@ def _quiet() -> Iterator[None]:
 
 def _cause(error: BaseException) -> str:
     """Return the first line of the error at the bottom of the chain; torch writes many."""
-    seen = {error}
-    while error.__cause__ is not None and error.__cause__ not in seen:
+    while error.__cause__:
         error = error.__cause__
-        seen.add(error)
     line = first_line(error).partition(" For more information")[0]
     return f"{type(error).__name__}: {line}".rstrip(".: ")
 
@@ -267,18 +265,10 @@ def _cause(error: BaseException) -> str:
 FORMATS = {
     each.name: each
     for each in (
+        Format("onnx", "model.onnx", "onnxruntime", _to_onnx, _open_onnx),
+        Format("torch-export", "model.pt2", "torch.export", _to_pt2, _open_pt2),
         Format(
-            *("onnx", "model.onnx", "onnxruntime", _encode_onnx, _open_onnx),
-            packages=("onnx", "onnxruntime", "onnxscript"),
-        ),
-        Format(
-            *("torch-export", "model.pt2", "torch.export"),
-            *(_encode_torch_export, _open_torch_export),
-        ),
-        Format(
-            *("safetensors", "model.safetensors", "safetensors"),
-            *(_encode_safetensors, _open_safetensors),
-            packages=("safetensors",),
+            "safetensors", "model.safetensors", "safetensors", _to_safetensors, _open_safetensors
         ),
     )
 }

@@ -51,7 +51,7 @@ PARTS = {
 }
 SPLIT = ("val_size", "train_size", "split", "split_seed", "folds", "fold", "val_sha256")
 FORMER_SPLIT = {"split": "random", "folds": None, "fold": None}
-"""What checkpoints of releases before do not say."""
+"""What files of releases before do not say."""
 
 
 class TrainedClassifier(nn.Module):
@@ -84,12 +84,7 @@ class TrainedClassifier(nn.Module):
 def _checked(images: Any, device: torch.device) -> Tensor:
     """Return images as (batch, 1, 28, 28); refuse what the network would misread."""
     if not isinstance(images, Tensor):
-        try:
-            images = torch.tensor(images, device=device)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise DigitsError(
-                f"images are a tensor or a NumPy array, got {type(images).__name__}: {error}"
-            ) from error
+        images = torch.tensor(images, device=device)
     shape, dtype = tuple(images.shape), str(images.dtype).removeprefix("torch.")
     if shape[-2:] != (SIDE, SIDE) or len(shape) > 4 or (len(shape) == 4 and shape[1] != 1):
         raise DigitsError(f"images have the shape (batch, 1, {SIDE}, {SIDE}), got {shape}")
@@ -102,9 +97,8 @@ def _checked(images: Any, device: torch.device) -> Tensor:
             raise DigitsError(f"{takes}, got uint8 of 0 and 1 only; try images.bool()")
         # Resizing and rounding may go a little beyond.
         if images.is_floating_point() and not (low >= -0.01 and high <= 1.01):
-            remedy = "the model normalizes them itself"
-            if low >= 0 and 2 < high <= 255:
-                remedy = "try images / 255"
+            is_unscaled = low >= 0 and 2 < high <= 255
+            remedy = "try images / 255" if is_unscaled else "the model normalizes them itself"
             raise DigitsError(f"{takes}, got {dtype} from {low:.3g} to {high:.3g}; {remedy}")
     checked: Tensor = images.reshape(-1, 1, SIDE, SIDE)
     return checked
@@ -220,8 +214,6 @@ def read_model(path: Path) -> dict[str, Any]:
     for part, kind in PARTS.items():
         if not isinstance(content.get(part), kind):
             raise DigitsError(f"{path} is not a model of digits: its {part} is missing or wrong")
-    if not content["classes"] or not all(isinstance(each, str) for each in content["classes"]):
-        raise DigitsError(f"{path} is not a model of digits: its classes are not names")
     return _in_this_format(content)
 
 
@@ -244,12 +236,16 @@ def _from_checkpoint(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_this_format(record: Mapping[str, Any]) -> dict[str, Any]:
-    name, arguments = record["model"], record["arguments"]
+    name, arguments = record.get("model"), record.get("arguments", {})
     if name in FORMER_NAMES:
         # The classifier's only argument that is not its network's was `max_norm`.
         arguments = {key: value for key, value in arguments.items() if key != "max_norm"}
         name = FORMER_NAMES[name]
-    return {**record, "format": FORMAT, "model": name, "arguments": arguments}
+    if name == ENSEMBLE:
+        arguments = {"members": [_in_this_format(each) for each in arguments.get("members", ())]}
+    split = FORMER_SPLIT | record.get("split", {})
+    own = {"format": FORMAT, "model": name, "arguments": arguments, "split": split}
+    return {**record, **own}
 
 
 def from_content(path: Path, content: Mapping[str, Any]) -> TrainedClassifier:
@@ -271,7 +267,6 @@ def from_content(path: Path, content: Mapping[str, Any]) -> TrainedClassifier:
 
 
 def _network(record: Mapping[str, Any]) -> nn.Module:
-    record = _in_this_format(record)
     name, arguments = record["model"], record["arguments"]
     if name == ENSEMBLE:
         members = [(_network(each), each["normalization"]) for each in arguments["members"]]

@@ -18,8 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from digits.data.datasets import load_sample
 from digits.data.split import normalize
 from digits.errors import DigitsError
-from digits.models import BaselineClassifier, Classifier, CnnClassifier
-from digits.models.classifier import decay_groups
+from digits.models import BaselineClassifier, Classifier
 from digits.models.schedules import cosine
 
 ADAM = partial(Adam, lr=0.003)
@@ -194,13 +193,3 @@ def test_the_same_seed_trains_the_same_network_whatever_else_draws_numbers() -> 
         models.append(TwoLayers(dropout_rate=0.5, optimizer=ADAM))
         fit(models[-1], 3, callbacks=callbacks)
     assert same_weights(models[0].network, models[1].network)
-
-
-def test_matrices_and_kernels_are_decayed_and_nothing_else() -> None:
-    network = CnnClassifier(channels=[3, 4]).network
-    decayed, others = decay_groups(network.parameters())
-    layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
-    assert {id(each) for each in decayed["params"]} == {id(layer.weight) for layer in layers}
-    everything = {id(each) for each in network.parameters()}
-    assert {id(each) for each in decayed["params"] + others["params"]} == everything
-    assert len(decayed["params"] + others["params"]) == len(everything)

@@ -1,9 +1,6 @@
-from typing import Any
-
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from digits.data.datasets import load_sample
@@ -12,11 +9,9 @@ from digits.models.networks import (
     MLP,
     ChannelsLast,
     ConvNet,
-    Ensemble,
     GaussianNoise,
     NoisyBatchNorm,
     NoisyMLP,
-    Normalized,
     recompute_batch_norm,
 )
 
@@ -33,20 +28,6 @@ IMAGES = load_sample("test").images[:100] / 255
 @pytest.mark.parametrize("num_images", [1, 3])
 def test_images_become_ten_logits_each(network: nn.Module, num_images: int) -> None:
     assert network.eval()(torch.zeros(num_images, 1, 28, 28)).shape == (num_images, 10)
-
-
-@pytest.mark.parametrize(
-    "network",
-    [
-        *(MLP((7, 6), 0.1, 0.2), NoisyMLP((5, 4), 0.1), ConvNet((3, 2), 0.4)),
-        ConvNet((3, 2), 0.4, (5, 3), convolutions=1, pool=True, dense=7),
-    ],
-)
-def test_a_network_is_made_again_from_its_arguments(network: Any) -> None:
-    again = type(network)(**network.arguments)
-    again.load_state_dict(network.state_dict())
-    assert str(again) == str(network)
-    assert again.eval()(IMAGES).equal(network.eval()(IMAGES))
 
 
 @pytest.mark.parametrize("hidden", [[3], [7, 6, 5]])
@@ -108,8 +89,6 @@ def test_noise_at_the_input_is_that_of_the_layers_unless_it_is_given() -> None:
 
     assert stds(NoisyMLP([5], 0.4)) == [0.4, 0.4, 0.4]
     assert stds(NoisyMLP([5], 0.5, input_noise_std=0.0)) == [0.0, 0.5, 0.5]
-    network = NoisyMLP([5], 0.5, 0.3)
-    assert stds(NoisyMLP(**network.arguments)) == stds(network) == [0.3, 0.5, 0.5]
 
 
 def test_recomputed_statistics_are_those_of_the_noiseless_network_over_all_images() -> None:
@@ -183,11 +162,6 @@ def test_with_pooling_a_stage_sees_its_whole_image_with_kernels_of_its_size() ->
     torch.testing.assert_close(ours.eval()(IMAGES), theirs.eval()(IMAGES))
 
 
-def test_a_model_saved_before_there_were_kernel_sizes_is_the_same_network() -> None:
-    former = {"channels": [3, 4], "dropout_rate": 0.5}
-    assert str(ConvNet(**former)) == str(ConvNet(**ConvNet(**former).arguments))  # type: ignore[arg-type]
-
-
 def test_kernel_sizes_are_as_many_as_stages() -> None:
     with pytest.raises(DigitsError, match=r"2 sizes and model\.channels 3 stages; try model"):
         ConvNet([2, 3, 4], kernel_size=[3, 5])
@@ -200,38 +174,3 @@ def test_activations_lie_pixel_by_pixel_and_no_image_is_copied() -> None:
     assert laid_out.data_ptr() == images.data_ptr()
     values = ConvNet([3, 4])[:4](images)
     assert values.is_contiguous(memory_format=torch.channels_last)
-
-
-class Constant(nn.Module):
-    """Gives every image the same logits."""
-
-    def __init__(self, *logits: float) -> None:
-        super().__init__()
-        self.logits = torch.tensor(logits)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.logits.expand(len(images), -1)
-
-
-def test_a_softmax_of_the_result_is_the_mean_of_the_members_probabilities() -> None:
-    networks = [MLP([8]), MLP([9, 5]), MLP([3])]
-    expected = np.zeros((100, 10))
-    for network in networks:
-        exponentials = np.exp(network(IMAGES).detach().double().numpy())
-        expected += exponentials / exponentials.sum(axis=1, keepdims=True) / 3
-    found = Ensemble(networks)(IMAGES).detach()
-    np.testing.assert_allclose(found.softmax(1).numpy(), expected, atol=1e-6)
-    np.testing.assert_allclose(found.exp().numpy(), expected, atol=1e-6)
-
-
-def test_probabilities_too_small_for_a_float_have_a_finite_logarithm() -> None:
-    found = Ensemble([Constant(0.0, 500.0), Constant(0.0, 300.0)])(IMAGES[:1])
-    # log((e^-500 + e^-300) / 2), of which e^-500 is nothing.
-    assert found[0, 0].item() == pytest.approx(-300 - np.log(2))
-    assert found[0, 1].item() == pytest.approx(0)
-
-
-def test_each_network_gets_images_in_its_own_normalization() -> None:
-    network = MLP([8])
-    found = Normalized(network, 0.13, 0.31)(IMAGES)
-    assert found.equal(network((IMAGES - 0.13) / 0.31))

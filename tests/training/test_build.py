@@ -1,7 +1,6 @@
 """Model, data and trainer as the configuration says, or one line that says why not."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -31,12 +30,6 @@ class OwnClassifier(Classifier):
         super().__init__(**training)  # type: ignore[arg-type]
         first = nn.Flatten() if flatten else nn.Identity()
         self.network = nn.Sequential(first, nn.Linear(784, digits))
-
-
-class Frozen(OwnClassifier):
-    def __init__(self, **training: object) -> None:
-        super().__init__(**training)  # type: ignore[arg-type]
-        self.network.requires_grad_(False)
 
 
 def test_your_own_network_trains(tmp_path: Path) -> None:
@@ -171,7 +164,6 @@ def test_torchs_schedules_work_by_yaml_each_step_or_epoch_also_resumed(
         ((*BARE, "optim._target_=torch.optim.LBFGS"), "'closure'; try optim=adam"),
         ((*BARE, "optim._target_=torch.optim.SparseAdam"), "dense gradients.*; try optim=adam"),
         ((*BARE, "optim._target_=torch.optim.Muon"), "Muon only supports 2D"),
-        ((f"model._target_={__name__}.Frozen", "~model.hidden"), "Frozen are frozen"),
     ],
 )
 def test_what_an_optimizer_or_a_schedule_refuses_is_one_line(
@@ -254,11 +246,6 @@ class Strangers(BaselineClassifier):
         self.log("val/f1", 0.5)
 
 
-class TwoOptimizers(BaselineClassifier):
-    def configure_optimizers(self) -> Any:
-        return [torch.optim.SGD(self.parameters(), 0.1) for _ in range(2)]
-
-
 def test_own_metrics_are_in_the_table_and_the_epochs_line_and_count_steps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,8 +256,3 @@ def test_own_metrics_are_in_the_table_and_the_epochs_line_and_count_steps(
     assert "train/own 0.2500  val/f1 0.5000" in capsys.readouterr().out
     for tag in ("train/own_step", "train/own_epoch", "val/f1", "val/loss"):
         assert steps(tmp_path / "a", tag) == [9, 19]
-
-
-def test_two_optimizers_with_the_inherited_step_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DigitsError, match=r"several optimizers .* a training_step of its own"):
-        train(tmp_path / "a", *SMALL, f"model._target_={__name__}.TwoOptimizers")

@@ -148,11 +148,17 @@ def test_a_finished_run_can_be_given_more_epochs_and_not_fewer(tmp_path: Path) -
         train(tmp_path / "longer", *SMALL, "trainer.max_epochs=1")
 
 
-def test_a_onecycle_cannot_be_given_more_epochs_and_says_so(tmp_path: Path) -> None:
+def test_a_onecycle_given_more_epochs_goes_on_along_the_longer_cycle(
+    tmp_path: Path,
+) -> None:
     options = (*SMALL, "schedule=onecycle")
-    train(tmp_path / "a", *options, "trainer.max_epochs=1")
-    with pytest.raises(DigitsError, match=r"onecycle .* 10 steps"):
-        train(tmp_path / "a", *options, "trainer.max_epochs=3")
+    train(tmp_path / "longer", *options, "trainer.max_epochs=1")
+    for run in ("longer", "long"):
+        train(tmp_path / run, *options, "trainer.max_epochs=3")
+    longer, long = (
+        [row["lr"] for row in read_history(tmp_path / run)] for run in ("longer", "long")
+    )
+    assert longer[0] < long[0] and longer[1:] == long[1:]
 
 
 def test_a_run_that_was_moved_is_resumed_where_it_is(tmp_path: Path) -> None:

@@ -70,21 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
         model, file = load(arguments.run), model_path(arguments.run)
         of_checkpoint = file.suffix == ".ckpt"  # its exports go beside those of model.pt
         folder = results_folder(file, "export") if of_checkpoint else run_directory(file)
+        folder = arguments.out or folder
         dataset = model.record["dataset"]
         data_dir = data_dir_of(arguments.run, arguments.data_dir)
         images = read_again(data_dir, "test", dataset).images
     for name in names:
         form = FORMATS[name]
         with console.status(f"writing {form.file}, and comparing it with the original"):
-            try:
-                path, comparison = export(
-                    model, form, arguments.out or folder, arguments.input, images
-                )
-            except OSError as error:
-                raise DigitsError(
-                    f"cannot write to {arguments.out or folder} ({error.strerror or error}); "
-                    "try --out FOLDER"
-                ) from error
+            path, comparison = export(model, form, folder, arguments.input, images)
         console.print(
             f"{relative(path)}: {path.stat().st_size:,} bytes; pixels: {INPUTS[arguments.input]}\n"
             f"  by {form.runtime}, the same class for all {len(images):,} test images of {dataset}"

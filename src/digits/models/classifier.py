@@ -3,16 +3,12 @@
 import inspect
 import itertools
 import math
-import re
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.core.optimizer import LightningOptimizer
-from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
@@ -21,24 +17,18 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import CatMetric, MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from digits.config.targets import own_place
 from digits.data.batches import Batch
 from digits.data.datamodule import MNISTDataModule
 from digits.data.datasets import NUM_CLASSES
 from digits.errors import DigitsError
 from digits.models.networks import recompute_batch_norm
-from digits.models.schedules import make_schedule
-from digits.models.vat import virtual_adversarial_loss
+from digits.models.regularization import decay_groups, virtual_adversarial_loss
+from digits.models.schedules import make_schedule, refused_in_one_line
 from digits.randomness import AUGMENTATION, device_generator, draw_seed
-from digits.text import first_line
-
-OptimizerFactory = Callable[..., Optimizer]
-ScheduleFactory = Callable[..., LRScheduler | None]
 
 STEP_HOOKS = (
-    *("backward", "optimizer_step", "configure_gradient_clipping"),
-    *("on_before_backward", "on_after_backward"),
-    *("on_before_optimizer_step", "on_before_zero_grad"),
+    *("backward", "on_before_backward", "on_after_backward", "configure_gradient_clipping"),
+    *("optimizer_step", "on_before_optimizer_step", "on_before_zero_grad"),
 )
 """What Lightning calls in each training step if a model or a callback has it."""
 
@@ -89,8 +79,8 @@ class Classifier(LightningModule):
     def __init__(
         self,
         *,
-        optimizer: OptimizerFactory | None = None,
-        schedule: ScheduleFactory | None = None,
+        optimizer: Callable[..., Optimizer] | None = None,
+        schedule: Callable[..., LRScheduler | None] | None = None,
         schedule_interval: str = "step",
         schedule_monitor: str = "val/loss",
         accumulate_grad_batches: int = 1,
@@ -115,9 +105,10 @@ class Classifier(LightningModule):
         self.label_smoothing, self.decay_biases = label_smoothing, decay_biases
         self.vat_epsilon, self.exact_batch_norm = vat_epsilon, exact_batch_norm
         self.compile_network, self.seed, self.num_classes = compile, seed, num_classes
-        self.train_loss, self.train_accuracy = MeanMetric(), _accuracy(num_classes)
-        self.val_loss, self.val_accuracy = MeanMetric(), _accuracy(num_classes)
-        self.test_loss, self.test_accuracy = MeanMetric(), _accuracy(num_classes)
+        self.train_loss, self.val_loss, self.test_loss = (MeanMetric() for _ in range(3))
+        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
+            MulticlassAccuracy(num_classes, average="micro", validate_args=False) for _ in range(3)
+        )
         self.init_from: str | None = None
         self.num_images = {"val": 0, "test": 0}
         self.test_logits = torch.empty(0, num_classes)
@@ -134,25 +125,21 @@ class Classifier(LightningModule):
         self._on_stacks = True
 
     @property
-    def _stacks(self) -> MNISTDataModule | None:
+    def _datamodule(self) -> Any:
         # The trainer's, since callbacks that average weights copy this module with all it holds.
         trainer: Any = self.trainer
-        return trainer.datamodule if self._on_stacks else None
+        return trainer.datamodule
 
     @property
-    def _pixel_unit(self) -> float:
-        # Of another loader's normalization nothing is known.
-        trainer: Any = self.trainer
-        return 1 / (getattr(trainer.datamodule, "std", None) or 1.0)
+    def _stacks(self) -> MNISTDataModule | None:
+        return self._datamodule if self._on_stacks else None
 
     def minibatches(
         self, batch: Batch, draws: Callable[[], torch.Generator] | None = None
     ) -> Iterator[Batch]:
-        """Yield the minibatches of a batch of Lightning's; see `MNISTDataModule.minibatches`."""
-        if stacks := self._stacks:
-            yield from stacks.minibatches(batch, draws)
-        else:
-            yield batch
+        """Return the minibatches of a batch of Lightning's; see `MNISTDataModule.minibatches`."""
+        stacks = self._stacks
+        return stacks.minibatches(batch, draws) if stacks else iter([batch])
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalized images (batch, 1, 28, 28) to logits (batch, classes)."""
@@ -166,27 +153,26 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take one optimizer step for each minibatch (or group of them) of a batch."""
-        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        if not isinstance(optimizer, LightningOptimizer) or isinstance(scheduler, list):
-            raise DigitsError(
-                f"{self.class_path} has several optimizers or schedules, and Classifier's "
-                "training_step takes one of each; write a training_step of its own"
-            )
+        optimizer: Any = self.optimizers()  # one of each, or this step is overridden
+        scheduler: Any = self.lr_schedulers()
         if scheduler is not None and self.trainer.lr_scheduler_configs[0].interval == "epoch":
             self._epochs_schedule, scheduler = scheduler, None
         backward: Callable[[Tensor], None] = Tensor.backward
         take_step: Callable[[], Any] = optimizer.optimizer.step
-        if through_lightning := _lightning_takes_part(self):
+        # With fp16, gradients are multiplied by a varying scale.
+        is_scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if through_lightning := is_scaled or _lightning_takes_part(self):
             backward, take_step = self.manual_backward, optimizer.step
         parameters = list(self.parameters())
         generator, seed, rank = device_generator(self.device), self.seed, self.global_rank
-        accumulate = self.accumulate_grad_batches
+        accumulate, stacks = self.accumulate_grad_batches, self._stacks
         first_step = step = self.global_step
-        stacks = self._stacks
         num_minibatches = math.ceil(len(batch[1]) / stacks.batch_size) if stacks else 1
         if self.trainer.max_steps >= 0:  # Lightning itself looks at this limit only between batches
             num_left = (self.trainer.max_steps - step) * accumulate - self._num_accumulated
             num_minibatches = min(num_minibatches, num_left)
+        # Of another loader's normalization nothing is known.
+        pixel_unit = 1 / (getattr(self._datamodule, "std", None) or 1.0)
         losses, logits, sizes, steps, norm = [], [], [], [], None
 
         def seeded(*purpose: int) -> torch.Generator:
@@ -201,7 +187,7 @@ class Classifier(LightningModule):
             loss = F.cross_entropy(output, labels, label_smoothing=self.label_smoothing)
             if self.vat_epsilon:
                 loss = loss + virtual_adversarial_loss(
-                    self, images, output, self.vat_epsilon, self._pixel_unit
+                    self, images, output, self.vat_epsilon, pixel_unit
                 )
             backward(loss / accumulate if accumulate > 1 else loss)
             losses.append(loss.detach())
@@ -209,23 +195,21 @@ class Classifier(LightningModule):
             sizes.append(len(labels))
             steps.append(step + 1)
             self._num_accumulated += 1
-            if last := len(losses) == num_minibatches:
-                norm = _gradient_norm(self.trainer, parameters)
+            last = len(losses) == num_minibatches
+            if last and self.loggers and not is_scaled:
+                norm = nn.utils.get_total_norm(x.grad for x in parameters if x.grad is not None)
             if self._num_accumulated == accumulate or (last and self.trainer.is_last_batch):
                 if self.gradient_clip_val:
                     self.clip_gradients(
                         optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
                     )
-                try:
+                with refused_in_one_line("optim", type(optimizer.optimizer)):
                     take_step()
-                except Exception as error:
-                    if _is_of(error, optimizer.optimizer):
-                        raise _refusal("optim", type(optimizer.optimizer), error) from error
-                    raise
                 for parameter in parameters:
                     parameter.grad = None
                 if scheduler is not None:
-                    _step_schedule(scheduler)
+                    with refused_in_one_line("schedule", type(scheduler)):
+                        scheduler.step()
                 step += 1
                 self._num_accumulated = 0
         if not through_lightning:
@@ -250,10 +234,8 @@ class Classifier(LightningModule):
         if self.trainer.is_last_batch or self.global_step == self.trainer.max_steps:
             # Lightning logs them after the checkpoint, between which the process may be killed.
             values |= {name: metric.compute() for name, metric in metrics.items()}
-        if not self.loggers:
-            return
-        numbers = {name: float(value) for name, value in values.items()}  # as not all take tensors
         for logger in self.loggers:
+            numbers = {name: float(value) for name, value in values.items()}  # not all take tensors
             logger.log_metrics(numbers, step=self.global_step - 1)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -273,7 +255,6 @@ class Classifier(LightningModule):
         logits = self.forward(images)
         loss.update(F.cross_entropy(logits, labels, reduction="none"))
         accuracy.update(logits, labels)
-        self.num_images[part] += len(labels)
         self.log_dict({f"{part}/loss": loss, f"{part}/accuracy": accuracy}, batch_size=1)
         # Lightning takes a metric of this name for the loggers' x axis; it would count stacks. A
         # test's point lies behind all others, where a resumed run's logger forgets it.
@@ -282,7 +263,7 @@ class Classifier(LightningModule):
         return logits
 
     def _recompute_batch_norm(self) -> None:
-        data = getattr(self.trainer, "datamodule", None)
+        data = self._datamodule
         if self.exact_batch_norm and isinstance(data, MNISTDataModule):
             batches = (images.to(self.dtype) for images, _ in data.clean_train_dataloader())
             recompute_batch_norm(self.network, batches)
@@ -302,69 +283,50 @@ class Classifier(LightningModule):
                     )
                 schedule.step(float(metrics[monitor]))
         elif schedule is not None:
-            _step_schedule(schedule)
+            with refused_in_one_line("schedule", type(schedule)):
+                schedule.step()
 
     def on_validation_epoch_start(self) -> None:
-        self.num_images["val"], self._epoch_validated = 0, self.current_epoch
+        self._epoch_validated = self.current_epoch
         self._recompute_batch_norm()
 
     def on_test_epoch_start(self) -> None:
-        self.num_images["test"] = 0
         self._logits.reset()
 
     def on_validation_epoch_end(self) -> None:
-        self._count_images("val")
+        found: Any = self.val_accuracy  # counts by integers; bf16-true rounds other metrics' sums
+        num_images = self.trainer.strategy.reduce(found.tp + found.fp, reduce_op="sum")
+        self.num_images["val"] = int(num_images)
 
     def on_test_epoch_end(self) -> None:
-        self._count_images("test")
         collected = torch.as_tensor(self._logits.compute()).cpu()
-        world_size = self.trainer.world_size
         # The first process had images 0, n, 2n, ..., the second one 1, n + 1, ..., and so on.
-        places = torch.cat(
-            [torch.arange(rank, len(collected), world_size) for rank in range(world_size)]
-        )
+        places = (torch.arange(len(collected)) % self.trainer.world_size).argsort(stable=True)
         self.test_logits = torch.empty_like(collected).index_copy_(0, places, collected)
-
-    def _count_images(self, part: str) -> None:
-        # Not by a metric: trainer.precision=bf16-true would round its sum.
-        count = torch.tensor(self.num_images[part], device=self.device)
-        self.num_images[part] = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
+        self.num_images["test"] = len(collected)
 
     def configure_optimizers(self) -> Any:
-        make_optimizer, interval = self.optimizer_factory, self.schedule_interval
-        assert make_optimizer is not None, "this model was made without an optimizer"
-        if not any(parameter.requires_grad for parameter in self.parameters()):
-            raise DigitsError(
-                f"all parameters of {self.class_path} are frozen, so there is nothing to train; "
-                "leave requires_grad=True for some"
-            )
-        parameters = self.parameters()
-        try:
-            optimizer = make_optimizer(
+        assert self.optimizer_factory, "this model was made without an optimizer"
+        parameters, interval = list(self.parameters()), self.schedule_interval
+        with refused_in_one_line("optim", self.optimizer_factory):
+            optimizer = self.optimizer_factory(
                 parameters if self.decay_biases else decay_groups(parameters)
             )
-        except Exception as error:
-            raise _refusal("optim", make_optimizer, error) from error
+        configured: dict[str, Any] = {"optimizer": optimizer}
         if self.schedule_factory is None:
-            return optimizer
+            return configured
         num_steps = self.trainer.max_epochs if interval == "epoch" else self.num_steps()
-        try:
+        with refused_in_one_line("schedule", self.schedule_factory):
             schedule = make_schedule(self.schedule_factory, optimizer, num_steps or 1)
-        except Exception as error:
-            raise _refusal("schedule", self.schedule_factory, error) from error
-        if schedule is None:
-            return optimizer
         if isinstance(schedule, ReduceLROnPlateau):
             interval = "epoch"
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": interval},
-        }
+        if schedule is not None:
+            configured["lr_scheduler"] = {"scheduler": schedule, "interval": interval}
+        return configured
 
     def num_steps(self) -> int:
         """Return the number of optimizer steps of the whole training."""
-        trainer = self.trainer
-        stacks = self._stacks
+        trainer, stacks = self.trainer, self._stacks
         if stacks and stacks.minibatches_per_stack > 1:
             per_epoch = stacks.num_minibatches()
         else:
@@ -385,8 +347,9 @@ class Classifier(LightningModule):
         # Those of digits' own are the plain network's, which loads without Lightning.
         if type(self).__module__ == "digits.models.classifiers":
             kind = type(self.network)
-            name = f"{kind.__module__}.{kind.__qualname__}"
-            return {"model": name, "arguments": self.network.arguments}
+            accepted = inspect.signature(kind).parameters
+            arguments = {name: self.hparams[name] for name in self.hparams if name in accepted}
+            return {"model": f"{kind.__module__}.{kind.__qualname__}", "arguments": arguments}
         return {"model": self.class_path, "arguments": dict(self.hparams)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -400,74 +363,13 @@ class Classifier(LightningModule):
         self.num_images["val"] = checkpoint["num_val"]
         self.init_from = checkpoint.get("init_from")
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
-        try:
-            return super().load_state_dict(state_dict, *args, **options)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise DigitsError(
-                f"the checkpoint does not fit the network: {reason}; "
-                "resume with the options that it was trained with, or give another name=RUN"
-            ) from error
-
-
-def decay_groups(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
-    """Return groups of parameters for an optimizer: those that weight decay shrinks, the others.
-
-    Matrices and convolution kernels are shrunk; vectors, that is biases and the scales and shifts
-    of normalization layers, are not, as in He et al., "Bag of tricks for image classification with
-    convolutional neural networks", CVPR 2019, section 3.1.
-    """
-    every = list(parameters)
-    return [
-        {"params": [each for each in every if each.ndim > 1]},
-        {"params": [each for each in every if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def _accuracy(num_classes: int) -> MulticlassAccuracy:
-    return MulticlassAccuracy(num_classes, average="micro", validate_args=False)
-
-
-def _is_of(error: BaseException, optimizer: Optimizer) -> bool:
-    """Say whether an error was raised in an optimizer's code, not in a callback's, say."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    module: str = frame.f_globals["__name__"]
-    return module.startswith(("torch.", type(optimizer).__module__))
-
-
-def _step_schedule(schedule: LRScheduler) -> None:
-    try:
-        schedule.step()
-    except Exception as error:
-        raise _refusal("schedule", type(schedule), error) from error
-
-
-def _refusal(group: str, make: Any, error: Exception) -> DigitsError:
-    """Return in one line what an optimizer or a schedule objects to."""
-    if isinstance(error, DigitsError):
-        return error
-    maker, place = getattr(make, "func", make), own_place(error)
-    works = {"optim": "adam", "schedule": "cosine"}[group]
-    advice = f"try {group}={works}"
-    if missing := re.search(r"missing \d+ required positional arguments?: '(\w+)'", str(error)):
-        advice = f"try +{group}.{missing[1]}=VALUE" if missing[1] != "closure" else advice
-    return DigitsError(
-        f"{maker.__module__}.{maker.__qualname__} cannot be used here: "
-        f"{first_line(error)}" + (f" ({place})" if place else "") + f"; {advice}"
-    )
-
 
 def _lightning_takes_part(model: LightningModule) -> bool:
     """Say whether Lightning has anything to do in each backward pass and optimizer step.
 
     Otherwise its calls, 5 % of the time of a small network's step, are left out.
     """
-    trainer: Any = model.trainer  # whose types declare neither callbacks nor profiler
-    precision = trainer.precision_plugin
-    unscaled = type(precision) is Precision or (
-        type(precision) is MixedPrecision and precision.scaler is None
-    )
+    trainer: Any = model.trainer
     listeners = [(model, LightningModule), *((each, Callback) for each in trainer.callbacks)]
     hooked = any(
         getattr(type(listener), hook, None) is not getattr(base, hook, None)
@@ -476,7 +378,7 @@ def _lightning_takes_part(model: LightningModule) -> bool:
     )
     single = isinstance(trainer.strategy, SingleDeviceStrategy)
     profiled = not isinstance(trainer.profiler, PassThroughProfiler)
-    return hooked or profiled or not (unscaled and single)
+    return hooked or profiled or not single
 
 
 def _count_steps(trainer: Trainer, num_steps: int) -> None:
@@ -487,20 +389,10 @@ def _count_steps(trainer: Trainer, num_steps: int) -> None:
         tracker.completed += num_steps
 
 
-def _gradient_norm(trainer: Trainer, parameters: list[nn.Parameter]) -> Tensor | None:
-    """Return the norm of all gradients together, before any clipping; `None` if nobody logs it."""
-    # With fp16, gradients are multiplied by a varying scale.
-    if not trainer.loggers or getattr(trainer.precision_plugin, "scaler", None) is not None:
-        return None
-    return nn.utils.get_total_norm(each.grad for each in parameters if each.grad is not None)
-
-
 def _check_finite(losses: Tensor, steps: list[int], epoch: int) -> None:
-    finite = losses.isfinite()
-    if not finite.all():
-        index = int((~finite).nonzero()[0])
-        raise DigitsError(
-            f"the training loss became {losses[index].item()} at step {steps[index]} (epoch "
-            f"{epoch + 1}): the training has diverged; try a smaller optim.lr, or "
-            "trainer.gradient_clip_val=1"
-        )
+    for loss, step in zip(losses.tolist(), steps, strict=True):
+        if not math.isfinite(loss):
+            raise DigitsError(
+                f"the training loss became {loss} at step {step} (epoch {epoch + 1}): the training "
+                "has diverged; try a smaller optim.lr, or trainer.gradient_clip_val=1"
+            )

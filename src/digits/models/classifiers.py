@@ -1,18 +1,18 @@
 """The classifiers that `model=...` chooses from: each trains a network of `digits.models.networks`.
 
-Arguments are the network's, and `**training` those of `Classifier`. A network of your own is a
-class like these, in a file of yours: `_target_: my_networks.MyClassifier` in a file of conf/model.
+Arguments are the network's, of the same names, which is how a saved model knows them, and
+`**training` those of `Classifier`. A network of your own is a class like these, in a file of yours:
+`_target_: my_networks.MyClassifier` in a file of conf/model.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 from digits.models.classifier import Classifier
 from digits.models.networks import MLP, ConvNet, NoisyMLP
+from digits.models.regularization import limit_norms_after_each_step
 
 
 class BaselineClassifier(Classifier):
@@ -49,11 +49,9 @@ class DropoutClassifier(Classifier):
     def configure_optimizers(self) -> Any:
         configured = super().configure_optimizers()
         if self.max_norm is not None:
-            optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
             *hidden, _ = (each for each in self.network.modules() if isinstance(each, nn.Linear))
-            limit_norms_after_each_step(
-                optimizer, [layer.weight for layer in hidden], self.max_norm
-            )
+            weights = [layer.weight for layer in hidden]
+            limit_norms_after_each_step(configured["optimizer"], weights, self.max_norm)
         return configured
 
 
@@ -88,21 +86,3 @@ class CnnClassifier(Classifier):
         self.network = ConvNet(
             channels, dropout_rate, kernel_size, convolutions, pool, dense, self.num_classes
         )
-
-
-def limit_norms_after_each_step(
-    optimizer: Optimizer, weights: Sequence[Tensor], max_norm: float
-) -> None:
-    """Make an optimizer scale each row whose L2 norm is above a limit back to it, after each step.
-
-    Srivastava et al. 2014, section 5.1: ||w|| <= c for the weight vector w incident on each hidden
-    unit, which is projected onto the surface of the ball of radius c whenever it has left it. The
-    weights are (units, inputs) each, as `nn.Linear` has them.
-    """
-
-    @torch.no_grad()
-    def limit(*_: object) -> None:
-        for weight in weights:
-            weight.renorm_(p=2, dim=0, maxnorm=max_norm)
-
-    optimizer.register_step_post_hook(limit)

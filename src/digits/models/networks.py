@@ -1,8 +1,7 @@
 """The networks: plain torch modules that map images (batch, 1, 28, 28) to logits (batch, classes).
 
-Each is made from plain keyword arguments, which it keeps as `arguments`: a saved model names its
-network's class, these and the data's classes, and is loaded without Lightning.
-`digits.models.classifiers` trains them.
+Each is made from plain keyword arguments: a saved model names its network's class, these and the
+data's classes, and is loaded without Lightning. `digits.models.classifiers` trains them.
 """
 
 import math
@@ -22,11 +21,8 @@ NUM_PIXELS = SIDE * SIDE
 
 
 class _Network(nn.Sequential):
-    arguments: dict[str, Any]
-
     def __getitem__(self, index: Any) -> Any:
-        # Some of the layers are no longer a network of this kind.
-        return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else [*self][index]
+        return nn.Sequential(*self)[index]  # some of the layers are not a network of this kind
 
 
 class MLP(_Network):
@@ -56,11 +52,6 @@ class MLP(_Network):
                 layers.append(nn.Dropout(dropout_rate))
             width_in = width
         super().__init__(*layers, nn.Linear(width_in, num_classes))
-        self.arguments = {
-            "hidden": list(hidden),
-            "dropout_rate": dropout_rate,
-            "input_dropout_rate": input_dropout_rate,
-        }
 
 
 class NoisyMLP(_Network):
@@ -92,11 +83,6 @@ class NoisyMLP(_Network):
             layers.append(nn.ReLU())
             width_in = width
         super().__init__(*layers[:-1])
-        self.arguments = {
-            "hidden": list(hidden),
-            "noise_std": noise_std,
-            "input_noise_std": input_noise_std,
-        }
 
 
 class GaussianNoise(nn.Module):
@@ -228,14 +214,6 @@ class ConvNet(_Network):
         if dense:
             layers += [nn.Linear(features, dense), nn.ReLU()]
         super().__init__(*layers, nn.Linear(dense or features, num_classes))
-        self.arguments = {
-            "channels": list(channels),
-            "dropout_rate": dropout_rate,
-            "kernel_size": list(kernel_size),
-            "convolutions": convolutions,
-            "pool": pool,
-            "dense": dense,
-        }
 
 
 class ChannelsLast(nn.Module):

@@ -1,14 +1,25 @@
-"""Learning rate schedules: scheduler makers that take an optimizer and its number of steps."""
+"""Learning rate schedules, and in one line what an optimizer or a schedule objects to.
+
+A schedule is made from an optimizer, whose learning rate is the peak, and the number of optimizer
+steps in all. The options that several have:
+
+    warmup_rate: share of the steps, in [0, 1), in which the learning rate rises linearly.
+    final_rate: share of the peak, in [0, 1], that is reached at the end.
+"""
 
 import inspect
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from digits.config.targets import is_own, own_place
 from digits.errors import DigitsError
+from digits.text import first_line
 
 
 def make_schedule(
@@ -30,6 +41,26 @@ def make_schedule(
     return make(optimizer, **dict.fromkeys(free & {"num_steps", "T_max"}, num_steps))
 
 
+@contextmanager
+def refused_in_one_line(group: str, make: Any) -> Iterator[None]:
+    """Say in one line what an optimizer or a schedule, which `make` makes, objects to."""
+    try:
+        yield
+    except Exception as error:
+        maker, place = getattr(make, "func", make), own_place(error)
+        if isinstance(error, DigitsError) or (place and not is_own(maker.__module__)):
+            raise  # the user's own callback, which a step may call, has its traceback
+        advice = {"optim": "try optim=adam", "schedule": "try schedule=cosine"}[group]
+        missing = re.search(r"missing \d+ required positional arguments?: '(\w+)'", str(error))
+        if missing and missing[1] != "closure":
+            advice = f"try +{group}.{missing[1]}=VALUE"
+        raise DigitsError(
+            f"{maker.__module__}.{maker.__qualname__} cannot be used here: {first_line(error)}"
+            + (f" ({place}); " if place else "; ")
+            + advice
+        ) from error
+
+
 def constant(optimizer: Optimizer, num_steps: int) -> None:
     """Keep the optimizer's own learning rate: no scheduler at all."""
 
@@ -41,13 +72,6 @@ def cosine(
 
     Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without
     the restarts.
-
-    Args:
-        optimizer: its learning rate is the peak.
-        num_steps: optimizer steps in all.
-        warmup_rate: share of the steps, in [0, 1), in which the learning rate rises linearly to its
-            peak.
-        final_rate: share of the peak, in [0, 1], that is reached at the end.
     """
 
     def half_cosine(progress: float) -> float:
@@ -66,15 +90,8 @@ def linear(
     """Keep the optimizer's learning rate for most of the steps, then fall along a line.
 
     Rasmus et al., "Semi-supervised learning with ladder networks", NeurIPS 2015, who keep it for
-    two thirds of their epochs.
-
-    Args:
-        optimizer: its learning rate is the peak.
-        num_steps: optimizer steps in all.
-        constant_rate: share of the steps, in [0, 1], before the fall, the warm-up's included.
-        warmup_rate: share of the steps, in [0, 1), in which the learning rate rises linearly to its
-            peak.
-        final_rate: share of the peak, in [0, 1], that is reached at the end.
+    two thirds of their epochs. `constant_rate` is the share of the steps, in [0, 1], before the
+    fall, the warm-up's included.
     """
 
     def line(progress: float) -> float:
@@ -125,8 +142,6 @@ def onecycle(
         cycle_momentum: whether momentum (Adam: the first beta) goes from 0.95 to 0.85 and back, in
             place of its own value.
     """
-    if warmup_rate * num_steps == 1:  # by which torch would divide by a phase of length 0
-        warmup_rate = math.nextafter(warmup_rate, 0)
     return _OneCycle(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
@@ -140,9 +155,6 @@ def onecycle(
 
 class _OneCycle(OneCycleLR):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict["total_steps"] != self.total_steps:
-            raise DigitsError(
-                f"schedule=onecycle was planned for {state_dict['total_steps']} steps and cannot "
-                f"be resumed with {self.total_steps}; give the longer run another name=RUN"
-            )
-        super().load_state_dict(state_dict)
+        # A run that is given more epochs goes on along its new, longer cycle.
+        own = {name: vars(self)[name] for name in ("total_steps", "_schedule_phases")}
+        super().load_state_dict(state_dict | own)

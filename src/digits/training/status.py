@@ -65,7 +65,7 @@ def recorded_status(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         _log.info(f"{word}: {reason}", exc_info=error if word == FAILED else None)
         raise
     finally:
-        made = {"git": commit, "versions": _versions(), "machine": _machine()}
+        made = {"git": commit, "versions": _versions(), "machine": this_machine()}
         write_status(run_dir, status | {"status": word, "reason": reason, "made_with": made})
 
 
@@ -124,7 +124,8 @@ def _versions() -> dict[str, str]:
 
 
 @cache
-def _machine() -> dict[str, Any]:
+def this_machine() -> dict[str, Any]:
+    """Return the processor, the number of usable cores and the GPU of this machine."""
     processor = platform.processor() or platform.machine()
     with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text()

@@ -1,9 +1,13 @@
-"""Virtual adversarial training: a network's answers are kept from changing under small changes."""
+"""What keeps a network from overfitting: virtual adversarial training, weight decay, max-norm."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
 
 XI = 0.01
 """Length of the step, in pixels' units, by which the direction of the largest change is found."""
@@ -29,9 +33,12 @@ def virtual_adversarial_loss(
     """
     target = logits.detach().log_softmax(dim=1)
     probabilities = target.exp()
-    norms = [each for each in network.modules() if isinstance(each, _BatchNorm)]
-    tracking = [each.track_running_stats for each in norms]
-    for each in norms:
+    tracking = [
+        each
+        for each in network.modules()
+        if isinstance(each, _BatchNorm) and each.track_running_stats
+    ]
+    for each in tracking:
         each.track_running_stats = False
     try:
         change = _of_length(XI * unit, torch.randn_like(images)).requires_grad_()
@@ -41,10 +48,41 @@ def virtual_adversarial_loss(
         (steepest,) = torch.autograd.grad(changed, change, slope)
         changed = network(images + _of_length(epsilon * unit, steepest))
     finally:
-        for each, tracked in zip(norms, tracking, strict=True):
-            each.track_running_stats = tracked
+        for each in tracking:
+            each.track_running_stats = True
     return F.kl_div(changed.log_softmax(dim=1), target, reduction="batchmean", log_target=True)
 
 
 def _of_length(length: float, changes: Tensor) -> Tensor:
     return length * F.normalize(changes.flatten(1), dim=1).view_as(changes)
+
+
+def decay_groups(parameters: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Return groups of parameters for an optimizer: those that weight decay shrinks, the others.
+
+    Matrices and convolution kernels are shrunk; vectors, that is biases and the scales and shifts
+    of normalization layers, are not, as in He et al., "Bag of tricks for image classification with
+    convolutional neural networks", CVPR 2019, section 3.1.
+    """
+    return [
+        {"params": [each for each in parameters if each.ndim > 1]},
+        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def limit_norms_after_each_step(
+    optimizer: Optimizer, weights: Sequence[Tensor], max_norm: float
+) -> None:
+    """Make an optimizer scale each row whose L2 norm is above a limit back to it, after each step.
+
+    Srivastava et al. 2014, section 5.1: ||w|| <= c for the weight vector w incident on each hidden
+    unit, which is projected onto the surface of the ball of radius c whenever it has left it. The
+    weights are (units, inputs) each, as `nn.Linear` has them.
+    """
+
+    @torch.no_grad()
+    def limit(*_: object) -> None:
+        for weight in weights:
+            weight.renorm_(p=2, dim=0, maxnorm=max_norm)
+
+    optimizer.register_step_post_hook(limit)

@@ -1,17 +1,29 @@
+"""Virtual adversarial training, weight decay and max-norm, against computations written out."""
+
 import copy
 from functools import partial
 from typing import Any
 
 import fitting
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from digits.data.datasets import load_sample
-from digits.models import BaselineClassifier, Classifier, CnnClassifier, NoiseClassifier
+from digits.models import (
+    BaselineClassifier,
+    CnnClassifier,
+    DropoutClassifier,
+    NoiseClassifier,
+)
 from digits.models.networks import MLP, ConvNet, NoisyMLP
-from digits.models.vat import virtual_adversarial_loss
+from digits.models.regularization import (
+    decay_groups,
+    limit_norms_after_each_step,
+    virtual_adversarial_loss,
+)
 from digits.randomness import draw_seed
 
 IMAGES = load_sample("train").images[:40].double() / 255
@@ -96,21 +108,55 @@ def test_a_training_step_adds_it_to_the_cross_entropy_with_draws_of_its_step(std
         torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        (BaselineClassifier, {"hidden": [32]}),
-        (NoiseClassifier, {"hidden": [64, 32]}),
-        (CnnClassifier, {"channels": [4, 8]}),
-    ],
-)
-def test_networks_learn_with_it_and_stacks_change_nothing(
-    kind: type[Classifier], options: dict[str, Any]
-) -> None:
+def test_a_network_with_noise_learns_with_it_and_stacks_change_nothing() -> None:
     models = []
     for size in (1, 5):
         torch.manual_seed(0)
-        models.append(kind(optimizer=ADAM, vat_epsilon=1.0, **options))
+        models.append(NoiseClassifier([64, 32], optimizer=ADAM, vat_epsilon=1.0))
         fitted = fitting.fit(models[-1], minibatches_per_stack=size, max_epochs=6)
     assert fitted.callback_metrics["train/accuracy"] > 0.5
     assert fitting.same_weights(models[0].network, models[1].network)
+
+
+def test_matrices_and_kernels_are_decayed_and_nothing_else() -> None:
+    network = CnnClassifier(channels=[3, 4]).network
+    decayed, others = decay_groups(list(network.parameters()))
+    layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    assert {id(each) for each in decayed["params"]} == {id(layer.weight) for layer in layers}
+    everything = {id(each) for each in network.parameters()}
+    assert {id(each) for each in decayed["params"] + others["params"]} == everything
+    assert len(decayed["params"] + others["params"]) == len(everything)
+
+
+def incoming_norms(model: DropoutClassifier) -> list[np.ndarray]:
+    layers = [each for each in model.network.modules() if isinstance(each, nn.Linear)]
+    return [np.linalg.norm(layer.weight.detach().double().numpy(), axis=1) for layer in layers]
+
+
+def test_long_rows_are_projected_onto_the_ball_and_short_ones_stay_to_the_last_bit() -> None:
+    weight = torch.randn(60, 20)
+    before = weight.double().numpy().copy()
+    norms = np.linalg.norm(before, axis=1)
+    optimizer = torch.optim.SGD([weight], lr=1.0)  # without a gradient, it changes nothing itself
+    limit_norms_after_each_step(optimizer, [weight], max_norm=4.5)
+    optimizer.step()
+    long = norms > 4.5
+    assert 5 < long.sum() < 55
+    np.testing.assert_allclose(weight[long], before[long] * (4.5 / norms[long, None]), rtol=1e-5)
+    assert (weight.double().numpy()[~long] == before[~long]).all()
+
+
+def sgd_model(max_norm: float | None) -> DropoutClassifier:
+    torch.manual_seed(0)
+    sgd = partial(torch.optim.SGD, lr=0.5, momentum=0.9)
+    return DropoutClassifier([30, 20], 0.1, max_norm=max_norm, optimizer=sgd)
+
+
+def test_a_training_keeps_hidden_units_below_the_limit_and_the_output_free() -> None:
+    limited, free = sgd_model(0.8), sgd_model(None)
+    for model in (limited, free):
+        fitting.fit(model, minibatches_per_stack=5)
+    *hidden, output = incoming_norms(limited)
+    assert max(map(np.max, hidden)) == pytest.approx(0.8, abs=1e-5)
+    assert output.max() > 0.8
+    assert max(map(np.max, incoming_norms(free)[:-1])) > 0.81
