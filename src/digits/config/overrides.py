@@ -33,20 +33,6 @@ def parsed(config: DictConfig, loader: ConfigLoader) -> list[Override]:
     return list({each.get_key_element(): each for each in overrides}.values())
 
 
-def check_choices(config: DictConfig, loader: ConfigLoader) -> None:
-    """Refuse a config group that is chosen twice: Hydra would take the last choice in silence."""
-    seen: dict[str, Override] = {}
-    lines: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
-    for override in OverridesParser.create(config_loader=loader).parse_overrides(lines):
-        group = override.key_or_group
-        if override.is_delete() or group not in config.hydra.runtime.choices:
-            continue
-        if group in seen:
-            first, last = seen[group].input_line, override.input_line
-            raise DigitsError(f"{group} is chosen twice, by {first} and by {last}; leave one out")
-        seen[group] = override
-
-
 def values(override: Override) -> list[str]:
     """Return an override once for each value that it names; an interval as its two ends."""
     key, value = override.get_key_element(), override.value()
@@ -68,24 +54,15 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
     (`seed=0,1,2`) are put into what was composed.
 
     Raises:
-        DigitsError: an override names no value or one twice, or a choice brings another sweep.
+        DigitsError: an override names no value.
         WrongJob: a job cannot be composed.
     """
     named = []
-    parser = OverridesParser.create(config_loader=loader)
     for override in parsed(config, loader):
         named.append(values(override))
         if not named[-1]:
             raise DigitsError(f"{override.input_line} names no value, so there is nothing to run")
-        # 0.1 is 1e-1, and 1 is 1.0, but not true.
-        meant = [each.value() for each in parser.parse_overrides(named[-1])]
-        keys = [(isinstance(value, bool), value) for value in meant]
-        if twice := [
-            line for line, key in zip(named[-1], keys, strict=True) if keys.count(key) > 1
-        ]:
-            raise DigitsError(f"{override.input_line} names {twice[0]} twice; name each value once")
-        if override.key_or_group == "name" and len(named[-1]) > 1:
-            raise DigitsError(f"{override.input_line}: a sweep has one name; try {named[-1][0]}")
+    parser = OverridesParser.create(config_loader=loader)
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
     for index in range(max(map(len, named), default=1)):
         lines = [each[min(index, len(each) - 1)] for each in named]
@@ -96,24 +73,11 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
         chosen = tuple(str(each.input_line) for each in choices)
         try:
             if chosen not in composed:
-                job = loader.load_sweep_config(config, lines)
-                _check_same_sweeper(config, job, chosen)
-                composed[chosen] = plain(job)
+                composed[chosen] = plain(loader.load_sweep_config(config, lines))
         except HydraException as error:
             raise WrongJob(lines) from error
         assigned = {each.key_or_group: each.value() for each in swept if each not in choices}
         yield lines, put(composed[chosen], assigned)
-
-
-def _check_same_sweeper(config: DictConfig, job: DictConfig, chosen: Sequence[str]) -> None:
-    """Refuse choices that bring a sweeper or launcher: a sweep that has begun drops them."""
-    for key in ("hydra.sweeper", "hydra.launcher"):
-        own, brought = (OmegaConf.to_container(OmegaConf.select(c, key)) for c in (config, job))
-        if own != brought:
-            raise DigitsError(
-                f"{' '.join(chosen)} sets {key}, which a sweep over it cannot use; "
-                f"try each choice by itself, as -m {' '.join(chosen)}"
-            )
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from digits.errors import DigitsError
 from digits.model_file import load, run_directory
 from digits.models import Classifier
 from digits.models.augmentation import Augmentation
-from digits.text import first_line, train_command
+from digits.text import first_line, train_command, typed
 from digits.training.callbacks import AtomicCheckpointIO
 
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
@@ -77,7 +77,7 @@ def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) ->
     training["schedule"] = instantiate(schedule, _partial_=True, _convert_="all")
     if num_classes != NUM_CLASSES:  # a network of the user's own need not know of other data
         training["num_classes"] = num_classes
-    model = _call(config.model, **training, **stepping, seed=seed)
+    model = _call("model", config.model, **training, **stepping, seed=seed)
     if not isinstance(model, Classifier):
         raise DigitsError(
             f"model._target_ must be a digits.models.Classifier, got {config.model._target_}"
@@ -94,7 +94,10 @@ def start_from(model: Classifier, path: Path) -> None:
     Raises:
         DigitsError: the file cannot be loaded, or is of another network.
     """
-    trained = load(path)
+    try:
+        trained = load(path)
+    except DigitsError as error:
+        raise DigitsError(f"init_from: {error}") from None
     weights, own = trained.network.state_dict(), model.network.state_dict()
     for name in dict.fromkeys([*own, *weights]):
         there, here = (
@@ -169,6 +172,7 @@ def make_datamodule(config: DictConfig, seed: int) -> MNISTDataModule:
     """Make the data module; nothing is read yet."""
     augmentation: Augmentation = instantiate(config.augment)
     datamodule: MNISTDataModule = _call(
+        "data",
         config.data,
         mean=config.norm.mean,
         std=config.norm.std,
@@ -222,7 +226,7 @@ def make_trainer(
     given = {key: value for key, value in given.items() if key not in options}
     if profiler := PROFILERS.get(options.get("profiler", "")):  # by its name it writes to the log
         given["profiler"] = profiler(dirpath=run_dir, filename="profile")
-    trainer: Trainer = _call(options, **given)
+    trainer: Trainer = _call("trainer", options, **given)
     _check_processes(trainer)
     return trainer
 
@@ -259,8 +263,8 @@ def _check_processes(trainer: Trainer) -> None:
         )
 
 
-def _call(config: Any, **objects: Any) -> Any:
-    """Call what a configuration names, with objects besides its own arguments.
+def _call(key: str, config: Any, **objects: Any) -> Any:
+    """Call what a part of the configuration names, with objects besides its own arguments.
 
     As arguments of `instantiate` they would pass through OmegaConf, which turns dataclasses into
     configurations and, in some releases, refuses objects.
@@ -269,4 +273,7 @@ def _call(config: Any, **objects: Any) -> Any:
     try:
         return make(**objects)
     except Exception as error:  # as Hydra does
-        raise InstantiationException(f"Error in call to target '{config['_target_']}':") from error
+        given = ", ".join(f"{name}={typed(config[name])}" for name in config if name[0] != "_")
+        raise InstantiationException(
+            f"Error in call to target '{config['_target_']}({given})':\nfull_key: {key}"
+        ) from error

@@ -76,7 +76,7 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
             untested = ", not tested" if metrics["test/accuracy"] is None else ""
             console.print(
                 f"{relative(run_dir)} is a finished run{untested}: nothing to do. "
-                "For a new run give another name=RUN."
+                "For a new run give another name or dir."
             )
             return metrics
         remove_parts(*(run_dir / name for name in FILES))
