@@ -364,10 +364,11 @@ def _check_with_torch(values: Mapping[str, Any], place: Path) -> None:
             f"trainer.accelerator={accelerator}, but torch finds no CUDA GPU here; "
             "try trainer=cpu or trainer=auto"
         )
-    # What only making them tells: of the data, of a network of the user's own, of the weights.
-    from digits.training.build import make_datamodule, make_model, start_from
+    # What only making them tells: packages that are missing, mistakes in networks of one's own.
+    from digits.training.build import make_datamodule, make_loggers, make_model, start_from
 
     config = OmegaConf.create(dict(values))
+    make_loggers(config, place)
     datamodule = make_datamodule(config, 0)
     if datamodule.source == "local":  # nothing is downloaded
         datamodule.prepare_data()

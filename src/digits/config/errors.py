@@ -78,7 +78,8 @@ def explain(error: BaseException) -> str | None:
     is_mistake = "MisconfigurationException" in {cls.__name__ for cls in type(error).__mro__}
     if isinstance(error, ImportError):  # a callback of Lightning's lacks a package
         is_mistake = _raised_by(error, "pytorch_lightning.", "lightning_fabric.")
-    return first_line(error) if is_mistake or _raised_by(error, "hydra.") else None
+    # submitit: that there is no cluster.
+    return first_line(error) if is_mistake or _raised_by(error, "hydra.", "submitit.") else None
 
 
 def _failed_call(text: str, cause: BaseException) -> str | None:

@@ -50,13 +50,9 @@ SET_FROM = {
 }
 """Arguments of a group's class that every run sets from another key."""
 
-_OVER = (
-    "begin its YAML file with the line '# @package _global_' (nothing before it, not even a "
-    "byte order mark)"
-)
-ELSEWHERE = {
-    "experiment": _OVER,
-    "debug": _OVER,
+ELSEWHERE = dict.fromkeys(
+    ("experiment", "debug"), "begin its YAML file with the line '# @package _global_'"
+) | {
     "ckpt_path": "to resume a run, give its name=RUN; to start from its weights, init_from=RUN",
 }
 """Keys that are not there, and what to do for what they mean."""
