@@ -39,21 +39,19 @@ def test_what_was_right_runs_and_a_sweep_runs_each_job(
     runs = []
 
     def run(config: Any, run_dir: Path, *, quiet: bool) -> dict[str, float]:
-        runs.append((config.seed, run_dir.name, quiet, config.schedule._target_))
+        runs.append((config.seed, run_dir.name, quiet))
         return {"val/accuracy": 1.0}
 
     recipe(run)
-    old = "schedule._target_=digits.schedules.cosine"
 
-    assert command_line("seed=7", "name=one", old) == (0, "", "")
-    assert command_line("-m", "seed=1,2", "+trainer.max_steps=5").stderr == ""
-    assert [(seed, quiet) for seed, _, quiet, _ in runs] == [(7, False), (1, True), (2, True)]
-    assert [name for _, name, _, _ in runs] == [
+    assert command_line("seed=7", "name=one") == (0, "", "")
+    assert command_line("seed=1,2", "-m", "+trainer.max_steps=5").stderr == ""
+    assert [(seed, quiet) for seed, _, quiet in runs] == [(7, False), (1, True), (2, True)]
+    assert [name for _, name, _ in runs] == [
         "one",
         "0_seed-1_max_steps-5",
         "1_seed-2_max_steps-5",
     ]
-    assert runs[0][3] == "digits.models.schedules.cosine"
     assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 1
 
 
@@ -174,19 +172,3 @@ def test_each_job_of_a_sweep_has_a_gpu_of_its_own(
     assert command_line("-m", "name=b", "seed=0,1", "trainer=cpu").code == 0
     assert command_line("seed=0").code == 0
     assert given == [[0], [1], [0], 1, 1, 1]
-
-
-def test_slurm_without_srun_is_refused(
-    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    code, _, stderr = command_line("-m", "hydra/launcher=slurm", "seed=0,1")
-
-    assert (code, stderr) == (
-        1,
-        "error: hydra/launcher=slurm needs a SLURM cluster, and there is no srun on PATH; "
-        "try hydra/launcher=basic\n",
-    )
-    assert not any(tmp_path.iterdir())

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import digits
-from digits.__main__ import main
 from digits.data.datasets import load_sample
 
 REPO = Path(__file__).parents[1]
@@ -42,19 +41,6 @@ def test_the_version_is_that_of_the_package() -> None:
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
     assert digits.__version__ == project["version"]
     assert {"DigitsError", "load"} <= set(digits.__all__)
-
-
-@pytest.mark.parametrize(
-    ("words", "meant"),
-    [(["explroe"], "explore"), (["evaluate", "RUN", "--part", "vall"], "val"), (["zzz"], "")],
-)
-def test_a_misspelt_verb_or_choice_is_told_the_right_one(
-    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(words)
-    error = capsys.readouterr().err.strip()
-    assert error.endswith(f"; try {meant}") if meant else "; try" not in error
 
 
 def test_a_network_of_your_own_is_trained_from_outside_and_loaded_again(

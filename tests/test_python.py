@@ -101,6 +101,8 @@ def test_a_run_is_its_directory_metrics_history_and_model(tmp_path: Path) -> Non
     correct = run.model(test.images).argmax(dim=1) == test.labels
     assert correct.double().mean().item() == run.metrics["test/accuracy"]
     assert repr(run) == f"TrainedRun({str(run.dir)!r}, 'finished')"
+    with pytest.raises(digits.DigitsError, match=r"or another dir$"):
+        digits.train(*ONE, "seed=5", dir="here it's")
     with pytest.raises(digits.DigitsError, match="outputs is not a folder; try a run"):
         digits.runs("outputs")
 
@@ -114,8 +116,13 @@ def test_a_run_is_its_directory_metrics_history_and_model(tmp_path: Path) -> Non
         ),
         (["model=dropuot"], "model=dropuot does not exist; try model=dropout"),
         (["optim.lr=-1"], "optim.lr must be greater than 0, got -1; try optim.lr=0.001"),
-        (["seed=0,1"], "seed=0,1 names several values; call once each: seed=0"),
-        (["-m"], "-m is for the command line; leave it out"),
+        (
+            ["model=dropout optim=sgd"],
+            "'model=dropout optim=sgd': one override per argument; "
+            "write 'model=dropout' and 'optim=sgd'",
+        ),
+        (["seed=0,1"], "seed=0,1 names several values; call once for each of them"),
+        (["-m"], '\'-m\' is not a string KEY=VALUE; try digits.train("seed=1", "optim.lr=0.01")'),
     ],
 )
 def test_a_mistake_is_the_command_lines_one_line(overrides: list[Any], line: str) -> None:

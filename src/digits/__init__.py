@@ -1,50 +1,30 @@
-"""Experiments with handwritten digits, on PyTorch Lightning, Hydra and TensorBoard."""
+"""Experiments with handwritten digits, on PyTorch Lightning, Hydra and TensorBoard.
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+Functions are resolved lazily, since what they need takes a second to import.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from digits.errors import DigitsError
 from digits.process import sleep_soon
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from digits.app import TrainedRun
-    from digits.model_file import TrainedClassifier
+    from digits.app import compose, runs, train
+    from digits.model_file import load
 
 __version__ = "0.1.0"
 __all__ = ["DigitsError", "compose", "load", "runs", "train"]
 
 sleep_soon()  # in a notebook, too, which may import torch next
 
-# Each function imports what takes a second when it is called.
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module("digits.model_file" if name == "load" else "digits.app")
+    return getattr(home, name)
 
 
-def compose(*overrides: str) -> "DictConfig":
-    """Return the configuration that `train` would train with, checked and resolved."""
-    from digits import app
-
-    return app.compose(*overrides)
-
-
-def load(path: "str | Path") -> "TrainedClassifier":
-    """Load a trained model from a run directory or its model.pt; see `digits.model_file.load`."""
-    from digits import model_file
-
-    return model_file.load(path)
-
-
-def runs(folder: "str | Path" = "outputs") -> "list[TrainedRun]":
-    """Return the runs below a folder, each with `dir`, `metrics`, `history` and `model`."""
-    from digits import app
-
-    return app.find(folder)
-
-
-def train(
-    *overrides: str, name: str | None = None, dir: "str | Path | None" = None
-) -> "TrainedRun":
-    """Train as `python train.py OVERRIDES` does, and return the run; see `digits.app.train`."""
-    from digits import app
-
-    return app.train(*overrides, name=name, dir=dir)
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

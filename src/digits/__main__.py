@@ -3,29 +3,17 @@
 import argparse
 import importlib
 import os
-import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from digits import __version__
 from digits.errors import DigitsError
 from digits.process import begin, quick_end
-from digits.text import similar
 
 VERBS = (
     *("train", "find-lr", "draw", "explore", "evaluate", "predict", "export", "compare", "data"),
 )
 """One file each in digits/commands; its first line is the verb's help."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Argparse's parser, which adds to a misspelt choice the one that was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        given, *choices = re.findall(r"[\w.-]+", message.partition("invalid choice: ")[2]) or [""]
-        near = similar(given, choices)
-        super().error(f"{message}; try {near[0]}" if near else message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of all verbs."""
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog="digits",
         description="Train a network, and look at data and at finished runs.",
         epilog="digits VERB --help says more about each.",

@@ -6,8 +6,9 @@ import io
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 SPIN_COUNT = 1000
 """Rounds that a thread of OpenMP's waits for the others before it sleeps. By itself it spins for
@@ -58,6 +59,45 @@ def torch_threads(number: int | None = None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def restored_process() -> Iterator[None]:
+    """Give back at the end what a run sets for its process: of torch, logging, the environment."""
+    environment = dict(os.environ)
+    import_lightning()
+    import torch
+    from pytorch_lightning.utilities.seed import isolate_rng
+
+    cudnn = torch.backends.cudnn
+    loggers = [logging.getLogger(each) for each in ("", "hydra", "pytorch_lightning")]
+    loggers.append(logging.getLogger("lightning_fabric"))
+    logged = [(each, each.level, each.propagate, each.handlers[:]) for each in loggers]
+    handlers = vars(logging)["_handlerList"]  # which a new configuration of logging closes
+    known, handlers[:] = handlers[:], []
+    with ExitStack() as restored, torch_threads(), warnings.catch_warnings():
+        restored.callback(torch.set_default_dtype, torch.get_default_dtype())
+        restored.callback(
+            torch.use_deterministic_algorithms,
+            torch.are_deterministic_algorithms_enabled(),
+            warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        for flag in ("benchmark", "deterministic"):
+            restored.callback(setattr, cudnn, flag, getattr(cudnn, flag))
+        drawn = isolate_rng()
+        drawn.__enter__()
+        restored.callback(drawn.__exit__, None, None, None)  # after an exception, too
+        try:
+            yield
+        finally:
+            for logger, level, propagate, before in logged:
+                for handler in set(logger.handlers) - set(before):
+                    handler.close()
+                logger.handlers[:], logger.propagate = before, propagate
+                logger.setLevel(level)
+            handlers[:] = known
+            os.environ.clear()
+            os.environ.update(environment)
 
 
 @contextmanager

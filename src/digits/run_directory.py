@@ -243,10 +243,10 @@ def is_run_dir(folder: Path) -> bool:
 
 
 def check_place(run_dir: Path) -> None:
-    """Refuse a folder in which a run would overwrite files that are not a run's.
+    """Refuse a folder in which a run's files would be mixed with others.
 
     Raises:
-        DigitsError: it holds such a file and is not a run directory.
+        DigitsError: it is not empty and not a run directory.
     """
     found = [name for name in FILES if (run_dir / name).exists()]
     # Other programs have a status.json or a .hydra, too.
@@ -254,10 +254,11 @@ def check_place(run_dir: Path) -> None:
         "status" in read_status(run_dir)
         or {"norm", "resume"} <= _read_yaml(run_dir / ".hydra" / "config.yaml").keys()
     )
-    if found and not own:
+    others = [each.name for each in run_dir.glob("[!.]*")]
+    if (found or others) and not own:
         raise DigitsError(
-            f"{relative(run_dir)} holds {found[0]} and is not a run directory; "
-            "try another folder, so that nothing in it is overwritten"
+            f"{relative(run_dir)} holds {[*found, *others][0]} and is not a run directory; "
+            "try another folder"
         )
 
 

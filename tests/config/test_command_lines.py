@@ -30,14 +30,12 @@ NAMES = [
     ("experiment=improvd", "try experiment=improved"),
     ("modell=baseline", "try model=baseline"),
     ("+model=dropout", "try model=dropout"),
-    ("model@network=baseline", "try model=baseline"),
     ("+model@network=baseline", "network is not a key"),
     ("~model=dropout", "'model=dropout'"),
     ("optim.lrr=1", "optim.lrr is not a key of optim=adam; try optim.lr=1"),
     ("lr=1", "try optim.lr=1"),
     ("sede=3", "sede is not a key of the configuration; try seed=3"),
     ("+sede=3", "try seed=3"),
-    ("~optim.lrr", "try ~optim.lr"),
     ("trainer.max_epoch=3", "try trainer.max_epochs=3"),
     ("trainer.max_steps=3", "try +trainer.max_steps=3"),
     ("trainer.fast_dev_run=true", "trainer.profiler; + adds another argument of its class"),
@@ -55,19 +53,12 @@ NAMES = [
     ("~optim", "optim is missing, and every run needs it"),
     ("~norm.mean", "norm.mean is missing"),
     ("+callbacks.lr=3", "callbacks.lr must be a group of keys, got 3"),
-    ("+callbacks.lr.x=3", "callbacks.lr has no _target_, so it is not a callback"),
-    ("+logger.foo=3", "logger.foo has no _target_, so it is not a logger; leave logger.foo out"),
-    ("~trainer.gradient_clip_val", "is null already, which switches it off; leave ~trainer."),
+    ("+callbacks.lr.x=3", "callbacks.lr has no _target_, which says what it is"),
+    ("+logger.foo=3", "logger.foo has no _target_, which says what it is; leave logger.foo out"),
     ("+ckpt_path=FILE", "ckpt_path is not a key; to resume a run, give its name=RUN"),
     ("ckpt_path=FILE", "to resume a run, give its name=RUN"),
-    ("callbacks.checkpoint.dirpath=/x", "checkpoints are in the run directory: choose it by name="),
-    (
-        "+callbacks.checkpoint.dirpath=/x",
-        "checkpoints are in the run directory: choose it by name=",
-    ),
     ("logger.projector=true", "try logger.tensorboard.projector=true"),
     ("logger=[tensorboard,cvs]", "logger=cvs does not exist; try logger=csv"),
-    ("+logger._target_=a.B", "need a name each (in a YAML file by its first line, '# @package"),
 ]
 
 UNREADABLE = [
@@ -82,13 +73,10 @@ UNREADABLE = [
     ("hydra.job.num=one", "hydra.job.num=one; Value 'one'"),
     ("hydra.run.dir=null", "hydra.run.dir"),
     ("--config-name other", "'other'"),
-    ("--config-name", "argument --config-name/-cn: expected one argument; --hydra-help lists"),
-    ("seed=0,1 -m name=x", "error: flags come first; try -m seed=0,1 name=x"),
-    ("--model=dropout", "error: --model=dropout is not a flag; try model=dropout"),
-    ("model=cnn model=dropout", "model is chosen twice, by model=cnn and by model=dropout"),
+    ("--model=dropout", "error: --model=dropout is not a flag; KEY=VALUE has no dashes"),
     (
-        'hydra.mode=MULTIRUN "hydra.sweeper.params={optim.lr:\\"0.001,0.004\\"}"',
-        "hydra.sweeper.params is for YAML files; on the command line, try -m optim.lr=0.001,0.004",
+        "'model=dropout optim=sgd'",
+        "one override per argument; write 'model=dropout' and 'optim=sgd'",
     ),
     ("--config-dir nowhere", "nowhere"),
 ]
@@ -114,10 +102,6 @@ VALUES = [
     ("trainer.precision=17", "got 17; try trainer.precision=32-true"),
     ("trainer=ddp trainer.strategy=foo", "got foo; try trainer.strategy=auto"),
     ("trainer=ddp trainer.strategy=ddp_spawn", "got ddp_spawn; try trainer.strategy=auto"),
-    ("+trainer.enable_checkpointing=false", "since a run tests its best checkpoint"),
-    ("+trainer.use_distributed_sampler=true", "the data module shares an epoch"),
-    (f"{PLATEAU} +schedule.monitor=val/accuracy", "for an accuracy, try +schedule.mode=max"),
-    (f"{PLATEAU} +schedule.interval=step", "after an epoch; leave schedule.interval out"),
     ("callbacks=early_stopping callbacks.early_stopping.patience=-1", "stopping.patience=5"),
     (f"name={300 * 'x'}", "(300 characters); try name=my-run"),
     ("name=a/b", "got a/b; try name=my-run"),
@@ -135,19 +119,18 @@ VALUES = [
         "+callbacks.own.monitor=val/accuracy",
         f"callbacks.own looks at val/accuracy, {NONE_KEPT}",
     ),
-    ("-m hydra/sweeper=optuna data.val_size=0 seed=0,1", f"chooses by validation, {NONE_KEPT}"),
+    ("-m hydra/sweeper=optuna data.val_size=0 seed=0,1", f"looks at validation, {NONE_KEPT}"),
     ("data.train_size=60000 data.val_size=0", "less than or equal to 59999, got 60000"),
     ("optim=sgd optim.momentum=0", "optim.nesterov=true needs momentum"),
-    ("+optim.foreach=true", "cannot both be true; try optim.fused=false"),
-    ("schedule=onecycle schedule.warmup_rate=0", "try schedule.warmup_rate=0.3"),
+    (f"{PLATEAU} +schedule.monitor=val/accuracy", "the worst val/accuracy; try +schedule.mode=max"),
     ("callbacks.checkpoint.monitor=val/acc", "try callbacks.checkpoint.monitor=val/accuracy"),
     ("callbacks.checkpoint.monitor=val/loss", "try callbacks.checkpoint.mode=min"),
 ]
 
 PLACES = [
-    ("hydra.run.dir=taken/run", "hydra.run.dir=taken/run cannot be written (Not a directory)"),
-    ("hydra.run.dir=/proc/run", "hydra.run.dir=/proc/run cannot be written"),
-    ("-m hydra.sweep.dir=taken seed=1,2", "hydra.sweep.dir=taken cannot be written"),
+    ("hydra.run.dir=taken/run", "taken/run cannot be written or read (Not a directory)"),
+    ("hydra.run.dir=full", "full holds thesis.txt and is not a run directory; try another folder"),
+    ("-m hydra.sweep.dir=taken seed=1,2", "taken cannot be written or read (File exists)"),
 ]
 
 SWEEPS = [
@@ -157,7 +140,7 @@ SWEEPS = [
     ("-m seed=range(-1,2)", "got -1; try seed=0"),
     (
         "-m hydra/sweeper=optuna hydra.sweeper.direction=maximize seed=0,1",
-        "direction is not a key of hydra.sweeper; valid: hydra.sweeper.n_jobs, ",
+        "direction is not a key of the configuration; valid: hydra.sweeper.n_jobs, ",
     ),
     ("-m hydra/sweeper=optuna optim.lr=interval(1e-1,1e-4)", "try 'optim.lr=interval(0.0001,0.1)'"),
     (
@@ -165,9 +148,6 @@ SWEEPS = [
         "try 'optim.lr=tag(log,interval(0.0001,0.1))'",
     ),
     ("-m model=glob(x*)", "model=glob(x*) names no value"),
-    ("-m optim.lr=0.1,0.1", "optim.lr=0.1 twice"),
-    ("-m optim.lr=0.1,1e-1", "optim.lr=0.1 twice"),
-    ("-m optim.lr=1,0.1,1.0", "optim.lr=1 twice"),
     ("-m optim=sgd,adam optim.momentum=0.8,0.9", "not a key of optim=adam; try optim=sgd"),
     ("-m optim=sgd,adam optim.momentum=0.9", "not a key of optim=adam; try optim=sgd"),
     ("-m optim.lr=interval(-1,1)", "got -1.0; try optim.lr=0.001"),
@@ -187,6 +167,8 @@ def test_a_wrong_command_line_ends_with_one_line_and_what_it_advises_works(
     command_line: Callable[..., Any], tmp_path: Path, command: str, expected: str
 ) -> None:
     (tmp_path / "taken").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").touch()
     words = shlex.split(command)
 
     code, stdout, stderr = command_line(*words)
@@ -196,7 +178,8 @@ def test_a_wrong_command_line_ends_with_one_line_and_what_it_advises_works(
     assert stderr.count("\n") == 1
     assert expected in stderr
     assert stdout == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"], "a run directory was made"
+    files = sorted(path.name for path in tmp_path.rglob("*"))
+    assert files == ["full", "taken", "thesis.txt"], "a run directory was made"
     for remedy in remedies(stderr):
         assert_works(words, remedy)
 
@@ -204,6 +187,8 @@ def test_a_wrong_command_line_ends_with_one_line_and_what_it_advises_works(
 def remedies(line: str) -> list[str]:
     """Return what a message tells one to type, without the words around it."""
     advice = line.strip().rpartition("; try ")[2] if "; try " in line else ""
+    if advice.startswith("another "):
+        return []
     found = []
     for each in advice.split(", or ") if advice else []:
         if "python train.py " in each:
@@ -237,7 +222,12 @@ ARGUMENTS = [
     ("+model.dropout_rate=0.2", "BaselineClassifier takes no dropout_rate; valid: compile, "),
     ("+trainer.max_stepz=9", "try trainer.max_steps=9"),
     ("model._target_=digits.models.BaslineClassifier", "try model._target_=digits.models.Base"),
-    ("model._target_=no_such_package.Network", "cannot be imported"),
+    ("model._target_=no_such_package.Network", "cannot be imported; there is no module no_such_pa"),
+    ("model={_target_:torch.nn.Module}", "must be a digits.models.Classifier"),
+    (
+        "schedule=constant schedule._target_=torch.optim.lr_scheduler.StepLR",
+        "schedule: torch.optim.lr_scheduler.StepLR needs step_size; try +schedule.step_size=VALUE",
+    ),
     ("-m +optim.lrr=1,2", "torch.optim.Adam takes no lrr"),
     ("resume=must name=absent", "error: resume=must, but"),
     ("trainer=gpu", "try trainer=cpu or trainer=auto"),
@@ -296,10 +286,7 @@ OPTIONS = sorted(
 
 
 @pytest.mark.parametrize("file", OPTIONS, ids=map(str, OPTIONS))
-def test_every_option_composes_and_names_classes_that_take_what_it_says(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("digits.config.schema.PACKAGES", {})  # wandb need not be installed
+def test_every_option_composes_and_names_classes_that_take_what_it_says(file: Path) -> None:
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         option = f"{file.parent}={file.stem}"

@@ -171,7 +171,7 @@ SEARCH: dict[str, Any] = {
         ("n_trials", 0, "n_trials must be greater than or equal to 1, got 0; try"),
         ("sampler", "tpee", "sampler must be tpe, cmaes, gp, random or grid, got tpee; try"),
         ("objectives", [], "try hydra.sweeper.objectives=[val/accuracy]"),
-        ("objectives", ["test/accuracy"], "selecting on test/accuracy leaks the test set; try"),
+        ("objectives", ["test/accuracy"], "or train_time_s, got [test/accuracy]; try"),
         ("n_trial", 3, "n_trial is not a key; try hydra.sweeper.n_trials=3"),
     ],
 )

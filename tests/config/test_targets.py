@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from digits.config.targets import check_names, check_targets, is_own, up_to_date
+from digits.config.targets import check_names, check_targets, is_own
 from digits.errors import DigitsError
 
 STANDARD = ["os.system", "builtins.eval", "importlib.import_module", "pickle.loads"]
@@ -36,6 +36,13 @@ def test_what_is_not_a_dotted_name_is_refused(name: Any) -> None:
         check_names(at("model", name))
 
 
+def test_lightning_has_one_name_here() -> None:
+    with pytest.raises(
+        DigitsError, match=r"; try model\._target_=pytorch_lightning\.callbacks\.A$"
+    ):
+        check_names(at("model", "lightning.pytorch.callbacks.A"))
+
+
 WRONG = [
     ("model", "torch.nn.Linear"),
     ("logger.mine", "pytorch_lightning.callbacks.EarlyStopping"),
@@ -60,10 +67,10 @@ ALLOWED = [
     ("optim", "torch.optim.adam.Adam"),
     ("schedule", "torch.optim.lr_scheduler.CosineAnnealingLR"),
     ("trainer.plugins", "pytorch_lightning.plugins.environments.LightningEnvironment"),
-    ("callbacks.a", "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
+    ("callbacks.a", "pytorch_lightning.callbacks.timer.Timer"),
     ("logger", "pytorch_lightning.loggers.CSVLogger"),
     ("logger.mine", "pytorch_lightning.loggers.CSVLogger"),
-    ("model.layer", "torch.nn.Linear"),
+    ("model.layer", "torch.nn.ReLU"),
 ]
 
 
@@ -112,6 +119,8 @@ def test_a_module_beside_the_command_is_the_users_own(
     with pytest.raises(DigitsError, match=f"cannot be imported; try model._target_={mine}.Net"):
         check_targets(at("model", f"{mine}.Nett"))
     with pytest.raises(DigitsError, match="cannot be imported; no such class exists"):
+        check_targets(at("model", f"{mine}.Quite"))
+    with pytest.raises(DigitsError, match=rf"there is no module no_such_module in .*{tmp_path}"):
         check_targets(at("model", "no_such_module.Net"))
     for name, told in [
         (
@@ -125,6 +134,17 @@ def test_a_module_beside_the_command_is_the_users_own(
             check_targets(at("model", name))
 
 
+def test_arguments_that_a_class_lacks_are_named_unless_runs_give_them() -> None:
+    stepped = "torch.optim.lr_scheduler.SequentialLR"
+    with pytest.raises(DigitsError, match=r"needs schedulers, milestones; try \+schedule.sched"):
+        check_targets(at("schedule", stepped))
+    parts = [{"_target_": "torch.optim.lr_scheduler.ConstantLR", "_partial_": True}] * 2
+    check_targets(at("schedule", stepped, schedulers=parts, milestones=[3]))
+    check_targets(at("logger.csv", "pytorch_lightning.loggers.CSVLogger"))
+    with pytest.raises(DigitsError, match="EarlyStopping needs monitor; try"):
+        check_targets(at("callbacks.a", "pytorch_lightning.callbacks.EarlyStopping"))
+
+
 def test_an_installed_module_is_not_your_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,32 +156,3 @@ def test_an_installed_module_is_not_your_own(
     monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
     assert not any(map(is_own, ("antigravity", "installed_thing", "torch", "digits", "os.path")))
     assert is_own("beside.module")
-
-
-OLD = [
-    ("lightning.pytorch.callbacks.EarlyStopping", "pytorch_lightning.callbacks.EarlyStopping"),
-    ("digits.schedules.cosine", "digits.models.schedules.cosine"),
-    ("digits.augmentation.Augmentation", "digits.models.augmentation.Augmentation"),
-    ("digits.augmentation.augment.Augmentation", "digits.models.augmentation.Augmentation"),
-    ("digits.training.checkpoints.RunCheckpoint", "digits.training.callbacks.RunCheckpoint"),
-    ("digits.models.dropout.DropoutClassifier", "digits.models.classifiers.DropoutClassifier"),
-    ("digits.models.CnnClassifier", "digits.models.CnnClassifier"),
-    ("torch.optim.Adam", "torch.optim.Adam"),
-    (None, None),
-]
-
-
-@pytest.mark.parametrize(("old", "new"), OLD)
-def test_what_version_0_1_and_lightning_call_it_is_known(old: Any, new: Any) -> None:
-    given = {"a": [{"b": {"_target_": old, "x": 1}}], "seed": 3}
-    assert up_to_date(given) == {"a": [{"b": {"_target_": new, "x": 1}}], "seed": 3}
-    assert given["a"][0]["b"]["_target_"] == old  # type: ignore[index]
-
-
-@pytest.mark.parametrize(
-    "stop", [{"interval_s": 60}, {"_target_": "digits.training.stopping.SafeStop", "dirpath": None}]
-)
-def test_the_callback_stop_of_version_0_1_is_dropped(stop: dict[str, Any]) -> None:
-    own = {"_target_": "mine.Stop"}
-    assert up_to_date({"callbacks": {"stop": stop, "a": own}}) == {"callbacks": {"a": own}}
-    assert up_to_date({"callbacks": {"stop": own}}) == {"callbacks": {"stop": own}}

@@ -91,7 +91,7 @@ TWO = "optim.lr=interval(1e-4,1e-1) data.batch_size=int(interval(16,64))"
             f"{TWO} hydra.sweeper.sampler=cmaes hydra.sweeper.objectives=[val/accuracy,val/loss]",
             "for one objective, got 2 for 2",
         ),
-        (f"{LR} hydra.sweeper.objectives=[test/accuracy]", "leaks"),
+        (f"{LR} hydra.sweeper.objectives=[test/accuracy]", "must be val/accuracy, val/loss"),
     ],
 )
 def test_a_wrong_search_ends_with_one_line(command: str, expected: str, tmp_path: Path) -> None:

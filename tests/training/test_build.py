@@ -63,6 +63,15 @@ def test_compiling_without_a_compiler_is_told(
         train(tmp_path / "a", *SMALL, "model.compile=true")
 
 
+def test_what_your_own_network_stumbles_over_is_told_with_its_arguments(tmp_path: Path) -> None:
+    with pytest.raises(InstantiationException) as caught:
+        train(tmp_path / "a", *OWN, "+model.digits=abc")
+    line = str(explain(caught.value))
+    assert line.startswith(f"model: {__name__}.OwnClassifier(")
+    assert "digits=abc): TypeError: " in line
+    assert "(test_build.py, line " in line and "\n" not in line
+
+
 def test_what_a_trainer_refuses_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InstantiationException) as caught:
         train(tmp_path / "a", *SMALL, "trainer.precision=many")

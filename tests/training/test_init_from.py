@@ -67,7 +67,11 @@ def test_another_network_is_named(first: Path, tmp_path: Path) -> None:
             train(tmp_path / "other", *overrides, option, f"init_from={first}")
 
 
-def test_a_file_that_is_not_there_is_named_before_anything_is_written(tmp_path: Path) -> None:
+def test_what_cannot_be_started_from_is_named_before_anything_is_written(
+    first: Path, tmp_path: Path
+) -> None:
     ended = train_here(tmp_path, "data=sample", "init_from=outputs/runs/frist")
     assert ended.stderr == "error: init_from: run directory outputs/runs/frist does not exist\n"
-    assert ended.code == 1 and not list(tmp_path.iterdir())
+    other = train_here(tmp_path, "data=sample", f"init_from={first}")
+    assert f"init_from={first} is of another network: 1.weight is [16, 784]" in other.stderr
+    assert ended.code == other.code == 1 and not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_utilities.core.imports import RequirementCache
 from support import SMALL, events, steps, train
 from tensorboard.plugins.custom_scalar import layout_pb2  # type: ignore[import-untyped]
 from tensorboard.plugins.hparams import plugin_data_pb2  # type: ignore[import-untyped]
@@ -156,14 +157,15 @@ def test_any_logger_gets_its_own_arguments_and_what_it_can_hold(
 
 
 def test_a_missing_package_is_named_with_what_installs_it(
-    command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    command_line: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("digits.config.schema.find_spec", lambda _: None)
     for name in ("wandb", "mlflow"):
+        known = f"pytorch_lightning.loggers.{name}._{name.upper()}_AVAILABLE"
+        monkeypatch.setattr(known, RequirementCache(f"{name}>=999"))
         _, _, stderr = command_line(f"logger={name}")
-        assert stderr.endswith(
-            f"needs the package {name}, which is not installed; try pip install 'digits[{name}]'\n"
-        )
+        assert stderr.startswith(f"error: logger.{name}: ") and stderr.count("\n") == 1
+        assert f"Try running `pip install -U '{name}>=999'`" in stderr
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_run_of_weights_and_biases_ends_with_the_run(

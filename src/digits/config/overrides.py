@@ -33,22 +33,8 @@ def parsed(config: DictConfig, loader: ConfigLoader) -> list[Override]:
     return list({each.get_key_element(): each for each in overrides}.values())
 
 
-def check_choices(config: DictConfig, loader: ConfigLoader) -> None:
-    """Refuse choices that contradict each other: Hydra would take the last one in silence."""
-    seen: dict[str, Override] = {}
-    lines: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
-    for override in OverridesParser.create(config_loader=loader).parse_overrides(lines):
-        group = override.key_or_group
-        if override.is_delete() or group not in config.hydra.runtime.choices:
-            continue
-        if group in seen:
-            first, last = seen[group].input_line, override.input_line
-            raise DigitsError(f"{group} is chosen twice, by {first} and by {last}; leave one out")
-        seen[group] = override
-    _check_sample(config)
-
-
-def _check_sample(config: DictConfig) -> None:
+def check_sample(config: DictConfig) -> None:
+    """Refuse to read files for the embedded sample, which is a data set of its own."""
     source = OmegaConf.select(config, "data.source")
     if config.hydra.runtime.choices.get("data") == "sample" and source != "sample":
         raise DigitsError(
@@ -108,7 +94,7 @@ def jobs(config: DictConfig, loader: ConfigLoader) -> Iterator[tuple[list[str], 
             if chosen not in composed:
                 job = loader.load_sweep_config(config, lines)
                 _check_same_sweeper(config, job, chosen)
-                _check_sample(job)
+                check_sample(job)
                 composed[chosen] = plain(job)
         except HydraException as error:
             raise WrongJob(lines) from error

@@ -7,15 +7,16 @@ against it (`digits.config.targets`).
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from annotated_types import Interval, Len
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
 
-from digits.config.targets import ELSEWHERE, SET_FROM, loggers
+from digits.config.targets import ELSEWHERE, SET_FROM, check_names, loggers
 from digits.errors import DigitsError
 from digits.files import MAX_NAME_LENGTH, flat, get, has, put, slug
 from digits.text import nearest, similar, typed
@@ -51,14 +52,7 @@ def _folder_name(value: Any) -> Any:
 
 FolderName = Annotated[str | int | float, AfterValidator(_folder_name)]
 
-
-def _time(value: str) -> str:
-    if not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value):
-        raise PydanticCustomError("time", "Input should be days:hours:minutes:seconds")
-    return value
-
-
-Time = Annotated[str, AfterValidator(_time)]
+Time = Annotated[str, StringConstraints(pattern=r"^\d+:\d\d:\d\d:\d\d$")]
 
 
 class Group(BaseModel):
@@ -250,13 +244,6 @@ WORDS = {
 }
 """pydantic's words, and ours."""
 
-OF_RECIPE = {
-    "enable_checkpointing": (True, "a run tests its best checkpoint and is resumed from its last"),
-    "use_distributed_sampler": (False, "the data module shares an epoch among the processes"),
-    "barebones": (False, "a run logs its curves and writes checkpoints"),
-}
-"""Options of Lightning's Trainer that must be so, and why."""
-
 REQUIRED = (
     *("seed", "test", "resume", "name", "norm", "norm.mean", "norm.std", "callbacks"),
     *("data", "data._target_", "data.batch_size", "model", "model._target_"),
@@ -264,9 +251,6 @@ REQUIRED = (
     *("trainer", "trainer._target_", "trainer.accelerator", "trainer.max_epochs"),
 )
 """What every run reads."""
-
-PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
-"""What loggers of Lightning's need besides it; an extra of this project has the package's name."""
 
 METRICS = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 """What our networks log once an epoch, in the order of its line."""
@@ -281,6 +265,7 @@ def check(values: Mapping[str, Any]) -> None:
     Raises:
         DigitsError: the first mistake, and what to type instead.
     """
+    check_names(values)
     for key in REQUIRED:
         if not has(values, key):
             group, _, name = key.rpartition(".")
@@ -305,24 +290,13 @@ def read_search_options(sweeper: Mapping[str, Any]) -> SearchOptions:
     Raises:
         DigitsError: a key or value is wrong, or a package is missing.
     """
-    objectives = sweeper.get("objectives")
-    for name in objectives if isinstance(objectives, list) else ():
-        if str(name).startswith("test/"):
-            raise DigitsError(
-                f"hydra.sweeper.objectives: selecting on {name} leaks the test set; "
-                "try hydra.sweeper.objectives=[val/accuracy]"
-            )
     given = {key: sweeper[key] for key in sweeper.keys() - {"_target_", "params"}}
     options = _validate(SearchOptions, given, prefix="hydra.sweeper.")
-    needed = {"optuna": "hydra/sweeper=optuna"}
-    if options.sampler == "cmaes":
-        needed["cmaes"] = "hydra.sweeper.sampler=cmaes"
-    for package, option in needed.items():
-        if find_spec(package) is None:
-            raise DigitsError(
-                f"{option} needs the package {package}, which is not installed; "
-                "try pip install 'digits[search]'"
-            )
+    if find_spec("optuna") is None:
+        raise DigitsError(
+            "hydra/sweeper=optuna needs the package optuna, which is not installed; "
+            "try pip install 'digits[search]'"
+        )
     return options
 
 
@@ -367,18 +341,10 @@ def _validate(model: type[Checked], values: Mapping[str, Any], prefix: str = "")
         default = CallbackOptions() if isinstance(default, dict) else getattr(default, name, None)
     remedy = "" if isinstance(default, Group | dict) else f"; try {prefix}{key}={typed(default)}"
     found = typed(given)
-    if isinstance(given, str) and accepts(key, value := _read(given)):
-        found += " as text"
-        environment = f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'"
-        remedy = f"; try {key}={typed(value)}, or {environment} from the environment"
+    with suppress(yaml.YAMLError):  # of a YAML file or the environment
+        if isinstance(given, str) and accepts(key, value := yaml.safe_load(given)):
+            found, remedy = f"{found} as text", f"; try {key}={typed(value)}"
     raise DigitsError(f"{prefix}{key} must {expected}, got {found}{remedy}")
-
-
-def _read(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
 
 
 def _in_our_words(message: str) -> str:
@@ -389,7 +355,7 @@ def _in_our_words(message: str) -> str:
 
 def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield what does not go together although each value is allowed, and a remedy."""
-    data, optim, schedule = values["data"], values["optim"], values["schedule"]
+    data, optim = values["data"], values["optim"]
     val_size, train_size = data.get("val_size"), data.get("train_size")
     folds, fold = data.get("folds"), data.get("fold")
     if folds is None and fold is not None:
@@ -414,76 +380,42 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
             )
     if optim.get("nesterov") and not optim.get("momentum"):
         yield "optim.nesterov=true needs momentum, got optim.momentum=0; try optim.nesterov=false"
-    if optim.get("fused") and optim.get("foreach"):
-        yield "optim.fused and optim.foreach cannot both be true; try optim.fused=false"
-    if str(schedule["_target_"]).endswith(".onecycle") and schedule.get("warmup_rate") == 0:
-        yield (
-            "schedule.warmup_rate must be in (0, 1) for schedule=onecycle, got 0; "
-            "try schedule.warmup_rate=0.3"
-        )
-    if val_size == 0 and data.get("folds") is None:
-        yield from _uses_of_validation(values)
-    files: dict[str, str] = {}
-    for key, (needed, reason) in OF_RECIPE.items():
-        if (given := values["trainer"].get(key)) not in (None, needed):
-            yield f"trainer.{key}={typed(given)} cannot be, since {reason}; leave it out"
-    if str(schedule["_target_"]).endswith(".ReduceLROnPlateau"):
-        looks_at = {"monitor": "val/loss", **schedule}
-        yield from _contradictions_of_callback("schedule", looks_at, is_ours=_is_ours(values))
-        if looks_at["monitor"].endswith("accuracy") and "mode" not in schedule:
-            yield "ReduceLROnPlateau waits for a fall; for an accuracy, try +schedule.mode=max"
-        if schedule.get("interval") == "step":
-            yield "ReduceLROnPlateau takes its step after an epoch; leave schedule.interval out"
-    for name, callback in values["callbacks"].items():
-        if str(callback.get("_target_")).endswith(".RunCheckpoint"):
-            file = "last.ckpt" if callback.get("monitor") is None else "best.ckpt"
-            if (other := files.setdefault(file, name)) != name:
-                yield (
-                    f"callbacks.{other} and callbacks.{name} would both write checkpoints/{file}; "
-                    "give one of them a monitor (it writes best.ckpt) and the other none"
-                )
-        yield from _contradictions_of_callback(
-            f"callbacks.{name}", callback, is_ours=_is_ours(values)
-        )
-    for key, logger in loggers(values["logger"]).items():
-        package = PACKAGES.get(str(logger["_target_"]).rpartition(".")[2])
-        if package and find_spec(package) is None:
-            yield (
-                f"{key} needs the package {package}, which is not installed; "
-                f"try pip install 'digits[{package}]'"
-            )
+    yield from _wrong_monitors(values)
 
 
-def _uses_of_validation(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what looks at validation images, where there are none."""
-    keeps_none = "and data.val_size=0 keeps none of the images for validation"
-    watching = {f"callbacks.{name}": each for name, each in values["callbacks"].items()}
+def _wrong_monitors(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what looks at a metric that nobody measures, or takes its worst value for the best."""
+    callbacks = {f"callbacks.{name}": each for name, each in values["callbacks"].items()}
+    for key, each in (callbacks | loggers(values["logger"])).items():
+        if not isinstance(each, Mapping) or not isinstance(each.get("_target_"), str):
+            yield f"{key} has no _target_, which says what it is; leave {key} out"
+    keeps_none = values["data"].get("val_size") == 0 and values["data"].get("folds") is None
+    watching = callbacks
     if str(values["schedule"]["_target_"]).endswith(".ReduceLROnPlateau"):
-        watching["schedule"] = {"monitor": "val/loss", **values["schedule"]}
+        watching = {"schedule": {"monitor": "val/loss", **values["schedule"]}} | callbacks
     for key, each in watching.items():
-        kind, monitor = str(each.get("_target_")).rpartition(".")[2], str(each.get("monitor"))
-        if kind == "Pruning":
-            yield f"a search chooses by validation, {keeps_none}; try data.val_size=5000"
-        elif kind != "RunCheckpoint" and monitor.startswith("val"):  # best.ckpt is the last epoch's
-            yield f"{key} looks at {monitor}, {keeps_none}; try data.val_size=5000"
-
-
-def _contradictions_of_callback(
-    key: str, callback: Mapping[str, Any], *, is_ours: bool
-) -> Iterator[str]:
-    if not isinstance(callback.get("_target_"), str):
-        yield f"{key} has no _target_, so it is not a callback"
-    monitor, mode = callback.get("monitor"), callback.get("mode")
-    if monitor is None:
-        return
-    # A network of the user's own may log other metrics.
-    if is_ours and monitor not in METRICS:
-        near = [*similar(monitor, METRICS), METRICS[-1]][0]
-        expected = f"{key}.monitor must be one of {', '.join(METRICS)}"
-        yield f"{expected}, got {typed(monitor)}; try {key}.monitor={near}"
-    best = {"accuracy": "max", "loss": "min"}.get(monitor.rpartition("/")[2])
-    if mode and best and mode != best:
-        yield f"{key}.mode={mode} would choose the worst {monitor}; try {key}.mode={best}"
+        target, monitor = str(each["_target_"]), each.get("monitor")
+        kind = target.rpartition(".")[2]
+        looks_at = "validation" if kind == "Pruning" else str(monitor)
+        # Without validation images, best.ckpt is the last epoch's.
+        if keeps_none and looks_at.startswith("val") and kind != "RunCheckpoint":
+            yield (
+                f"{key} looks at {looks_at}, and data.val_size=0 keeps none of the images for "
+                "validation; try data.val_size=5000"
+            )
+        if monitor is None:
+            continue
+        # A network of the user's own may log other metrics.
+        if _is_ours(values) and monitor not in METRICS:
+            near = [*similar(monitor, METRICS), METRICS[-1]][0]
+            expected = f"{key}.monitor must be one of {', '.join(METRICS)}"
+            yield f"{expected}, got {typed(monitor)}; try {key}.monitor={near}"
+        default = "min" if target.startswith(("pytorch_lightning.", "torch.")) else None
+        mode = each.get("mode", default)
+        best = {"accuracy": "max", "loss": "min"}.get(monitor.rpartition("/")[2])
+        if mode and best and mode != best:
+            remedy = f"{'' if 'mode' in each else '+'}{key}.mode={best}"
+            yield f"{key}.mode={mode} would choose the worst {monitor}; try {remedy}"
 
 
 def _is_ours(values: Mapping[str, Any]) -> bool:

@@ -50,54 +50,20 @@ SET_FROM = {
 }
 """Arguments of a group's class that every run sets from another key."""
 
-_OVER = (
-    "begin its YAML file with the line '# @package _global_' (nothing before it, not even a "
-    "byte order mark)"
-)
-ELSEWHERE = {"experiment": _OVER, "debug": _OVER} | dict.fromkeys(
-    ("ckpt_path", "resume_from_checkpoint"),
-    "to resume a run, give its name=RUN, and resume=must to be sure; to start from its weights, "
-    "init_from=RUN",
-)
-ELSEWHERE["dirpath"] = (
-    "checkpoints are in the run directory: choose it by name=RUN or hydra.run.dir"
-)
+ELSEWHERE = dict.fromkeys(
+    ("experiment", "debug"), "begin its YAML file with the line '# @package _global_'"
+) | {
+    "ckpt_path": "to resume a run, give its name=RUN; to start from its weights, init_from=RUN",
+}
 """Keys that are not there, and what to do for what they mean."""
 
 OF_TRAINING = ("schedule.interval", "schedule.monitor")
 """Keys that say how what a group makes is used; its class does not get them."""
 
-RENAMED = {
-    r"^lightning\.pytorch\.": "pytorch_lightning.",
-    r"^digits\.schedules\.": "digits.models.schedules.",
-    r"^digits\.augmentation\.(augment\.)?": "digits.models.augmentation.",
-    r"^digits\.models\.(baseline|dropout|noise|cnn)\.": "digits.models.classifiers.",
-    r"^digits\.training\.checkpoints\.": "digits.training.callbacks.",
+OF_RUN = {"num_steps", "T_max", "run_dir", "save_dir", "resumed_at_step"} | {
+    key.rpartition(".")[2] for key in SET_FROM
 }
-"""How names began in configurations of version 0.1, and how they begin now."""
-
-STOP = "digits.training.stopping.SafeStop"
-"""A callback of version 0.1, which wrote checkpoints within an epoch; there are none any more."""
-
-
-def up_to_date(values: Any) -> Any:
-    """Return a copy of a configuration, or of a part of it, in which classes have today's names.
-
-    So experiment files of version 0.1 still work, and lightning.pytorch is pytorch_lightning.
-    """
-    if isinstance(values, list):
-        return [up_to_date(each) for each in values]
-    if not isinstance(values, Mapping):
-        return values
-    found = {key: up_to_date(value) for key, value in values.items()}
-    if isinstance(found.get("_target_"), str):
-        for old, new in RENAMED.items():
-            found["_target_"] = re.sub(old, new, found["_target_"])
-    callbacks: Any = found.get("callbacks")
-    stop = callbacks.get("stop") if isinstance(callbacks, dict) else None
-    if isinstance(stop, dict) and stop.get("_target_", STOP) == STOP:
-        del callbacks["stop"]
-    return found
+"""Names of arguments that every run gives."""
 
 
 def check_targets(values: Mapping[str, Any]) -> None:
@@ -110,6 +76,9 @@ def check_targets(values: Mapping[str, Any]) -> None:
         name = node["_target_"]
         found = _locate(key, name)
         _check_kind(key, name, found)
+        if missing := _missing(key, node, found):
+            remedy = f"+{key}.{missing[0]}=VALUE"
+            raise DigitsError(f"{key}: {name} needs {', '.join(missing)}; try {remedy}")
         accepted, takes_any = parameters(found)
         for argument in (each for each in node if not str(each).startswith("_")):
             if takes_any or argument in accepted or f"{key}.{argument}" in OF_TRAINING:
@@ -130,6 +99,9 @@ def check_names(values: Mapping[str, Any]) -> None:
             raise DigitsError(
                 f"{key}._target_ must be a dotted name, as mynetworks.MyNet, got {typed(name)}"
             )
+        if name.startswith("lightning.pytorch."):  # which is the same, in another package
+            ours = name.replace("lightning.pytorch", "pytorch_lightning")
+            raise DigitsError(f"{key}._target_={name} is not used here; try {key}._target_={ours}")
         if name.partition(".")[0] in sys.stdlib_module_names:
             raise DigitsError(
                 f"{key}._target_={name} is refused: it is in Python's standard library"
@@ -146,28 +118,14 @@ def targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def loggers(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the configured loggers by their dotted keys: several as `logger.csv`, or `logger`.
+    """Return the configured loggers by their dotted keys: several as `logger.csv`, or `logger`."""
+    if node.get("_target_") is not None:
+        return {"logger": node}
+    return {f"logger.{name}": each for name, each in node.items() if each is not None}
 
-    Raises:
-        DigitsError: another entry, which would be left out in silence.
-    """
-    others = {f"logger.{name}": each for name, each in node.items() if name != "_target_"}
-    made = {
-        key: each
-        for key, each in others.items()
-        if isinstance(each, Mapping) and each.get("_target_") is not None
-    }
-    name = node.get("_target_")
-    if name is None:
-        for key in others.keys() - made.keys():
-            raise DigitsError(f"{key} has no _target_, so it is not a logger; leave {key} out")
-        return made
-    for key in made:
-        raise DigitsError(
-            f"logger._target_={name} and {key} need a name each (in a YAML file by its first line, "
-            f"'# @package logger.NAME'); try +logger.NAME._target_={name}"
-        )
-    return {"logger": node}
+
+INSTALLED = ("site-packages", "dist-packages")
+"""Folders of what is installed."""
 
 
 def is_own(module: str) -> bool:
@@ -179,8 +137,7 @@ def is_own(module: str) -> bool:
         return False
     spec = find_spec(package)
     places = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec else []
-    installed = ("site-packages", "dist-packages")
-    return spec is not None and not any(name in place for name in installed for place in places)
+    return spec is not None and not any(name in place for name in INSTALLED for place in places)
 
 
 def own_place(error: BaseException) -> str:
@@ -204,13 +161,15 @@ def _locate(key: str, name: str) -> Any:
     try:
         return _import(name)
     except Exception as error:  # whatever a module of the user's own does
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        if place := own_place(error):
+        reason, place = f"{type(error).__name__}: {first_line(error)}", own_place(error)
+        if place:
             reason += f" ({place})"
-        is_wrong = isinstance(error, AttributeError) or (
-            isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
-        )
-        if is_wrong and not place:
+        elif isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            own = [each or "." for each in sys.path if not each.startswith(sys.base_prefix)]
+            own = [each for each in own if Path(each).name not in INSTALLED]
+            reason = f"there is no module {error.name} in {', '.join(own)}"
+            reason += "; put its file there, or its folder on PYTHONPATH"
+        elif isinstance(error, AttributeError):
             parent, _, last = name.rpartition(".")
             near = similar(last, dir(sys.modules[parent])) if parent in sys.modules else []
             reason = f"try {key}._target_={parent}.{near[0]}" if near else "no such class exists"
@@ -246,6 +205,18 @@ def _check_kind(key: str, name: str, found: Any) -> None:
         elif inspect.isclass(found) and is_own(found.__module__):
             expected += f", from which your {found.__name__} can be derived"
         raise DigitsError(f"{key}._target_ must be {expected}, got {name}")
+
+
+def _missing(key: str, node: Mapping[str, Any], target: Any) -> list[str]:
+    """Return the arguments of a class that have no default and that nobody gives."""
+    is_called_later = key in ("optim", "schedule")  # with the parameters or the optimizer first
+    if not inspect.isclass(target) or (node.get("_partial_") and not is_called_later):
+        return []
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    found = inspect.signature(target).parameters.values()
+    needed = [each.name for each in found if each.default is each.empty and each.kind in named]
+    first = 1 if is_called_later else 0
+    return [each for each in needed[first:] if each not in node and each not in OF_RUN]
 
 
 def parameters(target: Any) -> tuple[set[str], bool]:

@@ -136,7 +136,7 @@ def onecycle(
     Args:
         optimizer: its learning rate is the peak.
         num_steps: optimizer steps in all.
-        warmup_rate: share of the steps, in (0, 1), in which the learning rate rises.
+        warmup_rate: share of the steps, in [0, 1), in which the learning rate rises.
         start_divisor: peak divided by first learning rate, above 1.
         end_divisor: first divided by last learning rate, above 1.
         cycle_momentum: whether momentum (Adam: the first beta) goes from 0.95 to 0.85 and back, in
@@ -146,7 +146,7 @@ def onecycle(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=num_steps,
-        pct_start=warmup_rate,
+        pct_start=float(warmup_rate),
         div_factor=start_divisor,
         final_div_factor=end_divisor,
         cycle_momentum=cycle_momentum,

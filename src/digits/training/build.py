@@ -36,7 +36,7 @@ from digits.errors import DigitsError
 from digits.model_file import load, run_directory
 from digits.models import Classifier
 from digits.models.augmentation import Augmentation
-from digits.text import first_line, train_command
+from digits.text import first_line, train_command, typed
 from digits.training.callbacks import AtomicCheckpointIO
 
 STEPPING = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
@@ -79,7 +79,7 @@ def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) ->
     training["schedule"] = instantiate(schedule, _partial_=True, _convert_="all")
     if num_classes != NUM_CLASSES:  # a network of the user's own need not know of other data
         training["num_classes"] = num_classes
-    model: Classifier = _call(config.model, **training, **stepping, seed=seed)
+    model: Classifier = _call("model", config.model, **training, **stepping, seed=seed)
     model.multiply_adds = _try_network(model, num_classes)
     return model
 
@@ -92,7 +92,10 @@ def start_from(model: Classifier, path: Path) -> None:
     Raises:
         DigitsError: the file cannot be loaded, or is of another network.
     """
-    weights = load(path).network.state_dict()
+    try:
+        weights = load(path).network.state_dict()
+    except DigitsError as error:
+        raise DigitsError(f"init_from: {error}") from None
     try:
         model.network.load_state_dict(weights)
     except RuntimeError as error:
@@ -161,6 +164,7 @@ def make_datamodule(config: DictConfig, seed: int) -> MNISTDataModule:
     """Make the data module; nothing is read yet."""
     augmentation: Augmentation = instantiate(config.augment)
     datamodule: MNISTDataModule = _call(
+        "data",
         config.data,
         mean=config.norm.mean,
         std=config.norm.std,
@@ -208,7 +212,7 @@ def make_trainer(
     given = {key: value for key, value in given.items() if key not in options}
     if profiler := PROFILERS.get(options.get("profiler", "")):  # by its name it writes to the log
         given["profiler"] = profiler(dirpath=run_dir, filename="profile")
-    trainer: Trainer = _call(options, **given)
+    trainer: Trainer = _call("trainer", options, **given)
     _check_processes(trainer, config)
     return trainer
 
@@ -247,8 +251,8 @@ def _check_processes(trainer: Trainer, config: DictConfig) -> None:
         )
 
 
-def _call(config: Any, **objects: Any) -> Any:
-    """Call what a configuration names, with objects besides its own arguments.
+def _call(key: str, config: Any, **objects: Any) -> Any:
+    """Call what a part of the configuration names, with objects besides its own arguments.
 
     As arguments of `instantiate` they would pass through OmegaConf, which turns dataclasses into
     configurations and, in some releases, refuses objects.
@@ -257,4 +261,7 @@ def _call(config: Any, **objects: Any) -> Any:
     try:
         return make(**objects)
     except Exception as error:  # as Hydra does
-        raise InstantiationException(f"Error in call to target '{config['_target_']}':") from error
+        given = ", ".join(f"{name}={typed(config[name])}" for name in config if name[0] != "_")
+        raise InstantiationException(
+            f"Error in call to target '{config['_target_']}({given})':\nfull_key: {key}"
+        ) from error

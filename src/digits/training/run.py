@@ -68,7 +68,7 @@ def run(config: DictConfig, run_dir: Path, *, quiet: bool = False) -> dict[str, 
             untested = ", not tested" if metrics["test/accuracy"] is None else ""
             console.print(
                 f"{relative(run_dir)} is a finished run{of}{untested}: nothing to do. "
-                "For a new run give another name=RUN."
+                "For a new run give another name or dir."
             )
             return metrics
         if not last and read_status(run_dir):
