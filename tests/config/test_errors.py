@@ -142,3 +142,28 @@ def test_a_file_that_lacks_what_hydra_needs_is_told_what_to_write(
 
     assert (code, stderr.count("\n")) == (1, 1), stderr
     assert expected in stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("hydra.sweeper", "hydra: {sweeper: {params: {optim.lr: '0.001,0.01'}}}"),
+        ("hydra.launcher", "defaults: [override /hydra/launcher: joblib]"),
+    ],
+)
+def test_a_sweep_over_experiments_that_bring_a_sweep_is_refused(
+    command_line: Callable[..., Any], tmp_path: Path, part: str, content: str
+) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "quiet.yaml").write_text("# @package _global_\nseed: 1\n")
+    (folder / "loud.yaml").write_text(f"# @package _global_\n{content}\n")
+    where = ("-m", "--config-dir", f"{tmp_path}/mine", f"hydra.sweep.dir={tmp_path}/sweep")
+
+    for choices in ("quiet,loud", "loud,quiet"):
+        code, stdout, stderr = command_line(*where, f"experiment={choices}")
+
+        assert (code, stdout, stderr.count("\n")) == (1, "", 1), stderr
+        assert f"experiment=loud sets {part}, which a sweep over it cannot use" in stderr
+        assert "as -m experiment=loud" in stderr
+    assert not (tmp_path / "sweep").exists()

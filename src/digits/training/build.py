@@ -5,6 +5,7 @@ import os
 import pkgutil
 import shutil
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -99,8 +100,9 @@ def start_from(model: Classifier, path: Path) -> None:
     try:
         model.network.load_state_dict(weights)
     except RuntimeError as error:
+        _, _, told = " ".join(str(error).split()).partition(": ")
         raise DigitsError(
-            f"init_from={path} is of another network: {first_line(error).rstrip('.')}; "
+            f"init_from={path} is of another network: {shorten(told, 160)}; "
             "try the model, with its options, and a data set with the classes of that run"
         ) from None
     sums = hashlib.sha256()
