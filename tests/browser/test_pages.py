@@ -90,7 +90,7 @@ def test_pages_of_reports_are_whole_and_ask_for_nothing(run_dir: Path, tmp_path:
     main(["evaluate", str(run_dir), "--out", str(tmp_path / "evaluation")])
     check_page(tmp_path / "evaluation" / "report.html", num_pictures=1, text="Confusion")
     main(["explore", "--source", "sample", "--out", str(tmp_path / "data")])
-    check_page(tmp_path / "data" / "index.html", num_pictures=6, text="3,500")
+    check_page(tmp_path / "data" / "index.html", num_pictures=5, text="3,500")
 
 
 def check_page(page: Path, num_pictures: int, text: str) -> None:
