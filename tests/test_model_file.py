@@ -293,7 +293,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     last = f"{tmp_path}/checkpoints/last.ckpt"
-    expected = f"{tmp_path} is not finished; run its command again, or try {last}"
+    expected = f"{tmp_path} holds no model.pt; run its command again, or try {last}"
     assert message(tmp_path) == expected
 
 

@@ -10,9 +10,7 @@ from digits import __version__
 from digits.errors import DigitsError
 from digits.process import begin, quick_end
 
-VERBS = (
-    *("train", "find-lr", "draw", "explore", "evaluate", "predict", "export", "compare", "data"),
-)
+VERBS = ("train", "find-lr", "draw", "explore", "evaluate", "predict", "export", "compare", "data")
 """One file each in digits/commands; its first line is the verb's help."""
 
 

@@ -35,8 +35,9 @@ from digits.config.overrides import WrongJob, check_sample, jobs, plain
 from digits.config.resolvers import register_resolvers, restart, share_start
 from digits.config.targets import check_targets
 from digits.errors import DigitsError, Terminated
+from digits.files import relative
 from digits.process import import_lightning, restored_process
-from digits.run_directory import Run, find_runs, read_run
+from digits.run_directory import Run, find_runs, finished_metrics, read_run
 from digits.sweeps.follow import check_same_sweep, failed_jobs, hold_sweep, update_leaderboard
 from digits.text import train_command, typed
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from digits.data.datamodule import MNISTDataModule
     from digits.model_file import TrainedClassifier
 
-# The schema and the explanations of errors are imported where they are needed: --help is not.
+# The schema and the explanations of errors are imported where needed: --help does without them.
 
 _HERE = Path(__file__).parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
@@ -68,6 +69,7 @@ class CheckBeforeRun(Callback):
         from digits.config.schema import check
         from digits.training.resume import check_resumable
 
+        _images.cache_clear()  # files may have changed since the last run of this process
         try:
             sweeper = config.hydra.runtime.choices["hydra/sweeper"]
             if sweeper != "basic":
@@ -86,6 +88,7 @@ class CheckBeforeRun(Callback):
         from digits.search.space import check_search
 
         share_start()
+        _images.cache_clear()
         try:
             # `${hydra:...}` is resolved by it; a copy, since Hydra makes it read-only.
             HydraConfig.instance().set_config(copy.deepcopy(config))
@@ -373,19 +376,27 @@ def _check_with_torch(values: Mapping[str, Any], place: Path) -> None:
 
     config = OmegaConf.create(dict(values))
     make_loggers(config, place)
-    model = make_model(config, 0, _num_classes(json.dumps(values["data"])))
+    dataset, num_classes = _images(json.dumps(values["data"]))
+    finished = finished_metrics(place)
+    if finished and dataset not in ("", finished["dataset"]):
+        raise DigitsError(
+            f"{relative(place)} was trained on other images ({finished['dataset']}) than these "
+            f"({dataset}); try the same data again, or another name=RUN"
+        )
+    model = make_model(config, 0, num_classes)
     if config.get("init_from") and not place.exists():  # to be resumed, it is not needed
         start_from(model, Path(config.init_from))
 
 
 @cache
-def _num_classes(data: str) -> int:
-    """Return the number of classes, once for all jobs of a sweep with the same data.
+def _images(data: str) -> tuple[str, int]:
+    """Return the data set and its number of classes, once for all jobs of a sweep with the same.
 
-    Data that needs no download is read and split, so that what is wrong with it is told.
+    Data that needs no download is read and split, so that what is wrong with it is told; of other
+    data the name is empty.
     """
     options = json.loads(data)
     datamodule: MNISTDataModule = instantiate(options)
     if options.get("source") in ("local", "sample") or options.get("dataset") == "pictures":
         datamodule.setup("fit")
-    return len(datamodule.classes)
+    return datamodule.dataset, len(datamodule.classes)

@@ -171,8 +171,7 @@ def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
     return Section(
         "Classes",
         f"Always answering {classes[mode]} is right in {numbers[mode] / numbers.sum():.1%} of the "
-        f"training images; no {word} is more frequent. "
-        f"The validation images are drawn with the same share of each {word}.",
+        f"training images; no {word} is more frequent.",
         tables=[Table(columns, rows, f"images of each {word}")],
         pictures=[_picture(folder / "class_balance.png", figure, caption)],
     )

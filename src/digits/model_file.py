@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from digits.data.datamodule import MNISTDataModule
     from digits.models import Classifier
+    from digits.run_directory import Run
 
 FORMAT = 3
 ENSEMBLE = "digits.models.networks.Ensemble"
@@ -104,8 +105,8 @@ def _checked(images: Any, device: torch.device) -> Tensor:
     return checked
 
 
-def load(path: str | Path) -> TrainedClassifier:
-    """Load a trained model from a run directory, its model.pt, or one of its checkpoints.
+def load(path: "str | Path | Run") -> TrainedClassifier:
+    """Load a trained model from a run or its directory, its model.pt, or one of its checkpoints.
 
     Returns:
         A module in `eval()` mode on the CPU, from images to logits, see `TrainedClassifier`; it
@@ -115,7 +116,8 @@ def load(path: str | Path) -> TrainedClassifier:
         DigitsError: the file is missing, damaged or not a model of digits, or the file that defines
             its network cannot be imported.
     """
-    return from_content(Path(path), read_model(Path(path)))
+    path = Path(path) if isinstance(path, str | Path) else path.dir
+    return from_content(path, read_model(path))
 
 
 def save_model(
@@ -162,7 +164,7 @@ def model_path(path: Path) -> Path:
     if (path / MODEL).exists():
         return path / MODEL
     if (path / LAST).exists():
-        raise DigitsError(f"{path} is not finished; run its command again, or try {path / LAST}")
+        raise DigitsError(f"{path} holds no {MODEL}; run its command again, or try {path / LAST}")
     inside = min(path.glob(f"*/{MODEL}"), default=Path("outputs", "runs", "NAME", MODEL))
     raise DigitsError(f"{path} is not a run directory: it holds no {MODEL}; try {inside.parent}")
 

@@ -89,14 +89,14 @@ def escape_markdown(text: str) -> str:
 
 
 def markdown_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[bool] = ()
+    columns: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[bool]
 ) -> str:
     """Return a table in Markdown, its cells escaped, the `numeric` columns right-aligned."""
 
     def row(cells: Iterable[str]) -> str:
         return f"| {' | '.join(escape_markdown(' '.join(cell.split())) for cell in cells)} |"
 
-    marks = ["--:" if right else "---" for right in numeric or [False] * len(columns)]
+    marks = ["--:" if right else "---" for right in numeric]
     return "\n".join([row(columns), f"| {' | '.join(marks)} |", *map(row, rows)])
 
 
@@ -107,7 +107,7 @@ def csv_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     return table.getvalue()
 
 
-def screen(*, quiet: bool = False, stderr: bool = False, wide: bool = False) -> "Console":
+def screen(*, quiet: bool = False, wide: bool = False) -> "Console":
     """Make the console that everything is printed on: text as it is, no markup, no wrapping.
 
     Style is an argument: `screen().print("...", style="bold")`. A `wide` console that writes to a
@@ -115,7 +115,7 @@ def screen(*, quiet: bool = False, stderr: bool = False, wide: bool = False) -> 
     """
     from rich.console import Console  # takes a tenth of a second
 
-    console = Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet, stderr=stderr)
+    console = Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
     if wide and not console.is_terminal:
         console.width = max(console.width, 160)
     return console

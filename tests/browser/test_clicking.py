@@ -97,7 +97,7 @@ def test_a_cell_of_the_diagonal_shows_the_least_sure_of_its_images(
 ) -> None:
     count = found["confusion_matrix"][1][1]
     cell(page, 1, 1).click()
-    assert status(page) == f"1 predicted as 1: 20 of {count} images"
+    assert status(page) == f"1 predicted as 1: 20 shown of {count} images"
     sure = [float(label.split()[-1].rstrip("%")) for label in labels(page)]
     assert len(sure) == 20 and sure == sorted(sure)
 

@@ -109,6 +109,9 @@ def test_undo_clear_and_keys(both: Any) -> None:
     both.find_element(By.ID, "paper").send_keys(Keys.CONTROL + "z")
     assert (answer(both), bars(both)) == before
     both.find_element(By.XPATH, "//button[.='Clear']").click()
+    both.find_element(By.XPATH, "//button[.='Undo']").click()
+    assert (answer(both), bars(both)) == before
+    both.find_element(By.XPATH, "//button[.='Clear']").click()
     write(both, [(0.5, 0.5)])
     assert "Nothing" not in answer(both)  # a dot
     both.find_element(By.XPATH, "//button[.='Clear']").click()

@@ -81,7 +81,7 @@ UNREADABLE = [
     ("--config-dir nowhere", "nowhere"),
 ]
 
-NONE_KEPT = "and data.val_size=0 keeps none of the images for validation; try data.val_size=5000"
+NONE_KEPT = "and data.val_size=0 keeps none of the images for validation; try data.val_size=null"
 PLATEAU = "schedule=constant schedule._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"
 
 VALUES = [
@@ -111,7 +111,7 @@ VALUES = [
         "data=kmnist data.split=writers",
         "whose writers are known; try data.split=random",
     ),
-    ("data=sample data.train_size=3500", "below the 3500 images that data.val_size=500 leaves"),
+    ("data=sample data.train_size=3500", "in [1, 3499], because there are 3500 training images"),
     ("data.val_size=0 callbacks=early_stopping", f"early_stopping looks at val/loss, {NONE_KEPT}"),
     (f"data.val_size=0 {PLATEAU}", f"schedule looks at val/loss, {NONE_KEPT}"),
     (

@@ -62,7 +62,7 @@ def test_what_fails_within_digits_is_not() -> None:
         (
             HydraException("In 'hydra/launcher/parallel': Could not load 'hydra/launcher/joblib'."),
             "hydra/launcher joblib needs packages that are not installed; "
-            'try pip install -e ".[sweep]"',
+            "try pip install 'digits[sweep]'",
         ),
     ],
 )

@@ -62,7 +62,7 @@ def test_what_cannot_be_used_is_named_and_left_out(
     both = np.hstack([255 - SAMPLE.images[place, 0].numpy() for place in (0, 1)])
     Image.fromarray(both).resize((224, 112)).save(folder / "zero" / "two.png")
     before = prepare(folder, name="pictures")
-    assert before.startswith("pictures-hand-")
+    assert before.startswith("pictures-")
     for words in (
         "damaged.jpg: is not a picture",
         "zero/0.png: is the same picture as",

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe_files(folder: Path, name: str = MNIST, *, writers: bool = False) -> Table:
+def describe_files(folder: Path, name: str, *, writers: bool) -> Table:
     """Look for the four files, and that of the writers, as training would, and verify them."""
     rows = []
     asked = [published(name), *([WRITERS[name]] if writers and name in WRITERS else [])]

@@ -52,7 +52,7 @@ def explain(error: BaseException) -> str | None:
     missing = re.search(r"Could not (?:load|find) 'hydra/launcher/(\w+)'", text)
     if missing and missing[1] in EXTRAS:
         needed = f"hydra/launcher {missing[1]} needs packages that are not installed"
-        return f'{needed}; try pip install -e ".[{EXTRAS[missing[1]]}]"'
+        return f"{needed}; try pip install 'digits[{EXTRAS[missing[1]]}]'"
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return _no_such_option(group, name, error.options)

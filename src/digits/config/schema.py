@@ -368,11 +368,10 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     has_writers = data.get("dataset", "mnist") == "mnist" and data.get("source") != "sample"
     if data.get("split") == "writers" and not has_writers:
         yield "data.split=writers is for MNIST, whose writers are known; try data.split=random"
-    of_known_size = data.get("dataset") != "pictures" and folds is None
+    is_read_before = data.get("dataset") == "pictures" or data.get("source") == "sample"
+    of_known_size = not is_read_before and folds is None
     if val_size is not None and train_size is not None and of_known_size:
-        # The sample has 4,000 images to train on, of which at most 500 are kept for validation.
-        sample = data.get("source") == "sample"
-        left = 4000 - min(val_size, 500) if sample else 60_000 - val_size
+        left = 60_000 - val_size
         if train_size >= left:
             yield (
                 f"data.train_size must be below the {left} images that data.val_size={val_size} "
@@ -401,7 +400,7 @@ def _wrong_monitors(values: Mapping[str, Any]) -> Iterator[str]:
         if keeps_none and looks_at.startswith("val") and kind != "RunCheckpoint":
             yield (
                 f"{key} looks at {looks_at}, and data.val_size=0 keeps none of the images for "
-                "validation; try data.val_size=5000"
+                "validation; try data.val_size=null"
             )
         if monitor is None:
             continue

@@ -124,8 +124,8 @@ class Options(NamedTuple):
     """What the options that say which data is meant are called where the user types them."""
 
     dir: str = "data.dir"
-    source: str | None = "data.source"  # None: there is none
-    split: str = "data.split"
+    source: str | None = "data.source"  # None: there is no such option
+    split: str | None = "data.split"
     val_size: str = "data.val_size"
 
 
@@ -211,7 +211,9 @@ def prepare(
                 f"{options.split}=writers needs the writers of the images, which are not known for "
                 f"{dataset}; try {options.split}=random"
             )
-        remedies = f"try {options.dir}=FOLDER, where it is, or {options.split}=random"
+        remedies = f"try {options.dir}=FOLDER, where it is"
+        if options.split:
+            remedies += f", or {options.split}=random"
         bring(Path(folder), WRITERS[dataset], source, remedies)
     return dataset
 
@@ -295,7 +297,10 @@ def read_again(
     folder: Path, part: Part, dataset: str, source: str = "download", split: str = "random"
 ) -> LabelledImages:
     """Prepare and read what a model was trained with, never the sample in its place."""
-    source, options = "sample" if dataset == SAMPLE else source, OF_VERB._replace(source=None)
+    source, options = (
+        "sample" if dataset == SAMPLE else source,
+        OF_VERB._replace(source=None, split=None),
+    )
     found = prepare(folder, source, asked_for(dataset), split, options)
     if found != dataset:
         raise DigitsError(f"{folder} holds {found}, not {dataset}; try {options.dir}=FOLDER")

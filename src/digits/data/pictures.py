@@ -17,7 +17,7 @@ import torch
 
 from digits.data.split import stratified_split
 from digits.errors import DigitsError
-from digits.files import cache_folder, slug, whole_file
+from digits.files import cache_folder, whole_file
 from digits.predict import predict
 
 MAX_CLASSES = 256
@@ -53,8 +53,7 @@ class Pictures:
     def name(self) -> str:
         """The data set's, with a checksum of its images, labels and classes."""
         content = "\n".join(self.classes).encode() + self.labels.tobytes() + self.images.tobytes()
-        folder = slug(self.folder.resolve().name)[:40] or "folder"
-        return f"pictures-{folder}-{hashlib.sha256(content).hexdigest()[:8]}"
+        return f"pictures-{hashlib.sha256(content).hexdigest()[:8]}"
 
     def part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the images and labels of "train" or of "test", which have the same classes."""
@@ -80,9 +79,10 @@ def class_folders(folder: Path, option: str = "data.dir") -> dict[str, Path]:
         raise DigitsError(f"{folder} {what}; try {option}=FOLDER")
     found = {each.name: each for each in predict.subfolders(folder) if each.name[0] != "."}
     if not found:
+        below = [each for each in folder.iterdir() if each.is_dir() and predict.subfolders(each)]
         raise DigitsError(
             f"{folder} does not hold a folder of pictures for each class, as 7/photo.jpg; "
-            f"try {option}=FOLDER"
+            f"try {option}={below[0] if below else 'FOLDER'}"
         )
     if len(found) > MAX_CLASSES:
         raise DigitsError(f"{folder} has {len(found)} classes; at most {MAX_CLASSES} are possible")

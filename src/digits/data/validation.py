@@ -70,7 +70,10 @@ def split_images(
     else:
         train, val = writers_split(*known, val_size, split_seed, option)
     if val_sha256 not in (None, split_hash(val)):
-        raise DigitsError(f"{folder} gives other validation images than those of the training")
+        raise DigitsError(
+            f"{folder} gives other validation images than those of the training; "
+            "try the folder of the training"
+        )
     if train_size is not None:
         chosen = stratified_split(labels[train], train_size, split_seed, "data.train_size", 1)[1]
         train = train[chosen]
@@ -87,6 +90,6 @@ def read_validation(
     """
     if split["val_sha256"] is None:
         raise DigitsError("which images validated it is not known")
-    train = read_again(folder, "train", dataset, source, split.get("split", "random"))
+    train = read_again(folder, "train", dataset, source, split["split"])
     _, chosen = split_images(folder, dataset, train.labels, **split)
     return LabelledImages(train.images[chosen], train.labels[chosen])

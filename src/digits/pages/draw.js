@@ -20,7 +20,7 @@ document.body.classList.toggle("words", classes.some((name) => name.length > 2))
 const inkCanvas = document.createElement("canvas");
 inkCanvas.width = inkCanvas.height = INK;
 const ink = inkCanvas.getContext("2d", { willReadFrequently: true });
-let strokes = [];
+let strokes = [], cleared = []; // what Clear took, for Undo
 let current = null; // the stroke that is being written, and by which pointer
 let cursor = null; // where the keyboard's pen is: {x, y, isDown}
 let changed = false;
@@ -98,12 +98,14 @@ const isWriting = () => Boolean(current || cursor?.isDown);
 
 function undo() {
   if (current) return;
-  strokes.pop();
+  if (strokes.length) strokes.pop();
+  else [strokes, cleared] = [cleared, []];
   cursor = null;
   change();
 }
 
 function clear() {
+  if (strokes.length) cleared = strokes;
   strokes = [];
   current = cursor = pixels = null;
   change();
@@ -204,7 +206,8 @@ const cards = networks.map(({ name }) => {
 function showAnswers() {
   byId("invitation").hidden = strokes.length > 0 || cursor !== null;
   const { activeElement } = document;
-  byId("undo").disabled = byId("clear").disabled = strokes.length === 0;
+  byId("clear").disabled = strokes.length === 0;
+  byId("undo").disabled = strokes.length + cleared.length === 0;
   for (const button of byId("labels").children) button.disabled = !pixels;
   if (activeElement.disabled) paper.focus({ preventScroll: true }); // the keyboard goes on there
   paint(byId("seen"), pixels);
@@ -361,6 +364,7 @@ function keep(name) {
     png: Uint8Array.from(text, (c) => c.charCodeAt(0)),
     item,
   });
+  strokes = [];
   clear();
   showKept();
 }

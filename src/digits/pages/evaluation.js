@@ -85,7 +85,7 @@ function update() {
   }));
   const names = [label, predicted].map((value) => (value === "" ? "any class" : classes[value]));
   const what = label + predicted === "" ? "All mistakes" : `${names[0]} predicted as ${names[1]}`;
-  byId("status").textContent = `${what}: ${chosen.length === total ? total : `${chosen.length} of ${total}`} ${total === 1 ? "image" : "images"}`;
+  byId("status").textContent = `${what}: ${chosen.length === total ? total : `${chosen.length} shown of ${total}`} ${total === 1 ? "image" : "images"}`;
   cells.forEach((cell) => cell.setAttribute("aria-pressed", cell.dataset.true === label && cell.dataset.predicted === predicted));
   byId("images").replaceChildren();
   numShown = 0;

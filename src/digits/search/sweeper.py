@@ -161,8 +161,9 @@ class Report:
             self.console.print(f"  {key}={text}")
         self.console.print(f"search directory: {sweep_dir}")
         if self.num_done >= asked.n_trials:
-            more = f"hydra.sweeper.n_trials={self.num_done + NUM_TRIALS}"
-            self.console.print(f"all {self.num_done} trials are done: nothing to do; try {more}")
+            more = self.num_done + NUM_TRIALS
+            advice = f"; try hydra.sweeper.n_trials={more}" if more <= asked.size else ""
+            self.console.print(f"all {self.num_done} trials are done: nothing to do{advice}")
         elif self.num_done:
             self.console.print(f"resumed after {self.num_done} trials")
 

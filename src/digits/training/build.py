@@ -145,7 +145,11 @@ def _try_network(model: Classifier, num_classes: int) -> int:
             found = tuple(model.network(torch.zeros(shape)).shape)
     except Exception as error:  # whatever the user's code stumbles over
         place = own_place(error)
-        advice = "; try nn.Flatten() first" if "shapes cannot be multiplied" in str(error) else ""
+        advice = ""
+        if "shapes cannot be multiplied" in str(error):
+            advice = "; nn.Flatten() first gives 784 inputs"
+        elif "no attribute 'network'" in str(error):
+            advice = "; set self.network in __init__"
         raise DigitsError(
             f"the network of {model.class_path} fails on images of shape {shape}: "
             f"{type(error).__name__}: {first_line(error)}" + (f" ({place})" if place else advice)

@@ -43,7 +43,7 @@ class RangeTest:
         if lowest < 2 or self.smooth_losses[lowest] > FELL * self.smooth_losses[0]:
             raise DigitsError(
                 f"the loss does not fall between {self.rates[0]:.2g} and {self.rates[-1]:.2g}; "
-                "try --steps 200, and the usual --low 1e-6 --high 10"
+                "try more --steps, or a wider range from --low to --high"
             )
         falls = np.gradient(self.smooth_losses, np.log(self.smooth_rates))
         return float(f"{self.smooth_rates[falls[:lowest].argmin()]:.2g}")
