@@ -74,7 +74,7 @@ def predict(model: "TrainedClassifier", files: Iterable[str]) -> Iterator[Predic
         model: what `digits.load` returns.
         files: read as they are needed; "-" is standard input.
     """
-    classes = tuple(map(printable, model.classes))
+    classes = tuple(map(printable, getattr(model, "classes", DIGITS)))
     for file in files:
         try:
             found = prepare(file)
