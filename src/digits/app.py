@@ -371,7 +371,7 @@ def _check_with_torch(values: Mapping[str, Any], place: Path) -> None:
             f"trainer.accelerator={accelerator}, but torch finds no CUDA GPU here; "
             "try trainer=cpu or trainer=auto"
         )
-    # What only making them tells: packages that are missing, mistakes in networks of one's own.
+    # Some mistakes show only here: a missing package, a fault in the user's own network.
     from digits.training.build import make_loggers, make_model, start_from
 
     config = OmegaConf.create(dict(values))

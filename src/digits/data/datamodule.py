@@ -142,8 +142,8 @@ class MNISTDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Make the loader of shuffled minibatches, or of stacks of them after `give_stacks`.
 
-        Each pass over it is another epoch, drawn from the seed and its number; a loader that is
-        made anew begins with the first one again.
+        Each pass over it is another epoch, drawn from the seed and its number; a new loader starts
+        over at the first.
         """
         self.setup("fit")
         size = self.batch_size * self.minibatches_per_stack
