@@ -120,11 +120,43 @@ def test_runs_on_other_test_images_are_left_out_loudly(sweep: Path) -> None:
     short = make_run(sweep / "9_short", labels=LABELS[:100], num_wrong=3)
     comparison = compare([sweep])
     assert {group.name for group in comparison.groups} == {"dropout", "sgd", "baseline"}
-    other = "tested on other images"
+    other = "answered other images"
     assert warnings(comparison) == [
-        f"left out: {sample}: {other} (400 of mnist-sample-5k) than baseline",
-        f"left out: {short}: {other} (100 of mnist) than baseline",
+        f"left out: {sample}: {other} (400 test images of mnist-sample-5k) than baseline",
+        f"left out: {short}: {other} (100 test images of mnist) than baseline",
     ]
+
+
+def test_untested_runs_are_compared_on_their_validation_images(tmp_path: Path) -> None:
+    untested: dict[str, Any] = {"test/accuracy": None, "num_test": 0}
+    for seed in range(3):
+        make_run(tmp_path / "a" / str(seed), seed, 10, val_accuracy=0.90 + seed / 100, **untested)
+        make_run(tmp_path / "b" / str(seed), seed, 60, 0.85, DROPOUT, **untested)
+        make_run(
+            tmp_path / "c" / str(seed), seed, 20, 0.99, values=LR, val_split_sha256="z", **untested
+        )
+    comparison = compare([tmp_path])
+    assert [group.name for group in comparison.groups] == ["baseline", "dropout"]
+    assert comparison.images == "50 validation images of mnist"
+    assert comparison.versus["dropout"].found.difference == pytest.approx(-0.125)
+    assert len(comparison.left_out) == 3
+    assert "answered other images (50 validation images of mnist)" in comparison.left_out[0]
+    assert "not tested: compared on the validation images" in " ".join(notes(comparison))
+    first, second = group_table(comparison).rows
+    assert (first[4], first[5]) == ("-", "88.52 to 93.48%")
+    assert second[5] == "85.00 to 85.00%"
+    learning = make_run(
+        tmp_path / "a" / "few", 0, 90, 0.7, values={"data.train_size": 9}, num_train=9, **untested
+    )
+    for path in (tmp_path / "a").glob("?/metrics.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"num_train": 90}))
+    curve = learning_curves(compare([learning.parent]))["baseline"]
+    assert curve[9] == [0.7] and len(curve[90]) == 3
+
+    tested = make_run(tmp_path / "d" / "0")  # what was tested comes first
+    assert compare([tmp_path]).groups[0].runs[0].dir == tested
+    chosen = compare([tmp_path], baseline=str(tmp_path / "b" / "0"))
+    assert chosen.baseline.name == "dropout" and chosen.images == comparison.images
 
 
 def test_other_validation_images_keep_a_group_out_of_the_ranking_only(sweep: Path) -> None:
@@ -179,13 +211,13 @@ def test_unfinished_runs_are_left_out_loudly(sweep: Path) -> None:
 def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
     (sweep / "1_baseline" / "metrics.csv").write_text("epoch\nsoon\n")
     (sweep / "3_dropout" / "predictions.npz").unlink()
-    untested: dict[str, Any] = {"test/accuracy": None}
-    make_run(sweep / "9", **untested)
+    neither: dict[str, Any] = {"test/accuracy": None, "val/accuracy": None}
+    make_run(sweep / "9", **neither)
     make_run(sweep / "10", num_parameters=[]).joinpath("metrics.json").write_text('{"seed": 1}')
     assert [line.rpartition("/")[2] for line in warnings(compare([sweep]))] == [
         "1_baseline: metrics.csv is damaged",
         "3_dropout: predictions.npz is missing",
-        "9: not tested; run its command again without test=false",
+        "9: neither validated nor tested; run its command again without test=false",
         "10: metrics.json does not say dataset; train it again",
     ]
 

@@ -110,7 +110,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
     Args:
         folders: run directories, sweep directories, or folders of such.
         baseline: a group's name or a run directory; unless given, the first run's group, of those
-            that were tested on the images on which most groups were.
+            that answered the images that most groups did; the test images come first.
 
     Raises:
         DigitsError: no run can be compared, or the baseline does not exist.
@@ -122,14 +122,17 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
         if reason := _unfit(run):
             left_out.append(f"{relative(run.dir)}: {reason}")
             continue
-        answered = run.predictions.labels.tobytes()
-        key = run.metrics["dataset"], answered if run.fold is None else run.val_images
+        tested = run.test_accuracy is not None
+        answered = run.predictions.labels.tobytes() if tested else run.val_images
+        key = run.metrics["dataset"], answered
         by_images.setdefault(key, []).append(run)
     if not by_images:
         more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
         raise DigitsError(f"no run can be compared: {left_out[0]}{more}; try other directories")
-    # Most groups that can be compared come first; the order of the folders decides a tie.
-    families = sorted(map(group_runs, by_images.values()), key=len, reverse=True)
+    # Tested runs come first, then most groups; the order of the folders decides a tie.
+    families = sorted(
+        map(group_runs, by_images.values()), key=lambda them: (them[0].part != "test", -len(them))
+    )
     chosen = _choose_baseline([group for family in families for group in family], baseline)
     groups = next(family for family in families if chosen in family)
     for group in (group for family in families for group in family):
@@ -137,8 +140,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
             unused, reason = group.repeated, f"repeats a seed of {group.name}"
         else:
             unused = [*group.runs, *group.repeated]
-            others = _images(group.runs[0]).replace("test images ", "")
-            reason = f"tested on other images ({others}) than {chosen.name}"
+            reason = f"answered other images ({_images(group.runs[0])}) than {chosen.name}"
         left_out += [f"{relative(run.dir)}: {reason}" for run in unused]
 
     validated = [group for group in groups if group.values("val/accuracy")]
@@ -189,6 +191,8 @@ def _images(run: Run) -> str:
     dataset = run.metrics["dataset"]
     if run.fold is not None:
         return f"training images of {dataset}, each in the fold that was not trained on"
+    if run.test_accuracy is None:
+        return f"{run.metrics['num_val']:,} validation images of {dataset}"
     return f"{run.metrics['num_test']:,} test images of {dataset}"
 
 
@@ -199,8 +203,8 @@ def _unfit(run: Run) -> str:
         return f"not finished ({why or 'it has not begun'})"
     if missing := [key for key in _REQUIRED if key not in run.metrics]:
         return f"metrics.json does not say {missing[0]}; train it again"
-    if run.test_accuracy is None and run.fold is None:
-        return "not tested; run its command again without test=false"
+    if run.test_accuracy is None and run.val_accuracy is None:
+        return "neither validated nor tested; run its command again without test=false"
     try:
         run.predictions, run.history  # noqa: B018 - what is compared and drawn must be readable
     except DigitsError as error:
@@ -257,8 +261,10 @@ def notes(comparison: Comparison) -> list[str]:
     has_folds = bool(comparison.baseline.num_folds)
     over, lines = "folds" if has_folds else "seeds", []
     if comparison.ranked:
-        why = "" if has_folds else ", since choosing by the test leaks it"
+        why = ", since choosing by the test leaks it" if comparison.baseline.part == "test" else ""
         lines.append(f"ranked by validation accuracy{why}")
+    if comparison.baseline.part == "val":
+        lines.append("not tested: compared on the validation images, which chose each run's epoch")
     num_runs = [len(group.runs) for group in comparison.groups]
     if max(num_runs) > 1:
         lines.append(f"accuracies: mean ± standard deviation over {over}")

@@ -107,11 +107,10 @@ def _p_cell(p: float) -> str:
 def _interval(group: Group) -> tuple[float, float]:
     """Return Student's 95 % interval over several runs, Wilson's over the images of one run.
 
-    It is that of the validation accuracy if the runs are folds.
+    It is that of the validation accuracy if the runs are not tested.
     """
     if len(group.runs) > 1:
-        part = "val" if group.num_folds else "test"
-        return student_interval(group.values(f"{part}/accuracy"))
+        return student_interval(group.values(f"{group.part}/accuracy"))
     correct = group.runs[0].predictions.correct
     return wilson_interval(int(correct.sum()), len(correct))
 
@@ -126,7 +125,7 @@ def learning_curves(comparison: Comparison) -> dict[str, dict[int, list[float]]]
         config = put(run.config, {"data.train_size": None})
         others = [each for each in run.overrides if not each.startswith("data.train_size=")]
         runs.append(replace(run, config=config, overrides=others))
-    metric = "val/accuracy" if comparison.baseline.num_folds else "test/accuracy"
+    metric = f"{comparison.baseline.part}/accuracy"
     found: dict[str, dict[int, list[float]]] = {}
     for setting in group_runs(runs):
         by_size = found.setdefault(setting.name, {})
@@ -171,7 +170,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         sections.append(Section("Verdict", "\n\n".join(verdicts)))
     sections.append(Section("Loss curves", pictures=[picture]))
     if settings := learning_curves(comparison):
-        part = "validation" if comparison.baseline.num_folds else "test"
+        part = "validation" if comparison.baseline.part == "val" else "test"
         picture = Picture(
             folder / LEARNING_CURVE,
             f"Accuracy on {part} images by the number of training images: each run, mean over "

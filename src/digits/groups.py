@@ -44,6 +44,11 @@ class Group:
         return len({run.fold for run in self.runs} - {None})
 
     @property
+    def part(self) -> str:
+        """What its runs are compared on: "test", or "val" if they are not tested."""
+        return "val" if self.runs[0].test_accuracy is None else "test"
+
+    @property
     def size(self) -> str:
         """Over what its means are, e.g. "3 seeds", "5 folds" or "2 seeds, 3 of 5 folds"."""
         seeds = plural(len(self.seeds), "seed")

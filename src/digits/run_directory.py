@@ -7,7 +7,7 @@ A run is a folder with these files:
     checkpoints/     best.ckpt by validation accuracy, last.ckpt to resume from
     metrics.csv      a row an epoch
     model.pt         the trained model
-    predictions.npz  the answer to each test image; of a fold, to each validation image
+    predictions.npz  the answer to each test image; of an untested run, to each validation image
     metrics.json     the results: one flat object, accuracies as fractions, losses in nats
 
 Everything that reports on runs (`digits compare`, leaderboards, searches) reads them here, without
@@ -170,7 +170,7 @@ class Run:
 
     @cached_property
     def predictions(self) -> Predictions:
-        """What it answered on each test image, or validation image of a fold."""
+        """What it answered on each test image or, if it is not tested, validation image."""
         return read_predictions(self.dir)
 
 
@@ -338,7 +338,7 @@ def write_predictions(run_dir: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(run_dir: Path) -> Predictions:
-    """Read predictions.npz, which is written when a run is tested."""
+    """Read predictions.npz."""
     import numpy as np  # takes a tenth of a second, which a wrong command line need not wait for
 
     path = run_dir / PREDICTIONS

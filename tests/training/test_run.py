@@ -220,12 +220,14 @@ def test_a_run_that_left_the_test_out_is_tested_by_the_same_command_without_that
     assert "run the same command without test=false" in capsys.readouterr().out
     assert untested["val/accuracy"] == whole["val/accuracy"]
     assert (untested["test/accuracy"], untested["num_test"]) == (None, 0)
-    assert not (tmp_path / "run" / "predictions.npz").exists()
+    answered = read_predictions(tmp_path / "run")
+    assert answered.correct.mean() == untested["val/accuracy"]
+    assert answered.indices is not None and len(answered.indices) == untested["num_val"]
     assert not any(tag.startswith("test/") for tag in events(tmp_path / "run").Tags()["scalars"])
 
     tested = train(tmp_path / "run", *options)
     assert {**tested, "train_time_s": 0} == {**whole, "train_time_s": 0}
-    assert (tmp_path / "run" / "predictions.npz").exists()
+    assert read_predictions(tmp_path / "run").indices is None
     assert train(tmp_path / "run", *options, "test=false") == tested  # nothing left to do
 
 

@@ -1,10 +1,10 @@
-"""Compare finished runs, or groups of runs over seeds, on the same test images.
+"""Compare finished runs, or groups of runs over seeds, on the same images.
 
 Finds the runs in run directories, sweep directories or folders of such, groups those that differ in
-their seed only, ranks the groups by validation accuracy, and compares each with a baseline. Runs
-that are not finished or were tested on other images are left out and listed. Writes comparison.md,
-comparison.csv, comparison.html, loss_curves.png and, of groups with several data.train_size,
-learning_curve.png.
+their seed only, ranks the groups by validation accuracy, and compares each with a baseline, on the
+test images or, of runs with test=false, on the validation images. Runs that are not finished or
+answered other images are left out and listed. Writes comparison.md, comparison.csv,
+comparison.html, loss_curves.png and, of groups with several data.train_size, learning_curve.png.
 
 Examples:
   digits compare outputs/sweeps/first-sweep

@@ -67,15 +67,15 @@ def metrics_of(
     return metrics
 
 
-def predictions_of(logits: Tensor, datamodule: MNISTDataModule) -> Predictions:
-    """Return the answers to the test images, or to the validation images of a fold."""
-    indices = datamodule.val_indices if datamodule.folds else torch.arange(len(logits))
-    data = datamodule.train if datamodule.folds else datamodule.test
+def predictions_of(logits: Tensor, datamodule: MNISTDataModule, tested: bool) -> Predictions:
+    """Return the answers to the test images or, of a run that is not tested, to the validation."""
+    indices = torch.arange(len(logits)) if tested else datamodule.val_indices[: len(logits)]
+    data = datamodule.test if tested else datamodule.train
     assert data is not None
     labels, dtype = data.labels[indices], np.min_scalar_type(len(data.labels) - 1)
     confidence, predicted = logits.float().softmax(dim=1).max(dim=1)
     return Predictions(
-        indices=indices.numpy().astype(dtype) if datamodule.folds else None,
+        indices=None if tested else indices.numpy().astype(dtype),
         labels=labels.numpy().astype(np.uint8),
         predicted=predicted.numpy().astype(np.uint8),
         confidence=confidence.numpy().astype(np.float16),

@@ -113,7 +113,7 @@ def _run(config: DictConfig, run_dir: Path, last: Path | None, console: Console)
     if is_tested(config):
         trainer.test(model, datamodule, verbose=False)
         logits = model.test_logits
-    elif datamodule.folds:
+    elif len(datamodule.val_indices) and trainer.world_size == 1:
         logits = torch.cat(cast(Any, trainer.predict(model, datamodule.val_dataloader())))
 
     metrics = metrics_of(trainer, model, datamodule, history, best_epoch, validated)
@@ -122,7 +122,7 @@ def _run(config: DictConfig, run_dir: Path, last: Path | None, console: Console)
 
         save_model(run_dir / MODEL, model, datamodule, precision=str(trainer.precision))
         if len(logits):
-            write_predictions(run_dir, predictions_of(logits, datamodule))
+            write_predictions(run_dir, predictions_of(logits, datamodule, is_tested(config)))
         draw_loss_curves(run_dir)
         log_hyperparameters(trainer, config, choices, metrics)
         write_metrics(run_dir, metrics)
