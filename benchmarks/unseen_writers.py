@@ -1,18 +1,21 @@
 """Compare validation on random images and on unseen writers with the test: a table and a figure.
 
     python benchmarks/unseen_writers.py outputs/sweeps/split-random outputs/sweeps/split-writers
+    python benchmarks/unseen_writers.py --by-writer outputs/runs/cnn-a-0 outputs/runs/vat-a-0
 
 The two sweeps are those of docs/unseen-writers.md. Prints the table as Markdown and draws
-docs/unseen-writers.png.
+docs/unseen-writers.png. With --by-writer: how much more the accuracies of folds of whole writers
+vary than those of as many independent images would.
 """
 
-import sys
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from digits.data.datasets import default_folder, prepare, read, read_writers
 from digits.figures import COLOURS, save_figure
 from digits.run_directory import Run, find_runs, read_run
 from digits.statistics import wilson_interval
@@ -75,10 +78,48 @@ def draw(runs: Mapping[str, Mapping[str, Run]]) -> Figure:
     return figure
 
 
+def standard_errors(correct: np.ndarray, writers: np.ndarray) -> tuple[float, float]:
+    """Return an accuracy's standard error if images are independent, and if writers are.
+
+    The second one is the sandwich estimator of a mean, clustered by writer.
+
+    Args:
+        correct: bool (n,), whether each image was classified correctly.
+        writers: the number of each image's writer, (n,).
+    """
+    accuracy, number = correct.mean(), len(correct)
+    _, of = np.unique(writers, return_inverse=True)
+    excess = np.bincount(of, correct - accuracy)  # more right answers than expected, by writer
+    clustered = (len(excess) / (len(excess) - 1) * (excess**2).sum()) ** 0.5 / number
+    return (accuracy * (1 - accuracy) / number) ** 0.5, clustered
+
+
+def show_by_writer(folders: list[Path]) -> None:
+    """Print a row for each run that is a fold of whole writers."""
+    folder = default_folder()
+    dataset = prepare(folder, split="writers")
+    wrote, _ = read_writers(folder, dataset, read(folder, "train", dataset).labels)
+    print("| run | writers | accuracy | error by images | by writers | ratio |")
+    print("|---" * 6 + "|")
+    for run in map(read_run, folders):
+        writers = wrote[run.predictions.indices]
+        single, clustered = standard_errors(run.predictions.correct, writers)
+        cells = (run.dir.name, len(set(writers)), f"{run.predictions.correct.mean():.2%}")
+        numbers = f"{100 * single:.3f} | {100 * clustered:.3f} | {clustered / single:.1f}"
+        print("|", " | ".join(map(str, cells)), "|", numbers, "|")
+
+
 def main() -> None:
-    """Print the table and draw the figure."""
-    folders = [Path(folder) for folder in sys.argv[1:]]
-    runs = {split: by_experiment(folder) for split, folder in zip(SPLITS, folders, strict=True)}
+    """Print the table and draw the figure, or print standard errors."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--by-writer", action="store_true")
+    given = parser.parse_args()
+    if given.by_writer:
+        show_by_writer(given.folders)
+        return
+    of = zip(SPLITS, given.folders, strict=True)
+    runs = {split: by_experiment(folder) for split, folder in of}
     print(table(runs))
     save_figure(draw(runs), FIGURE)
     print(f"figure: {FIGURE}")
