@@ -276,7 +276,7 @@ def test_one_group_has_no_verdicts_and_the_sample_is_not_mnist(tmp_path: Path) -
     assert not comparison.versus
     ((_, name, seeds, *_, difference, p, _),) = group_table(comparison).rows
     assert (name, seeds, difference, p) == ("baseline", "3 seeds", NOTHING, NOTHING)
-    assert "not on MNIST" in warnings(comparison)[0]
+    assert "not MNIST" in warnings(comparison)[0]
 
 
 def test_the_csv_file_and_the_tables_hold_every_group_run_and_difference(sweep: Path) -> None:

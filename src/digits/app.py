@@ -31,7 +31,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
-from digits.config.overrides import WrongJob, check_sample, jobs, plain
+from digits.config.overrides import WrongJob, check_sample, is_plain_sweep, jobs, plain
 from digits.config.resolvers import register_resolvers, restart, share_start
 from digits.config.targets import check_targets
 from digits.errors import DigitsError, Terminated
@@ -71,8 +71,8 @@ class CheckBeforeRun(Callback):
 
         _images.cache_clear()  # files may have changed since the last run of this process
         try:
-            sweeper = config.hydra.runtime.choices["hydra/sweeper"]
-            if sweeper != "basic":
+            if not is_plain_sweep(config):
+                sweeper = config.hydra.runtime.choices["hydra/sweeper"]
                 raise DigitsError(f"hydra/sweeper={sweeper} is for sweeps; try -m")
             values, run_dir = plain(config), Path(config.hydra.run.dir)
             check(values)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.data.datasets import SAMPLE
+from digits.data.datasets import NOT_MNIST, SAMPLE
 from digits.errors import DigitsError
 from digits.files import flat, relative
 from digits.groups import Group, by_validation, group_runs
@@ -243,10 +243,7 @@ def warnings(comparison: Comparison) -> list[str]:
     """Return what a reader must not miss."""
     lines = []
     if comparison.baseline.runs[0].metrics["dataset"] == SAMPLE:
-        lines.append(
-            "These are runs on the embedded sample of 5,000 images, not on MNIST: "
-            "do not compare these numbers with those of MNIST."
-        )
+        lines.append(f"These are runs on {NOT_MNIST}")
     lines += [f"left out: {each}" for each in comparison.left_out]
     for group in comparison.unranked:
         which = "other" if group.values("val/accuracy") else "no"

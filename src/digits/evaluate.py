@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor
 
+from digits.data.batches import EVALUATED_AT_ONCE
 from digits.data.datasets import (
     CLASSES,
     LabelledImages,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 PARTS = {"test": "test", "val": "validation", "pictures": "pictures"}
 PAGE = "report.html"
 FILES = ("evaluation.json", "confusion_matrix.png", "reliability.png", "mistakes.png")
-BATCH_SIZE = 2500
-"""As in the validation and the test of a run, so that the same sums are rounded alike."""
 ROUNDING = 0.001
 """What other machines and releases of torch change: a few of the images, the loss's last digits."""
 DTYPES = {"16": torch.float16, "bf16": torch.bfloat16, "32": torch.float32, "64": torch.float64}
@@ -178,7 +177,7 @@ def evaluate_network(
     # Summed as torchmetrics' MeanMetric does in a run; importing it takes as long as torch itself.
     sum_of_losses, number = torch.zeros(2, device=device, dtype=dtype)
     autocast = torch.autocast(device.type, DTYPES[bits], enabled=mode == "mixed")
-    split = (torch.split(each, BATCH_SIZE) for each in (data.images, data.labels))
+    split = (torch.split(each, EVALUATED_AT_ONCE) for each in (data.images, data.labels))
     for images, labels in zip(*split, strict=True):
         with autocast:
             found = [

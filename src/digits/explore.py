@@ -15,6 +15,7 @@ from torch import Tensor
 from digits.data.datasets import (
     CLASSES,
     MNIST,
+    NOT_MNIST,
     OF_VERB,
     SAMPLE,
     WRITERS,
@@ -96,12 +97,9 @@ def lead(dataset: str, splits: Sequence[Split]) -> str:
     training, validation, test = (
         numbers.get(name, "none") for name in ("training", "validation", "test")
     )
-    warning = (
-        "This is the embedded sample of 5,000 images, not MNIST: "
-        "do not compare these figures with those of MNIST. "
-    )
+    warning = f"This is {NOT_MNIST} " if dataset == SAMPLE else ""
     return (
-        f"Dataset: {dataset}. {warning if dataset == SAMPLE else ''}"
+        f"Dataset: {dataset}. {warning}"
         f"{training} images to train on, {validation} to validate and {test} to test with, as in "
         "a run. Test images are measured here, but pictures are of training images only."
     )

@@ -113,6 +113,11 @@ def _check_same_sweeper(config: DictConfig, job: DictConfig, chosen: Sequence[st
             )
 
 
+def is_plain_sweep(config: DictConfig) -> bool:
+    """Return whether Hydra's own sweeper is chosen, neither a search nor another plugin."""
+    return str(OmegaConf.select(config, "hydra.sweeper._target_")).endswith(".BasicSweeper")
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain Python values, without Hydra's part."""
     found: dict[str, Any] = {}

@@ -12,6 +12,9 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from digits.data.datasets import LabelledImages
 from digits.randomness import draw_seed
 
+EVALUATED_AT_ONCE = 2500
+"""Images, in a run as in `digits evaluate`, so that the same sums are rounded alike."""
+
 Batch = tuple[Tensor, Tensor]
 """Images (n, 1, 28, 28) and labels, int64 (n,)."""
 

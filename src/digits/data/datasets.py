@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 MNIST, SAMPLE = "mnist", "mnist-sample-5k"
 """Names of data sets, as they stand in every output."""
+NOT_MNIST = (
+    "the embedded sample of 5,000 images, not MNIST: "
+    "do not compare these results with those on MNIST."
+)
 PICTURES = "pictures"
 """What data sets of the user's own are asked for by, and their names begin with."""
 

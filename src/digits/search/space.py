@@ -12,7 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
 from omegaconf import DictConfig, OmegaConf
 
-from digits.config.overrides import parsed
+from digits.config.overrides import is_plain_sweep, parsed
 from digits.config.resolvers import num_cores
 from digits.config.schema import SearchOptions, read_search_options
 from digits.errors import DigitsError
@@ -73,7 +73,7 @@ def check_search(config: DictConfig, loader: ConfigLoader) -> None:
     """Check a search before it begins, and that only a search has intervals."""
     if OmegaConf.select(config, "hydra.sweeper._target_") == SWEEPER:
         read_search(config, loader)
-    elif config.hydra.runtime.choices["hydra/sweeper"] == "basic":
+    elif is_plain_sweep(config):
         for override in parsed(config, loader):
             if override.is_interval_sweep():
                 raise DigitsError(

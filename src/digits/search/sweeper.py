@@ -21,7 +21,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from digits.data.datasets import SAMPLE
+from digits.data.datasets import NOT_MNIST, SAMPLE
 from digits.errors import DigitsError
 from digits.files import flat, relative, whole_file, write_atomically
 from digits.run_directory import PRUNED, changes_result, finished_metrics, locked, read_choices
@@ -29,7 +29,6 @@ from digits.search.space import NUM_TRIALS, Search, in_words, read_search, why_n
 from digits.search.study import batches, make_pruner, num_done, open_storage, pareto_front
 from digits.sweeps.leaderboard import STUDY, write_leaderboard
 from digits.text import duration, screen, train_command, typed
-from digits.training.console import NOT_MNIST
 from digits.training.resume import check_same
 from digits.training.status import ending
 
@@ -201,7 +200,7 @@ class Report:
             run_dir = sweep_dir / trial.user_attrs["run"]
             self.console.print(f"  its run: {run_dir}")
             if (finished_metrics(run_dir) or {}).get("dataset") == SAMPLE:
-                self.console.print(f"  {NOT_MNIST}", style="bold red")
+                self.console.print(f"  This was {NOT_MNIST}", style="bold red")
         if files:
             self.console.print(
                 f"{', '.join(files)}: {sweep_dir}\n"

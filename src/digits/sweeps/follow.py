@@ -21,7 +21,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from digits.config.overrides import parsed, values
+from digits.config.overrides import is_plain_sweep, parsed, values
 from digits.config.resolvers import register_resolvers
 from digits.errors import DigitsError
 from digits.files import relative, write_atomically
@@ -56,7 +56,7 @@ class FollowSweep(Callback):
         return _in_another_process, ()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        if not _is_followed(config):
+        if not is_plain_sweep(config):
             return
         overrides = parsed(config, _loader())
         sweep_dir = FollowSweep.sweep_dir = Path(config.hydra.sweep.dir).absolute()
@@ -70,7 +70,7 @@ class FollowSweep(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         hydra = HydraConfig.get()
-        if hydra.mode is not RunMode.MULTIRUN or not _is_followed(config):
+        if hydra.mode is not RunMode.MULTIRUN or not is_plain_sweep(config):
             return
         sweep_dir = Path(hydra.sweep.dir).absolute()
         jobs = write_leaderboard(sweep_dir)
@@ -102,7 +102,7 @@ def check_same_sweep(config: DictConfig) -> None:
             f"{relative(sweep_dir)} holds {file.name} and is not a sweep directory; "
             "try another folder, so that nothing in it is overwritten"
         )
-    if not _is_followed(config):
+    if not is_plain_sweep(config):
         return
     if (sweep_dir / STUDY).exists():
         raise DigitsError(f"{sweep_dir} holds a search; try another name=SWEEP")
@@ -116,7 +116,7 @@ def check_same_sweep(config: DictConfig) -> None:
 
 def hold_sweep(config: DictConfig) -> None:
     """Keep a sweep's directory for this process until the sweep ends, or raise."""
-    if _is_followed(config):
+    if is_plain_sweep(config):
         sweep_dir = Path(config.hydra.sweep.dir)
         sweep_dir.mkdir(parents=True, exist_ok=True)
         FollowSweep.held.enter_context(locked(sweep_dir))
@@ -198,10 +198,6 @@ def _read_plan(sweep_dir: Path) -> dict[str, Any]:
         return read_json(sweep_dir / PLAN)
     except DigitsError:
         return {}
-
-
-def _is_followed(config: DictConfig) -> bool:
-    return str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
 
 
 def _loader() -> ConfigLoader:

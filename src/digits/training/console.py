@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.utilities.model_summary.model_summary import summarize
 from rich.console import Console
 
-from digits.data.datasets import SAMPLE, SIDE
+from digits.data.datasets import NOT_MNIST, SAMPLE, SIDE
 from digits.files import relative
 from digits.models import Classifier
 from digits.page import Table, show_table
@@ -20,10 +20,6 @@ from digits.text import duration, plural
 
 SHOWN_CHOICES = ("model", "optim", "norm", "schedule")
 """Config groups that the start line and TensorBoard's HPARAMS tab name."""
-NOT_MNIST = (
-    "This was the embedded sample of 5,000 images, not MNIST: "
-    "do not compare these results with those on MNIST."
-)
 
 
 def quieten_lightning() -> None:
@@ -102,4 +98,4 @@ def show_summary(console: Console, run_dir: Path, metrics: Mapping[str, Any]) ->
     if any(run_dir.rglob("events.out.tfevents.*")):
         console.print(f"to see the curves: tensorboard --logdir {relative(run_dir.parent)}")
     if metrics["dataset"] == SAMPLE:
-        console.print(NOT_MNIST, style="bold red")
+        console.print(f"This was {NOT_MNIST}", style="bold red")
