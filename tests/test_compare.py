@@ -109,7 +109,7 @@ def test_a_difference_is_significant_after_holms_correction_only(sweep: Path) ->
     for versus in comparison.versus.values():
         assert versus.found.p <= versus.p_holm <= 2 * versus.found.p
         judged = "worse" if versus.p_holm < 0.05 else "no significant difference"
-        assert versus.judgement == judged and f": {judged} (95%" in versus.verdict
+        assert versus.judgement == judged and f": {judged} (" in versus.verdict
     assert "p (Holm)" in group_table(comparison).columns
     two = compare([sweep / "0_baseline", sweep / "3_dropout"])
     assert "p" in group_table(two).columns
@@ -140,7 +140,7 @@ def test_untested_runs_are_compared_on_their_validation_images(tmp_path: Path) -
     assert comparison.images == "50 validation images of mnist"
     assert comparison.versus["dropout"].found.difference == pytest.approx(-0.125)
     assert len(comparison.left_out) == 3
-    assert "answered other images (50 validation images of mnist)" in comparison.left_out[0]
+    assert "validated on other images than baseline" in comparison.left_out[0]
     assert "not tested: compared on the validation images" in " ".join(notes(comparison))
     first, second = group_table(comparison).rows
     assert (first[4], first[5]) == ("-", "88.52 to 93.48%")
@@ -191,6 +191,14 @@ def test_the_same_seed_a_second_time_is_no_further_evidence(sweep: Path) -> None
     assert comparison.baseline.seeds == (0, 1, 2)
     assert warnings(comparison) == [f"left out: {again}: repeats a seed of baseline"]
     assert compare([sweep], str(again)).baseline.name == "baseline"
+
+
+def test_an_option_that_a_sweep_sets_to_null_is_in_the_groups_name(tmp_path: Path) -> None:
+    for place, size in enumerate((100, None)):
+        make_run(tmp_path / str(place), values={"data.train_size": size}, num_train=size or 350)
+    comparison = compare([tmp_path])
+    assert {group.name for group in comparison.groups} == {"train_size=100", "train_size=null"}
+    assert set(learning_curves(comparison)) == {"baseline"}
 
 
 def test_unfinished_runs_are_left_out_loudly(sweep: Path) -> None:

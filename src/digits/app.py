@@ -393,10 +393,18 @@ def _images(data: str) -> tuple[str, int]:
     """Return the data set and its number of classes, once for all jobs of a sweep with the same.
 
     Data that needs no download is read and split, so that what is wrong with it is told; of other
-    data the name is empty.
+    data, and of MNIST's files with the usual split, which cannot go wrong, the name is empty.
     """
+    from digits.data.datasets import VAL_SIZE, prepare
+
     options = json.loads(data)
+    usual = {"val_size": VAL_SIZE, "train_size": None, "split": "random", "folds": None}
     datamodule: MNISTDataModule = instantiate(options)
-    if options.get("source") in ("local", "sample") or options.get("dataset") == "pictures":
+    read = options.get("source") in ("local", "sample") or options.get("dataset") == "pictures"
+    if not read and any(options.get(key) != value for key, value in usual.items()):
+        with suppress(DigitsError):  # else the run downloads them
+            prepare(datamodule.dir, "local", datamodule.asked_for, datamodule.split)
+            read = True
+    if read:
         datamodule.setup("fit")
     return datamodule.dataset, len(datamodule.classes)

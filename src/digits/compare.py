@@ -55,16 +55,21 @@ class Versus:
         low, high = self.found.interval
         first, second = self.group.size, self.baseline.size
         over = first if first == second else f"{first} against {second}"
+        holm, of = (" (Holm)", "uncorrected ") if self.p_holm != self.found.p else ("", "")
         return (
             f"{self.group.name} vs {self.baseline.name}: {self.with_error} points, "
-            f"{p_value(self.p_holm)}, {over}: {self.judgement} "
-            f"(95% interval {points(low)} to {points(high)})"
+            f"{p_value(self.p_holm)}{holm}, {over}: {self.judgement} "
+            f"({of}95% interval {points(low)} to {points(high)})"
         )
 
     @property
     def note(self) -> str:
         """What p goes back to, or what limits its meaning."""
         pair = (self.group, self.baseline)
+        shared = _shared_folds(*pair)
+        if len(shared) < max(group.num_folds for group in pair):
+            numbers = ", ".join(map(str, shared))
+            return f"compared on the folds that {self.baseline.name} has, too: {numbers}"
         fewest = min(pair, key=lambda group: len(group.seeds))
         if self.found.test == MCNEMAR:
             (first,), (second,) = _correct(*pair)
@@ -97,6 +102,11 @@ class Comparison:
     @property
     def groups(self) -> list[Group]:
         return [*self.ranked, *self.unranked]
+
+    @property
+    def over(self) -> str:
+        """What means and standard deviations are over: "seeds" or "folds"."""
+        return "folds" if self.baseline.num_folds else "seeds"
 
     @property
     def images(self) -> str:
@@ -140,8 +150,16 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
             unused, reason = group.repeated, f"repeats a seed of {group.name}"
         else:
             unused = [*group.runs, *group.repeated]
-            reason = f"answered other images ({_images(group.runs[0])}) than {chosen.name}"
+            others, ours = _images(group.runs[0]), _images(chosen.runs[0])
+            reason = f"answered other images ({others}) than {chosen.name}"
+            if others == ours:
+                reason = f"validated on other images than {chosen.name}"
         left_out += [f"{relative(run.dir)}: {reason}" for run in unused]
+
+    for group in [each for each in groups if not _shared_folds(each, chosen)]:
+        reason = f"has no fold in common with {chosen.name}; train the same data.fold of both"
+        left_out += [f"{relative(run.dir)}: {reason}" for run in group.runs]
+        groups = [each for each in groups if each is not group]
 
     validated = [group for group in groups if group.values("val/accuracy")]
     reference = chosen if chosen in validated else next(iter(validated), chosen)
@@ -172,10 +190,7 @@ def _correct(group: Group, baseline: Group) -> list[np.ndarray]:
     it. Only the folds count that all seeds of both groups have.
     """
     both = [{(run.seed, run.fold): run for run in each.runs} for each in (group, baseline)]
-    folds = [{fold for of, fold in runs if of == seed} for runs in both for seed, _ in runs]
-    if not (shared := sorted(set.intersection(*folds), key=lambda fold: fold or 0)):
-        names = f"{group.name} and {baseline.name}"
-        raise DigitsError(f"{names} have no fold in common; train the same data.fold of both")
+    shared = _shared_folds(group, baseline)
     return [
         np.stack(
             [
@@ -185,6 +200,13 @@ def _correct(group: Group, baseline: Group) -> list[np.ndarray]:
         )
         for each, runs in zip((group, baseline), both, strict=True)
     ]
+
+
+def _shared_folds(*groups: Group) -> list[int | None]:
+    """Return the folds that all seeds of all groups have; `[None]` if they are not folds."""
+    runs = [(group, run) for group in groups for run in group.runs]
+    folds = [{r.fold for r in group.runs if r.seed == run.seed} for group, run in runs]
+    return sorted(set.intersection(*folds), key=lambda fold: fold or 0)
 
 
 def _images(run: Run) -> str:
@@ -248,6 +270,14 @@ def warnings(comparison: Comparison) -> list[str]:
     for group in comparison.unranked:
         which = "other" if group.values("val/accuracy") else "no"
         lines.append(f"not ranked: {group.name}: validated on {which} images")
+    for group in comparison.groups:
+        folds = [{run.fold for run in each.runs} for each in (group, comparison.baseline)]
+        if folds[0] != folds[1]:
+            which = ", ".join(map(str, sorted(folds[0], key=lambda fold: fold or 0)))
+            lines.append(
+                f"other folds than {comparison.baseline.name}: {group.name} has {which}; their "
+                "mean accuracies are not of the same images"
+            )
     if told := _made_otherwise(comparison.groups):
         lines.append(told)
     return lines
@@ -255,8 +285,7 @@ def warnings(comparison: Comparison) -> list[str]:
 
 def notes(comparison: Comparison) -> list[str]:
     """Return how to read the numbers, a line a fact; docs/results.md says why."""
-    has_folds = bool(comparison.baseline.num_folds)
-    over, lines = "folds" if has_folds else "seeds", []
+    over, lines = comparison.over, []
     if comparison.ranked:
         why = ", since choosing by the test leaks it" if comparison.baseline.part == "test" else ""
         lines.append(f"ranked by validation accuracy{why}")
@@ -273,7 +302,7 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append("vs baseline: percentage points ± standard error")
     tests = {each.found.test for each in versus}
     if MCNEMAR in tests:
-        own = "one network a fold" if has_folds else "one network each"
+        own = "one network a fold" if over == "folds" else "one network each"
         lines.append(f"p by {own}: McNemar's exact test; other seeds may say otherwise")
     if CLUSTERED in tests:
         lines.append("p over seeds: Student's t, with a variance clustered by seed and by image")

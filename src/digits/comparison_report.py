@@ -70,7 +70,7 @@ def as_csv(comparison: Comparison) -> str:
     """Return one row a group; accuracies as fractions, differences in percentage points."""
     columns = (
         *("rank", "group", "seeds", "val_mean", "val_std", "test_mean", "test_std"),
-        *("test_low", "test_high", "train_time_s", "baseline", "difference_points"),
+        *("interval_low", "interval_high", "train_time_s", "baseline", "difference_points"),
         *("error_points", "low_points", "high_points", "p", "p_holm", "test", "verdict", "runs"),
     )
     rows = []
@@ -83,10 +83,13 @@ def as_csv(comparison: Comparison) -> str:
                 *(100 * value for value in (each.difference, each.error, *each.interval)),
                 *(each.p, versus.p_holm, each.test, versus.judgement),
             )
-        validated = group.mean_std("val/accuracy") if group.values("val/accuracy") else ("", "")
+        validated, tested = (
+            group.mean_std(f"{part}/accuracy") if group.values(f"{part}/accuracy") else ("", "")
+            for part in ("val", "test")
+        )
         row = (
             *(rank, group.name, " ".join(map(str, group.seeds))),
-            *(*validated, *group.mean_std("test/accuracy")),
+            *(*validated, *tested),
             *(*_interval(group), group.mean_std("train_time_s")[0], *found),
             " ".join(str(relative(run.dir)) for run in group.runs),
         )
@@ -110,7 +113,7 @@ def _interval(group: Group) -> tuple[float, float]:
     It is that of the validation accuracy if the runs are not tested.
     """
     if len(group.runs) > 1:
-        return student_interval(group.values(f"{group.part}/accuracy"))
+        return student_interval(group.values_by_fold(f"{group.part}/accuracy"))
     correct = group.runs[0].predictions.correct
     return wilson_interval(int(correct.sum()), len(correct))
 
@@ -157,8 +160,8 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     picture = Picture(
         folder / CURVES,
-        "Loss by epoch, mean over seeds: validation solid, training dashed. The band is the mean "
-        "validation loss ± one standard deviation over seeds.",
+        f"Loss by epoch, mean over {comparison.over}: validation solid, training dashed. The band "
+        f"is the mean validation loss ± one standard deviation over {comparison.over}.",
     )
     histories = {group.name: [run.history for run in group.runs] for group in comparison.groups}
     save_figure(draw_overlaid_curves(histories), picture.path)
@@ -174,7 +177,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         picture = Picture(
             folder / LEARNING_CURVE,
             f"Accuracy on {part} images by the number of training images: each run, mean over "
-            "seeds ± one standard deviation.",
+            f"{comparison.over} ± one standard deviation.",
         )
         save_figure(draw_learning_curve(settings, part), picture.path)
         sections.append(Section("Learning curve", pictures=[picture]))

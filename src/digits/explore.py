@@ -145,11 +145,11 @@ def describe_writers(splits: Sequence[Split]) -> list[Section]:
     if not of:
         return []
     rows = [(name, f"{len(writers):,}") for name, writers in of.items()]
-    rows.append(("in both", f"{len(set.intersection(*of.values())):,}"))
-    text = (
-        f"{len(set.union(*of.values())):,} people wrote these images, and others the test images. "
-        "With --split writers, as with data.split=writers, nobody is in both."
-    )
+    number = len(set.union(*of.values()))
+    text = f"{number:,} people wrote these images, and others the test images."
+    if len(of) > 1:
+        rows.append(("in both", f"{len(set.intersection(*of.values())):,}"))
+        text += " With --split writers, as with data.split=writers, nobody is in both."
     return [Section("Writers", text, tables=[Table(("split", "writers"), rows, "writers")])]
 
 
@@ -164,7 +164,8 @@ def describe_classes(splits: Sequence[Split], folder: Path) -> Section:
         for row, number in zip(rows, [*numbers.tolist(), total], strict=True):
             row += [f"{number:,}", f"{number / total:.2%}"]
     numbers = counts["training"]
-    caption = f"Share of each {word} among the training, validation and test images."
+    *first, last = counts
+    caption = f"Share of each {word} among the {', '.join(first)} and {last} images."
     figure, mode = draw_class_balance(counts, classes, word), int(numbers.argmax())
     return Section(
         "Classes",

@@ -231,8 +231,11 @@ def draw_overlaid_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
     lines = []
     for colour, (name, histories) in zip(_colours(len(groups)), groups.items(), strict=True):
         epochs, train = _by_epoch(histories, "train/loss")
-        axes.plot(epochs, train.mean(axis=0), "o--", color=colour, markersize=1.5, linewidth=1)
-        lines += _draw_mean(axes, *_by_epoch(histories, "val/loss"), colour, name)
+        style: Any = {"color": colour, "markersize": 1.5, "linewidth": 1, "label": name}
+        trained = axes.plot(epochs, train.mean(axis=0), "o--", **style)
+        epochs, losses = _by_epoch(histories, "val/loss")
+        validated = _draw_mean(axes, epochs, losses, colour, name)
+        lines += validated if epochs else trained
     axes.set_title("Loss")
     _make_loss_axes(axes)
     styles = [Line2D([], [], color="black", linestyle="--", linewidth=1, label="training")]
@@ -260,7 +263,7 @@ def _make_loss_axes(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _draw_mean(

@@ -63,6 +63,15 @@ class Group:
         found = (run.metrics.get(metric) for run in self.runs)
         return [value for value in found if value is not None]
 
+    def values_by_fold(self, metric: str) -> list[float]:
+        """Return `values`; of several seeds over folds each fold's mean, which counts once."""
+        if not self.num_folds:
+            return self.values(metric)
+        by_fold: dict[int | None, list[float]] = {}
+        for run in self.runs:
+            by_fold.setdefault(run.fold, []).append(run.metrics[metric])
+        return [mean_std(values)[0] for values in by_fold.values()]
+
     def mean_std(self, metric: str) -> tuple[float, float | None]:
         """Return the mean over the runs and, of two or more, the sample's standard deviation."""
         return mean_std(self.values(metric))
@@ -131,9 +140,10 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
             choice = choices[place][key]
             if not parts or choice != DEFAULT_CHOICES.get(key):
                 parts.append(f"{key}=none" if choice == "none" else choice)
-        for key in (each for each in keys if each in named and each in options[place]):
-            end = key.rpartition(".")[2]
-            parts.append(f"{end if ends[end] == 1 else key}={typed(options[place][key])}")
+        for key in (each for each in keys if each in named):
+            if key in options[place] or key in typed_keys[place]:  # what is null is no option
+                end, value = key.rpartition(".")[2], typed(options[place].get(key))
+                parts.append(f"{end if ends[end] == 1 else key}={value}")
         return "+".join(parts) or choices[place].get("model", "default")
 
     names = [name(place, named) for place, named in enumerate(typed_keys)]

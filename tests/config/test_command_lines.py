@@ -67,6 +67,7 @@ UNREADABLE = [
     ("optim.lr = 3", "try optim.lr=0.001"),
     ("optim.lr==1", "optim.lr==1 cannot be read"),
     ("optim.lr=0.1,0.2", "try -m optim.lr=0.1,0.2"),
+    ("data.folds=5 data.fold=0,1", "try -m data.fold=0,1 for a run each"),
     ("model.hidden=128,64", "names several values; try model.hidden=[128,64] for a list"),
     ("data.batch_size=range(1,9)", "try -m data.batch_size=range(1,9)"),
     ("optim.lr='${learning_rate}'", "optim.lr: Interpolation key 'learning_rate' not found"),

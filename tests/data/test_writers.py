@@ -100,6 +100,8 @@ def test_writers_that_nobody_knows_are_refused_in_one_line(packed: bytes, tmp_pa
         by_writers(tmp_path, "sample")
     with pytest.raises(DigitsError, match=rf"lacks {NAME} .*try data\.dir=.*, or data\.split"):
         by_writers(tmp_path)
+    with pytest.raises(DigitsError, match=r"not known for kmnist; try data\.split=random"):
+        prepare(tmp_path, "download", "kmnist", split="writers")  # before anything is fetched
     (tmp_path / f"{NAME}.gz").write_bytes(packed)
     with pytest.raises(DigitsError, match="val_size=1 cannot be met within 1 % by whole writers"):
         by_writers(tmp_path, val_size=1)
@@ -128,6 +130,10 @@ def test_explore_counts_writers_and_those_on_both_sides(
         [cell.strip() for cell in row.split("│")[1:3]] for row in out.splitlines() if "│" in row
     ]
     assert ["training", "16"] in rows and ["validation", "4"] in rows and ["in both", "0"] in rows
+    line[line.index("8")] = "0"
+    assert main([*line, "--source", "local"]) == 0
+    out = capsys.readouterr().out
+    assert "writers" in out and "in both" not in out
 
 
 def test_the_writers_of_mnist_are_those_that_torchvision_checks(real_data: Path) -> None:

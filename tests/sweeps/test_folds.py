@@ -82,8 +82,26 @@ def test_only_folds_of_both_are_compared(sweep: Path) -> None:
     pair = [read_run(sweep / name).predictions.correct for name in ("24_1", "16_1")]
     assert versus.found == mcnemar(*pair)
     assert "1 of 2 folds against 2 folds" in versus.verdict
-    with pytest.raises(DigitsError, match="no fold in common"):
-        compare([sweep / "16_0", sweep / "24_1"])
+    assert versus.note == "compared on the folds that hidden=[16] has, too: 1"
+    comparison = compare([sweep / "16_0", sweep / "24_1"])
+    assert not comparison.versus and [group.name for group in comparison.groups] == ["hidden=[16]"]
+    assert "24_1: has no fold in common with hidden=[16]" in comparison.left_out[0]
+
+
+def test_groups_of_other_folds_are_told(sweep: Path) -> None:
+    told = warnings(compare([sweep / "16_0", sweep / "16_1", sweep / "24_1"]))
+    assert any("other folds than hidden=[16]: hidden=[24] has 1; " in line for line in told)
+    assert not any("other folds" in line for line in warnings(compare([sweep])))
+
+
+def test_several_seeds_of_a_fold_count_once(sweep: Path, tmp_path: Path) -> None:
+    for fold in (0, 1):
+        given = (*FOLDS, "model.hidden=[16]", f"data.fold={fold}", "seed=1")
+        train(tmp_path / str(fold), *given, quiet=True)
+    (group,) = compare([sweep / "16_0", sweep / "16_1", tmp_path]).groups
+    accuracies = {(run.fold, run.seed): run.metrics["val/accuracy"] for run in group.runs}
+    means = [(accuracies[fold, 0] + accuracies[fold, 1]) / 2 for fold in (0, 1)]
+    assert group.values_by_fold("val/accuracy") == pytest.approx(means)
 
 
 def test_folds_of_other_draws_are_not_of_the_group(sweep: Path, tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ class _Mistakes:
                 yield self._unreadable(line, error)
         for override in parsed:
             if override.is_sweep_override() and not multirun:
-                yield self._several(override)
+                others = [values(each)[0] for each in parsed if not each.is_sweep_override()]
+                yield self._several(override, others)
         choices = [each for each in parsed if each.key_or_group in self.options]
         for override in choices:
             group, options = override.key_or_group, self.options[override.key_or_group]
@@ -193,14 +194,14 @@ class _Mistakes:
         advice = f"; try {remedies[0]}" if remedies else ""
         return f"{line} has no value, expected KEY=VALUE{advice}"
 
-    def _several(self, override: Override) -> str:
+    def _several(self, override: Override, others: Sequence[str]) -> str:
         line = str(override.input_line)
         key, _, value = line.partition("=")
         remedies = {
             line: f"-m {line} for a run each",
             f"{key}=[{value}]": f"{key}=[{value}] for a list",
         }
-        works = [advice for remedy, advice in remedies.items() if self._works(remedy)]
+        works = [advice for remedy, advice in remedies.items() if self._works(remedy, *others)]
         return f"{line} names several values" + (f"; try {', or '.join(works)}" if works else "")
 
     def _key(self, override: Override) -> Iterator[str]:

@@ -124,6 +124,12 @@ class NoisyBatchNorm(nn.BatchNorm1d):
         )
 
 
+def batch_norm_layers(network: nn.Module) -> list[_BatchNorm]:
+    """Return the batch normalizations that keep running averages."""
+    found = [each for each in network.modules() if isinstance(each, _BatchNorm)]
+    return [each for each in found if each.track_running_stats]
+
+
 @torch.no_grad()
 def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Replace the running averages of all batch normalizations by statistics over `batches`.
@@ -140,8 +146,7 @@ def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
         layer.running_mean.lerp_(mean.to(layer.running_mean), 1 / num_batches)
         layer.running_var.lerp_(variance.to(layer.running_var), 1 / num_batches)
 
-    layers = [each for each in network.modules() if isinstance(each, _BatchNorm)]
-    hooks = [layer.register_forward_pre_hook(take) for layer in layers if layer.track_running_stats]
+    hooks = [layer.register_forward_pre_hook(take) for layer in batch_norm_layers(network)]
     was_training = network.training
     network.eval()
     try:

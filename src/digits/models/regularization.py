@@ -6,8 +6,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
+
+from digits.models.networks import batch_norm_layers
 
 XI = 0.01
 """Length of the step, in pixels' units, by which the direction of the largest change is found."""
@@ -33,11 +34,7 @@ def virtual_adversarial_loss(
     """
     target = logits.detach().log_softmax(dim=1)
     probabilities = target.exp()
-    tracking = [
-        each
-        for each in network.modules()
-        if isinstance(each, _BatchNorm) and each.track_running_stats
-    ]
+    tracking = batch_norm_layers(network)
     for each in tracking:
         each.track_running_stats = False
     try:

@@ -37,6 +37,7 @@ from digits.errors import DigitsError
 from digits.model_file import load, run_directory
 from digits.models import Classifier
 from digits.models.augmentation import Augmentation
+from digits.models.networks import batch_norm_layers
 from digits.text import first_line, train_command, typed
 from digits.training.callbacks import AtomicCheckpointIO
 
@@ -82,6 +83,11 @@ def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) ->
         training["num_classes"] = num_classes
     model: Classifier = _call("model", config.model, **training, **stepping, seed=seed)
     model.multiply_adds = _try_network(model, num_classes)
+    if model.exact_batch_norm and not batch_norm_layers(model.network):
+        raise DigitsError(
+            "model.exact_batch_norm=true is for networks with batch normalization, which "
+            f"{type(model).__name__} has not; try model.exact_batch_norm=false"
+        )
     return model
 
 
