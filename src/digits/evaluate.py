@@ -224,7 +224,7 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
     run_dir, part = run_directory(evaluation.file), evaluation.part
     metrics = finished_metrics(run_dir)
     if metrics is None or metrics.get(f"{part}/accuracy") is None:
-        return f"no metrics.json with {PARTS[part]} results to compare with"
+        return f"there are no {PARTS[part]} results in a metrics.json to compare with"
     if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
         return f"metrics.json describes {BEST.name}, not this file"
     number, num_images = metrics[f"num_{part}"], evaluation.measures.num_images

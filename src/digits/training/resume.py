@@ -14,6 +14,7 @@ from digits.errors import DigitsError
 from digits.files import flat, relative
 from digits.run_directory import (
     BEST,
+    FORMER_DEFAULTS,
     LAST,
     Run,
     check_place,
@@ -130,7 +131,10 @@ def check_same(place: str, recorded: Mapping[str, Any], given: Mapping[str, Any]
     differing = [key for key in keys if recorded.get(key) != given.get(key)]
     if differing:
         old, new = (
-            ", ".join(f"{key}={typed(options.get(key))}" for key in differing[:3])
+            ", ".join(
+                f"{key}={typed(options.get(key, FORMER_DEFAULTS.get(key)))}"
+                for key in differing[:3]
+            )
             for options in (recorded, given)
         )
         more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
