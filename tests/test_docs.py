@@ -112,7 +112,7 @@ def test_the_readmes_first_line_with_pytest_is_what_the_checks_run() -> None:
 
 
 def test_the_readme_is_a_face_and_not_a_manual() -> None:
-    assert len((REPO / "README.md").read_text().splitlines()) <= 300
+    assert len((REPO / "README.md").read_text().splitlines()) <= 250
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -134,7 +134,8 @@ def test_each_heading_that_the_readme_links_to_exists() -> None:
 
 
 def test_the_tree_names_what_is_there() -> None:
-    (tree,) = [block for block in blocks(REPO / "README.md", "") if "train.py  " in block]
+    page = REPO / "docs" / "contributing.md"
+    (tree,) = [block for block in blocks(page, "") if "train.py  " in block]
     package = REPO / "src" / "digits"
     named = re.findall(r"[\w/]+(?:\.py|/)", tree)
     everywhere = {path.name for path in (*package.rglob("*"), *REPO.glob("*"))}
