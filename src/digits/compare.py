@@ -291,6 +291,10 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append(f"ranked by validation accuracy{why}")
     if comparison.baseline.part == "val":
         lines.append("not tested: compared on the validation images, which chose each run's epoch")
+        if comparison.baseline.runs[0].options.get("data.split") == "writers":
+            lines.append(
+                "images of one writer are not independent: intervals are too narrow, p too small"
+            )
     num_runs = [len(group.runs) for group in comparison.groups]
     if max(num_runs) > 1:
         lines.append(f"accuracies: mean ± standard deviation over {over}")
