@@ -376,7 +376,8 @@ def _check_with_torch(values: Mapping[str, Any], place: Path) -> None:
 
     config = OmegaConf.create(dict(values))
     make_loggers(config, place)
-    dataset, num_classes = _images(json.dumps(values["data"]))
+    one_fold = {"fold": 0} if values["data"].get("folds") else {}  # which stands for all of them
+    dataset, num_classes = _images(json.dumps(values["data"] | one_fold))
     finished = finished_metrics(place)
     if finished and dataset not in ("", finished["dataset"]):
         raise DigitsError(
