@@ -120,7 +120,7 @@ def test_runs_on_other_test_images_are_left_out_loudly(sweep: Path) -> None:
     short = make_run(sweep / "9_short", labels=LABELS[:100], num_wrong=3)
     comparison = compare([sweep])
     assert {group.name for group in comparison.groups} == {"dropout", "sgd", "baseline"}
-    other = "answered other images"
+    other = "was evaluated on other images"
     assert warnings(comparison) == [
         f"left out: {sample}: {other} (400 test images of mnist-sample-5k) than baseline",
         f"left out: {short}: {other} (100 test images of mnist) than baseline",
@@ -154,9 +154,12 @@ def test_untested_runs_are_compared_on_their_validation_images(tmp_path: Path) -
     assert curve[9] == [0.7] and len(curve[90]) == 3
 
     tested = make_run(tmp_path / "d" / "0")  # what was tested comes first
-    assert compare([tmp_path]).groups[0].runs[0].dir == tested
+    comparison = compare([tmp_path])
+    assert comparison.groups[0].runs[0].dir == tested
+    advice = f"not tested; --baseline {tmp_path / 'b' / '0'} compares what is not"
+    assert any(line.endswith(advice) for line in comparison.left_out)
     chosen = compare([tmp_path], baseline=str(tmp_path / "b" / "0"))
-    assert chosen.baseline.name == "dropout" and chosen.images == comparison.images
+    assert chosen.baseline.name == "dropout" and "50 validation images" in chosen.images
 
 
 def test_other_validation_images_keep_a_group_out_of_the_ranking_only(sweep: Path) -> None:
@@ -195,10 +198,15 @@ def test_the_same_seed_a_second_time_is_no_further_evidence(sweep: Path) -> None
 
 def test_an_option_that_a_sweep_sets_to_null_is_in_the_groups_name(tmp_path: Path) -> None:
     for place, size in enumerate((100, None)):
-        make_run(tmp_path / str(place), values={"data.train_size": size}, num_train=size or 350)
-    comparison = compare([tmp_path])
+        path = tmp_path / "sizes" / str(place)
+        make_run(path, values={"data.train_size": size}, num_train=size or 350)
+    comparison = compare([tmp_path / "sizes"])
     assert {group.name for group in comparison.groups} == {"train_size=100", "train_size=null"}
     assert set(learning_curves(comparison)) == {"baseline"}
+    for epsilon in (0.0, 2.0):  # a default goes without saying
+        make_run(tmp_path / "vat" / str(epsilon), values={"model.vat_epsilon": epsilon})
+    names = {group.name for group in compare([tmp_path / "vat"]).groups}
+    assert names == {"baseline", "vat_epsilon=2.0"}
 
 
 def test_unfinished_runs_are_left_out_loudly(sweep: Path) -> None:
@@ -219,14 +227,16 @@ def test_unfinished_runs_are_left_out_loudly(sweep: Path) -> None:
 def test_what_a_comparison_needs_and_a_run_lacks_is_named(sweep: Path) -> None:
     (sweep / "1_baseline" / "metrics.csv").write_text("epoch\nsoon\n")
     (sweep / "3_dropout" / "predictions.npz").unlink()
-    neither: dict[str, Any] = {"test/accuracy": None, "val/accuracy": None}
-    make_run(sweep / "9", **neither)
+    untested: dict[str, Any] = {"test/accuracy": None}
+    make_run(sweep / "9", val_accuracy=None, **untested)
+    make_run(sweep / "11", **untested).joinpath("predictions.npz").unlink()
     make_run(sweep / "10", num_parameters=[]).joinpath("metrics.json").write_text('{"seed": 1}')
     assert [line.rpartition("/")[2] for line in warnings(compare([sweep]))] == [
         "1_baseline: metrics.csv is damaged",
         "3_dropout: predictions.npz is missing",
         "9: neither validated nor tested; run its command again without test=false",
         "10: metrics.json does not say dataset; train it again",
+        "11: not tested, and predictions.npz is missing; run its command again without test=false",
     ]
 
 

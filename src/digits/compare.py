@@ -32,12 +32,13 @@ _REQUIRED = (
 
 @dataclass(frozen=True, eq=False)
 class Versus:
-    """A group compared with the baseline; `p_holm` is corrected for all groups that are."""
+    """A group compared with the baseline; `p_holm` is corrected for all `num_compared` groups."""
 
     group: Group
     baseline: Group
     found: Difference
     p_holm: float
+    num_compared: int
 
     @property
     def judgement(self) -> str:
@@ -55,7 +56,7 @@ class Versus:
         low, high = self.found.interval
         first, second = self.group.size, self.baseline.size
         over = first if first == second else f"{first} against {second}"
-        holm, of = (" (Holm)", "uncorrected ") if self.p_holm != self.found.p else ("", "")
+        holm, of = (" (Holm)", "uncorrected ") if self.num_compared > 1 else ("", "")
         return (
             f"{self.group.name} vs {self.baseline.name}: {self.with_error} points, "
             f"{p_value(self.p_holm)}{holm}, {over}: {self.judgement} "
@@ -65,21 +66,21 @@ class Versus:
     @property
     def note(self) -> str:
         """What p goes back to, or what limits its meaning."""
-        pair = (self.group, self.baseline)
+        pair, told = (self.group, self.baseline), []
         shared = _shared_folds(*pair)
         if len(shared) < max(group.num_folds for group in pair):
             numbers = ", ".join(map(str, shared))
-            return f"compared on the folds that {self.baseline.name} has, too: {numbers}"
+            told.append(f"compared on the folds that all seeds of both have: {numbers}")
         fewest = min(pair, key=lambda group: len(group.seeds))
         if self.found.test == MCNEMAR:
             (first,), (second,) = _correct(*pair)
             alone, other = (first & ~second).sum(), (second & ~first).sum()
-            return f"alone right on {alone} images, {self.baseline.name} on {other}"
-        if len(fewest.seeds) == 1:
-            return f"{fewest.name} has one seed; it is assumed to vary as the other group does"
-        if len(fewest.seeds) == 2:
-            return "two seeds say little about how much the accuracy varies by seed; try five"
-        return ""
+            told.append(f"alone right on {alone} images, {self.baseline.name} on {other}")
+        elif len(fewest.seeds) == 1:
+            told.append(f"{fewest.name} has one seed; it is assumed to vary as the other does")
+        elif len(fewest.seeds) == 2:
+            told.append("two seeds say little about how much the accuracy varies by seed; try five")
+        return "; ".join(told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class Comparison:
         ranked: by descending mean validation accuracy.
         unranked: groups that were validated on other images than the ranked, or not at all.
         versus: each other group against the baseline, by name, in the order shown.
-        left_out: what is not compared and why, e.g. "outputs/runs/a: not tested".
+        left_out: what is not compared and why, e.g. "outputs/runs/a: not finished (running)".
     """
 
     ranked: Sequence[Group]
@@ -150,16 +151,13 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
             unused, reason = group.repeated, f"repeats a seed of {group.name}"
         else:
             unused = [*group.runs, *group.repeated]
-            others, ours = _images(group.runs[0]), _images(chosen.runs[0])
-            reason = f"answered other images ({others}) than {chosen.name}"
-            if others == ours:
-                reason = f"validated on other images than {chosen.name}"
+            reason = _other_images(group.runs[0], chosen)
         left_out += [f"{relative(run.dir)}: {reason}" for run in unused]
 
-    for group in [each for each in groups if not _shared_folds(each, chosen)]:
-        reason = f"has no fold in common with {chosen.name}; train the same data.fold of both"
-        left_out += [f"{relative(run.dir)}: {reason}" for run in group.runs]
-        groups = [each for each in groups if each is not group]
+    alone = [each for each in groups if each is not chosen and not _shared_folds(each, chosen)]
+    groups = [group for group in groups if group not in alone]
+    reason = f"all seeds of it and of {chosen.name} have no fold in common; train the same ones"
+    left_out += [f"{relative(run.dir)}: {reason}" for group in alone for run in group.runs]
 
     validated = [group for group in groups if group.values("val/accuracy")]
     reference = chosen if chosen in validated else next(iter(validated), chosen)
@@ -170,7 +168,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
     found = [_difference(group, chosen) for group in compared]
     corrected = holm([each.p for each in found])
     versus = {
-        group.name: Versus(group, chosen, difference, p_holm)
+        group.name: Versus(group, chosen, difference, p_holm, len(compared))
         for group, difference, p_holm in zip(compared, found, corrected, strict=True)
     }
     return Comparison(ranked, unranked, chosen, versus, left_out)
@@ -209,6 +207,17 @@ def _shared_folds(*groups: Group) -> list[int | None]:
     return sorted(set.intersection(*folds), key=lambda fold: fold or 0)
 
 
+def _other_images(run: Run, baseline: Group) -> str:
+    """Return why a run, which was evaluated on other images, is not compared."""
+    name, ours = baseline.name, baseline.runs[0]
+    if run.test_accuracy is None and baseline.part == "test":
+        return f"not tested; --baseline {relative(run.dir)} compares what is not"
+    if _images(run) != _images(ours):
+        return f"was evaluated on other images ({_images(run)}) than {name}"
+    how = "divided into other folds" if run.fold is not None else "validated on other images"
+    return f"{how} than {name}"
+
+
 def _images(run: Run) -> str:
     dataset = run.metrics["dataset"]
     if run.fold is not None:
@@ -230,6 +239,8 @@ def _unfit(run: Run) -> str:
     try:
         run.predictions, run.history  # noqa: B018 - what is compared and drawn must be readable
     except DigitsError as error:
+        if run.test_accuracy is None and run.fold is None:
+            return f"not tested, and {error}; run its command again without test=false"
         return str(error)
     return ""
 

@@ -113,7 +113,7 @@ def _interval(group: Group) -> tuple[float, float]:
     It is that of the validation accuracy if the runs are not tested.
     """
     if len(group.runs) > 1:
-        return student_interval(group.values_by_fold(f"{group.part}/accuracy"))
+        return student_interval(group.by_fold(f"{group.part}/accuracy"))
     correct = group.runs[0].predictions.correct
     return wilson_interval(int(correct.sum()), len(correct))
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor
 
-from digits.data.batches import EVALUATED_AT_ONCE
+from digits.data.batches import EVAL_BATCH_SIZE
 from digits.data.datasets import (
     CLASSES,
     LabelledImages,
@@ -177,7 +177,7 @@ def evaluate_network(
     # Summed as torchmetrics' MeanMetric does in a run; importing it takes as long as torch itself.
     sum_of_losses, number = torch.zeros(2, device=device, dtype=dtype)
     autocast = torch.autocast(device.type, DTYPES[bits], enabled=mode == "mixed")
-    split = (torch.split(each, EVALUATED_AT_ONCE) for each in (data.images, data.labels))
+    split = (torch.split(each, EVAL_BATCH_SIZE) for each in (data.images, data.labels))
     for images, labels in zip(*split, strict=True):
         with autocast:
             found = [
@@ -224,7 +224,7 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
     run_dir, part = run_directory(evaluation.file), evaluation.part
     metrics = finished_metrics(run_dir)
     if metrics is None or metrics.get(f"{part}/accuracy") is None:
-        return f"there are no {PARTS[part]} results in a metrics.json to compare with"
+        return f"metrics.json has no {PARTS[part]} results to compare with"
     if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
         return f"metrics.json describes {BEST.name}, not this file"
     number, num_images = metrics[f"num_{part}"], evaluation.measures.num_images

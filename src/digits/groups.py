@@ -7,6 +7,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from digits.files import flat
 from digits.run_directory import Run
 from digits.statistics import mean_std
 from digits.text import accuracy, plural, typed
@@ -63,18 +64,19 @@ class Group:
         found = (run.metrics.get(metric) for run in self.runs)
         return [value for value in found if value is not None]
 
-    def values_by_fold(self, metric: str) -> list[float]:
-        """Return `values`; of several seeds over folds each fold's mean, which counts once."""
+    def by_fold(self, metric: str) -> list[float]:
+        """Return each run's `values`; of several seeds over folds, each fold's mean."""
         if not self.num_folds:
             return self.values(metric)
-        by_fold: dict[int | None, list[float]] = {}
+        found: dict[int | None, list[float]] = {}
         for run in self.runs:
-            by_fold.setdefault(run.fold, []).append(run.metrics[metric])
-        return [mean_std(values)[0] for values in by_fold.values()]
+            if (value := run.metrics.get(metric)) is not None:
+                found.setdefault(run.fold, []).append(value)
+        return [mean_std(values)[0] for values in found.values()]
 
     def mean_std(self, metric: str) -> tuple[float, float | None]:
-        """Return the mean over the runs and, of two or more, the sample's standard deviation."""
-        return mean_std(self.values(metric))
+        """Return the mean over runs or folds and, of two or more, their standard deviation."""
+        return mean_std(self.by_fold(metric))
 
     @property
     def cells(self) -> tuple[str, str, str]:
@@ -132,6 +134,7 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
     chosen, keys = (differing_options([*alone, *each]) for each in (choices, options))
     in_order = [key for key in DEFAULT_CHOICES if key in chosen]
     in_order += [key for key in chosen if key not in (*DEFAULT_CHOICES, "logger", "local")]
+    configs = [dict(flat(group[0].config)) for group in groups]
     ends = Counter(key.rpartition(".")[2] for key in keys)
 
     def name(place: int, named: Collection[str]) -> str:
@@ -141,7 +144,8 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
             if not parts or choice != DEFAULT_CHOICES.get(key):
                 parts.append(f"{key}=none" if choice == "none" else choice)
         for key in (each for each in keys if each in named):
-            if key in options[place] or key in typed_keys[place]:  # what is null is no option
+            is_null = key in typed_keys[place] and configs[place].get(key, "") is None
+            if key in options[place] or is_null:  # options leave out what is null
                 end, value = key.rpartition(".")[2], typed(options[place].get(key))
                 parts.append(f"{end if ends[end] == 1 else key}={value}")
         return "+".join(parts) or choices[place].get("model", "default")

@@ -76,7 +76,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C ten times as fas
 class Predictions:
     """What a run answered on each of n images: true class, most probable one, probability.
 
-    They are all test images or, of a fold of cross-validation, the training images of `indices`.
+    They are all test images or, of a run that is not tested, the training images of `indices`.
     """
 
     labels: "npt.NDArray[np.uint8]"

@@ -82,10 +82,12 @@ def test_only_folds_of_both_are_compared(sweep: Path) -> None:
     pair = [read_run(sweep / name).predictions.correct for name in ("24_1", "16_1")]
     assert versus.found == mcnemar(*pair)
     assert "1 of 2 folds against 2 folds" in versus.verdict
-    assert versus.note == "compared on the folds that hidden=[16] has, too: 1"
+    first, second = versus.note.split("; ")
+    assert first == "compared on the folds that all seeds of both have: 1"
+    assert second.startswith("alone right on ")
     comparison = compare([sweep / "16_0", sweep / "24_1"])
     assert not comparison.versus and [group.name for group in comparison.groups] == ["hidden=[16]"]
-    assert "24_1: has no fold in common with hidden=[16]" in comparison.left_out[0]
+    assert "of hidden=[16] have no fold in common" in comparison.left_out[0]
 
 
 def test_groups_of_other_folds_are_told(sweep: Path) -> None:
@@ -101,7 +103,11 @@ def test_several_seeds_of_a_fold_count_once(sweep: Path, tmp_path: Path) -> None
     (group,) = compare([sweep / "16_0", sweep / "16_1", tmp_path]).groups
     accuracies = {(run.fold, run.seed): run.metrics["val/accuracy"] for run in group.runs}
     means = [(accuracies[fold, 0] + accuracies[fold, 1]) / 2 for fold in (0, 1)]
-    assert group.values_by_fold("val/accuracy") == pytest.approx(means)
+    assert group.by_fold("val/accuracy") == pytest.approx(means)
+    assert group.mean_std("val/accuracy")[0] == pytest.approx(np.mean(means))
+    # A group whose seeds have no fold in common is compared with nothing, and shown.
+    (alone,) = compare([sweep / "16_0", tmp_path / "1"]).groups
+    assert alone.size == "2 seeds, 2 folds"
 
 
 def test_folds_of_other_draws_are_not_of_the_group(sweep: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Finds the runs in run directories, sweep directories or folders of such, groups those that differ in
 their seed only, ranks the groups by validation accuracy, and compares each with a baseline, on the
 test images or, of runs with test=false, on the validation images. Runs that are not finished or
-answered other images are left out and listed. Writes comparison.md, comparison.csv,
+were evaluated on other images are left out and listed. Writes comparison.md, comparison.csv,
 comparison.html, loss_curves.png and, of groups with several data.train_size, learning_curve.png.
 
 Examples:

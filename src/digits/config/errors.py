@@ -147,7 +147,7 @@ class _Mistakes:
                 yield self._unreadable(line, error)
         for override in parsed:
             if override.is_sweep_override() and not multirun:
-                others = [values(each)[0] for each in parsed if not each.is_sweep_override()]
+                others = [values(each)[0] for each in parsed if each is not override]
                 yield self._several(override, others)
         choices = [each for each in parsed if each.key_or_group in self.options]
         for override in choices:
@@ -201,7 +201,11 @@ class _Mistakes:
             line: f"-m {line} for a run each",
             f"{key}=[{value}]": f"{key}=[{value}] for a list",
         }
-        works = [advice for remedy, advice in remedies.items() if self._works(remedy, *others)]
+        works = [
+            advice
+            for remedy, advice in remedies.items()
+            if self._works(remedy) or self._works(remedy, *others)
+        ]
         return f"{line} names several values" + (f"; try {', or '.join(works)}" if works else "")
 
     def _key(self, override: Override) -> Iterator[str]:

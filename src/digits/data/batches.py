@@ -12,7 +12,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from digits.data.datasets import LabelledImages
 from digits.randomness import draw_seed
 
-EVALUATED_AT_ONCE = 2500
+EVAL_BATCH_SIZE = 2500
 """Images, in a run as in `digits evaluate`, so that the same sums are rounded alike."""
 
 Batch = tuple[Tensor, Tensor]

@@ -12,7 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from digits.data.batches import EVALUATED_AT_ONCE, Batch, Batches, InMemoryImages, Order, loader
+from digits.data.batches import EVAL_BATCH_SIZE, Batch, Batches, InMemoryImages, Order, loader
 from digits.data.datasets import (
     MNIST,
     VAL_SIZE,
@@ -83,7 +83,7 @@ class MNISTDataModule(LightningDataModule):
         std: float | None = 0.5,
         augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
         seed: int = 0,
-        eval_batch_size: int = EVALUATED_AT_ONCE,
+        eval_batch_size: int = EVAL_BATCH_SIZE,
         dataset: str = MNIST,
     ) -> None:
         super().__init__()

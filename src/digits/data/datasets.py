@@ -208,21 +208,24 @@ def prepare(
         if given not in choices:
             what = "source" if choices is SOURCES else "data set"
             raise DigitsError(f"the {what} must be one of {', '.join(choices)}, got {given!r}")
-    with_writers, unknown = (
-        split == "writers",
-        (f"{options.split}=writers needs the writers of the images, which are not known for "),
-    )
-    if with_writers and name not in WRITERS:
-        raise DigitsError(f"{unknown}{name}; try {options.split}=random")
+    if split == "writers":
+        _check_writers(name, options)  # before anything is downloaded
     dataset = _prepare_images(Path(folder), source, name, options)
-    if with_writers:
-        if dataset not in WRITERS:
-            raise DigitsError(f"{unknown}{dataset}; try {options.split}=random")
+    if split == "writers":
+        _check_writers(dataset, options)
         remedies = f"try {options.dir}=FOLDER, where it is"
         if options.split:
             remedies += f", or {options.split}=random"
         bring(Path(folder), WRITERS[dataset], source, remedies)
     return dataset
+
+
+def _check_writers(dataset: str, options: Options) -> None:
+    if dataset not in WRITERS:
+        raise DigitsError(
+            f"{options.split}=writers needs the writers of the images, which are not known for "
+            f"{dataset}; try {options.split}=random"
+        )
 
 
 def _prepare_images(folder: Path, source: str, name: str, options: Options) -> str:

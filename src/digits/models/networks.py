@@ -125,7 +125,7 @@ class NoisyBatchNorm(nn.BatchNorm1d):
 
 
 def batch_norm_layers(network: nn.Module) -> list[_BatchNorm]:
-    """Return the batch normalizations that keep running averages."""
+    """Return the batch normalization layers that keep running averages."""
     found = [each for each in network.modules() if isinstance(each, _BatchNorm)]
     return [each for each in found if each.track_running_stats]
 

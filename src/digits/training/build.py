@@ -85,8 +85,8 @@ def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) ->
     model.multiply_adds = _try_network(model, num_classes)
     if model.exact_batch_norm and not batch_norm_layers(model.network):
         raise DigitsError(
-            "model.exact_batch_norm=true is for networks with batch normalization, which "
-            f"{type(model).__name__} has not; try model.exact_batch_norm=false"
+            "model.exact_batch_norm=true needs batch normalization with running averages, and "
+            f"{type(model).__name__} has none; leave it out"
         )
     return model
 

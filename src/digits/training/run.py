@@ -34,7 +34,7 @@ from digits.text import screen
 from digits.training.build import make_datamodule, make_model, make_trainer, num_threads, start_from
 from digits.training.callbacks import History, Resuming, TrainingProgress
 from digits.training.console import quieten_lightning, show_layers, show_start, show_summary
-from digits.training.results import load_best, metrics_of, predictions_of
+from digits.training.results import can_predict, load_best, metrics_of, predictions_of
 from digits.training.resume import check_resumable, finished_run, is_tested
 from digits.training.status import recorded_status
 from digits.training.tensorboard import TensorBoardPictures, log_hyperparameters
@@ -113,7 +113,8 @@ def _run(config: DictConfig, run_dir: Path, last: Path | None, console: Console)
     if is_tested(config):
         trainer.test(model, datamodule, verbose=False)
         logits = model.test_logits
-    elif len(datamodule.val_indices) and trainer.world_size == 1:
+    elif len(datamodule.val_indices) and can_predict(model, trainer):
+        trainer.limit_predict_batches = trainer.limit_val_batches
         logits = torch.cat(cast(Any, trainer.predict(model, datamodule.val_dataloader())))
 
     metrics = metrics_of(trainer, model, datamodule, history, best_epoch, validated)
