@@ -59,6 +59,7 @@ def test_what_cannot_be_used_is_named_and_left_out(
 ) -> None:
     (folder / "one" / "damaged.jpg").write_bytes(b"\xff\xd8\xff")
     (folder / "one" / "copy.png").write_bytes((folder / "zero" / "0.png").read_bytes())
+    (folder / "loose.png").write_bytes((folder / "zero" / "1.png").read_bytes())
     both = np.hstack([255 - SAMPLE.images[place, 0].numpy() for place in (0, 1)])
     Image.fromarray(both).resize((224, 112)).save(folder / "zero" / "two.png")
     before = prepare(folder, name="pictures")
@@ -67,9 +68,10 @@ def test_what_cannot_be_used_is_named_and_left_out(
         "damaged.jpg: is not a picture",
         "zero/0.png: is the same picture as",
         "2 digits",
+        "loose.png: is not in the folder of a class",
     ):
         assert words in caplog.text
-    for name in ("one/damaged.jpg", "one/copy.png", "zero/two.png"):
+    for name in ("one/damaged.jpg", "one/copy.png", "zero/two.png", "loose.png"):
         (folder / name).unlink()
     (folder / "zero" / "0.png").unlink()
     (folder / "one" / "10.png").write_bytes((folder / "one" / "0.png").read_bytes())

@@ -116,7 +116,8 @@ def read_pictures(
         for file in sorted(map(Path, predict.find_pictures([str(path)])))
     ]
     first: dict[str, Path] = {}
-    left_out: dict[Path, str] = {}
+    loose = sorted(file for file in folder.iterdir() if predict.is_picture(file))
+    left_out = dict.fromkeys(loose, "is not in the folder of a class")
     for file, _ in listed:
         if (other := first.setdefault(_checksum(file), file)) != file:
             left_out[file] = f"is the same picture as {other}"

@@ -125,7 +125,7 @@ def find_pictures(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = [str(file) for file in path.iterdir() if _is_picture(file)]
+            found = [str(file) for file in path.iterdir() if is_picture(file)]
         elif argument == "-" or path.exists() or not glob.has_magic(argument):
             found = [argument]
         else:
@@ -140,10 +140,11 @@ def find_pictures(arguments: Sequence[str]) -> list[str]:
 
 def subfolders(folder: Path) -> list[Path]:
     """Return those with pictures, which are not read with the folder."""
-    return sorted({file.parent for file in folder.glob("*/*") if _is_picture(file)})
+    return sorted({file.parent for file in folder.glob("*/*") if is_picture(file)})
 
 
-def _is_picture(file: Path) -> bool:
+def is_picture(file: Path) -> bool:
+    """Return whether a file's name is that of a picture which can be read."""
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
