@@ -230,6 +230,11 @@ ARGUMENTS = [
         "schedule=constant schedule._target_=torch.optim.lr_scheduler.StepLR",
         "schedule: torch.optim.lr_scheduler.StepLR needs step_size; try +schedule.step_size=VALUE",
     ),
+    (
+        "schedule=constant schedule._target_=torch.optim.lr_scheduler.StepLR +schedule.step_size=a",
+        "torch.optim.lr_scheduler.StepLR cannot be used here: unsupported operand",
+    ),
+    (f"{PLATEAU} +schedule.patience=soon", "ReduceLROnPlateau cannot be used here: "),
     ("-m +optim.lrr=1,2", "torch.optim.Adam takes no lrr"),
     ("resume=must name=absent", "error: resume=must, but"),
     ("trainer=gpu", "try trainer=cpu or trainer=auto"),
