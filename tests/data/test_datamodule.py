@@ -122,6 +122,7 @@ def test_without_validation_a_stranger_trains_on_all_images_and_their_statistics
 
 def test_train_size_takes_so_many_of_each_digit_of_the_images_that_are_left() -> None:
     whole, data = prepared("fit"), prepared("fit", train_size=1000)
+    assert prepared("fit", train_size=3500).train_indices.equal(whole.train_indices)
     assert data.val_indices.equal(whole.val_indices)
     assert set(data.train_indices.tolist()) < set(whole.train_indices.tolist())
     labels = labels_of(data.train_dataloader())

@@ -69,7 +69,7 @@ class Data(Group):
     source: Literal["auto", "local", "download", "sample"] = "auto"
     batch_size: Count = 64
     eval_batch_size: Count = 1000
-    train_size: Annotated[int, Interval(ge=1, le=59_999)] | None = None
+    train_size: Annotated[int, Interval(ge=1, le=60_000)] | None = None
     val_size: Annotated[int, Interval(ge=0, le=59_999)] | None = 5000
     split: Literal["random", "writers"] = "random"
     split_seed: Seed = 0
@@ -372,9 +372,9 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     of_known_size = not is_read_before and folds is None
     if val_size is not None and train_size is not None and of_known_size:
         left = 60_000 - val_size
-        if train_size >= left:
+        if train_size > left:
             yield (
-                f"data.train_size must be below the {left} images that data.val_size={val_size} "
+                f"data.train_size must be at most the {left} images that data.val_size={val_size} "
                 f"leaves, got {train_size}; try data.train_size=null for all of them"
             )
     if optim.get("nesterov") and not optim.get("momentum"):

@@ -74,7 +74,12 @@ def split_images(
             f"{folder} gives other validation images than those of the training; "
             "try the folder of the training"
         )
-    if train_size is not None:
+    if train_size is not None and train_size > len(train):
+        raise DigitsError(
+            f"data.train_size must be at most the {len(train)} images that are left to train on, "
+            f"got {train_size}; try data.train_size=null for all of them"
+        )
+    if train_size not in (None, len(train)):
         chosen = stratified_split(labels[train], train_size, split_seed, "data.train_size", 1)[1]
         train = train[chosen]
     return train, val
