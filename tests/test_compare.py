@@ -120,7 +120,7 @@ def test_runs_on_other_test_images_are_left_out_loudly(sweep: Path) -> None:
     short = make_run(sweep / "9_short", labels=LABELS[:100], num_wrong=3)
     comparison = compare([sweep])
     assert {group.name for group in comparison.groups} == {"dropout", "sgd", "baseline"}
-    other = "was evaluated on other images"
+    other = "evaluated on other images"
     assert warnings(comparison) == [
         f"left out: {sample}: {other} (400 test images of mnist-sample-5k) than baseline",
         f"left out: {short}: {other} (100 test images of mnist) than baseline",
@@ -156,7 +156,7 @@ def test_untested_runs_are_compared_on_their_validation_images(tmp_path: Path) -
     tested = make_run(tmp_path / "d" / "0")  # what was tested comes first
     comparison = compare([tmp_path])
     assert comparison.groups[0].runs[0].dir == tested
-    advice = f"not tested; --baseline {tmp_path / 'b' / '0'} compares what is not"
+    advice = f"not tested; to compare untested runs: --baseline {tmp_path / 'b' / '0'}"
     assert any(line.endswith(advice) for line in comparison.left_out)
     chosen = compare([tmp_path], baseline=str(tmp_path / "b" / "0"))
     assert chosen.baseline.name == "dropout" and "50 validation images" in chosen.images

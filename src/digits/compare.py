@@ -1,5 +1,6 @@
 """Finished runs side by side: groups over seeds, their differences, and how sure they are."""
 
+import shlex
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
 
     alone = [each for each in groups if each is not chosen and not _shared_folds(each, chosen)]
     groups = [group for group in groups if group not in alone]
-    reason = f"all seeds of it and of {chosen.name} have no fold in common; train the same ones"
+    reason = f"no fold was trained with each seed of both it and {chosen.name}; train the same"
     left_out += [f"{relative(run.dir)}: {reason}" for group in alone for run in group.runs]
 
     validated = [group for group in groups if group.values("val/accuracy")]
@@ -211,9 +212,10 @@ def _other_images(run: Run, baseline: Group) -> str:
     """Return why a run, which was evaluated on other images, is not compared."""
     name, ours = baseline.name, baseline.runs[0]
     if run.test_accuracy is None and baseline.part == "test":
-        return f"not tested; --baseline {relative(run.dir)} compares what is not"
+        directory = shlex.quote(str(relative(run.dir)))
+        return f"not tested; to compare untested runs: --baseline {directory}"
     if _images(run) != _images(ours):
-        return f"was evaluated on other images ({_images(run)}) than {name}"
+        return f"evaluated on other images ({_images(run)}) than {name}"
     how = "divided into other folds" if run.fold is not None else "validated on other images"
     return f"{how} than {name}"
 
@@ -246,9 +248,11 @@ def _unfit(run: Run) -> str:
 
 
 def _choose_baseline(groups: Sequence[Group], baseline: str | None) -> Group:
+    if baseline is None:  # one whose seeds have a fold in common, if there is any
+        return next(filter(_shared_folds, groups), groups[0])
     for group in groups:
         directories = [run.dir.resolve() for run in (*group.runs, *group.repeated)]
-        if baseline in (None, group.name) or Path(str(baseline)).resolve() in directories:
+        if baseline == group.name or Path(baseline).resolve() in directories:
             return group
     names = ", ".join(dict.fromkeys(group.name for group in groups))
     raise DigitsError(
@@ -282,12 +286,11 @@ def warnings(comparison: Comparison) -> list[str]:
         which = "other" if group.values("val/accuracy") else "no"
         lines.append(f"not ranked: {group.name}: validated on {which} images")
     for group in comparison.groups:
-        folds = [{run.fold for run in each.runs} for each in (group, comparison.baseline)]
-        if folds[0] != folds[1]:
-            which = ", ".join(map(str, sorted(folds[0], key=lambda fold: fold or 0)))
+        pair = (group, comparison.baseline)
+        if any(len(_shared_folds(*pair)) < each.num_folds for each in pair):
             lines.append(
-                f"other folds than {comparison.baseline.name}: {group.name} has {which}; their "
-                "mean accuracies are not of the same images"
+                f"{group.name} and {comparison.baseline.name} do not have the same folds of every "
+                "seed: their mean accuracies are not of the same images"
             )
     if told := _made_otherwise(comparison.groups):
         lines.append(told)

@@ -164,7 +164,7 @@ def test_a_run_on_ones_own_pictures(
         ("data.split=writers", "try data.split=random"),
         ("data.folds=30 data.fold=25", "try -m data.folds=5 data.fold=0,1,2,3,4"),
         ("data.val_size=24", "in [0, 23], because there are 24 .*; try data.val_size=23"),
-        ("-m data.train_size=9,23", "at most the 22 images .*; try data.train_size=null"),
+        ("-m data.train_size=9,23", "at most 22, the images .*; try data.train_size=null"),
     ],
 )
 def test_what_the_pictures_do_not_allow_is_said_before_a_run_is_made(

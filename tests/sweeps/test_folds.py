@@ -87,13 +87,13 @@ def test_only_folds_of_both_are_compared(sweep: Path) -> None:
     assert second.startswith("alone right on ")
     comparison = compare([sweep / "16_0", sweep / "24_1"])
     assert not comparison.versus and [group.name for group in comparison.groups] == ["hidden=[16]"]
-    assert "of hidden=[16] have no fold in common" in comparison.left_out[0]
+    assert "24_1: no fold was trained with each seed of both" in comparison.left_out[0]
 
 
 def test_groups_of_other_folds_are_told(sweep: Path) -> None:
     told = warnings(compare([sweep / "16_0", sweep / "16_1", sweep / "24_1"]))
-    assert any("other folds than hidden=[16]: hidden=[24] has 1; " in line for line in told)
-    assert not any("other folds" in line for line in warnings(compare([sweep])))
+    assert any("do not have the same folds of every seed" in line for line in told)
+    assert not any("the same folds" in line for line in warnings(compare([sweep])))
 
 
 def test_several_seeds_of_a_fold_count_once(sweep: Path, tmp_path: Path) -> None:
@@ -108,6 +108,8 @@ def test_several_seeds_of_a_fold_count_once(sweep: Path, tmp_path: Path) -> None
     # A group whose seeds have no fold in common is compared with nothing, and shown.
     (alone,) = compare([sweep / "16_0", tmp_path / "1"]).groups
     assert alone.size == "2 seeds, 2 folds"
+    comparison = compare([sweep / "16_0", tmp_path / "1", sweep / "24_0", sweep / "24_1"])
+    assert comparison.baseline.name == "hidden=[24]" and len(comparison.left_out) == 2
 
 
 def test_folds_of_other_draws_are_not_of_the_group(sweep: Path, tmp_path: Path) -> None:

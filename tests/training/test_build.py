@@ -139,6 +139,14 @@ FORKING = "{_target_:pytorch_lightning.strategies.DDPStrategy,start_method:fork}
 TORCHS = "schedule._target_=torch.optim.lr_scheduler"
 
 
+def test_what_a_schedule_stumbles_over_at_its_first_step_is_told_in_one_line(
+    tmp_path: Path,
+) -> None:
+    plateau = (f"{TORCHS}.ReduceLROnPlateau", "+schedule.patience=soon")
+    with pytest.raises(DigitsError, match="ReduceLROnPlateau cannot be used here: "):
+        train(tmp_path, *CONSTANT, *plateau)
+
+
 @pytest.mark.parametrize(
     ("options", "rates"),
     [

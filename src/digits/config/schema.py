@@ -374,7 +374,7 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         left = 60_000 - val_size
         if train_size > left:
             yield (
-                f"data.train_size must be at most the {left} images that data.val_size={val_size} "
+                f"data.train_size must be at most {left}, the images that data.val_size={val_size} "
                 f"leaves, got {train_size}; try data.train_size=null for all of them"
             )
     if optim.get("nesterov") and not optim.get("momentum"):

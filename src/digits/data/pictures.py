@@ -116,13 +116,14 @@ def read_pictures(
         for file in sorted(map(Path, predict.find_pictures([str(path)])))
     ]
     first: dict[str, Path] = {}
-    loose = sorted(file for file in folder.iterdir() if predict.is_picture(file))
-    left_out = dict.fromkeys(loose, "is not in the folder of a class")
+    left_out: dict[Path, str] = {}
     for file, _ in listed:
         if (other := first.setdefault(_checksum(file), file)) != file:
             left_out[file] = f"is the same picture as {other}"
     images, reasons = _prepared(tuple(first.values()), tuple(first))
     left_out |= {file: why for file, why in zip(first.values(), reasons, strict=True) if why}
+    loose = sorted(file for file in folder.iterdir() if predict.is_picture(file))
+    left_out |= dict.fromkeys(loose, "is not in the folder of a class")
     used = [(file, label) for file, label in listed if file not in left_out]
     if not used:
         file, why = next(iter(left_out.items()))

@@ -76,7 +76,7 @@ def split_images(
         )
     if train_size is not None and train_size > len(train):
         raise DigitsError(
-            f"data.train_size must be at most the {len(train)} images that are left to train on, "
+            f"data.train_size must be at most {len(train)}, the images left to train on, "
             f"got {train_size}; try data.train_size=null for all of them"
         )
     if train_size not in (None, len(train)):

@@ -281,7 +281,8 @@ class Classifier(LightningModule):
                         f"schedule.monitor={monitor} is not a metric of {self.class_path}; "
                         "try schedule.monitor=val/loss"
                     )
-                schedule.step(float(metrics[monitor]))
+                with refused_in_one_line("schedule", type(schedule)):
+                    schedule.step(float(metrics[monitor]))
         elif schedule is not None:
             with refused_in_one_line("schedule", type(schedule)):
                 schedule.step()

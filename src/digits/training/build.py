@@ -28,7 +28,6 @@ from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, Simpl
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from digits.config.resolvers import num_cores
 from digits.config.targets import loggers, own_place, parameters
@@ -39,7 +38,6 @@ from digits.model_file import load, run_directory
 from digits.models import Classifier
 from digits.models.augmentation import Augmentation
 from digits.models.networks import batch_norm_layers
-from digits.models.schedules import make_schedule, refused_in_one_line
 from digits.text import first_line, train_command, typed
 from digits.training.callbacks import AtomicCheckpointIO
 
@@ -85,7 +83,6 @@ def make_model(config: DictConfig, seed: int, num_classes: int = NUM_CLASSES) ->
         training["num_classes"] = num_classes
     model: Classifier = _call("model", config.model, **training, **stepping, seed=seed)
     model.multiply_adds = _try_network(model, num_classes)
-    _try_stepping(model)
     if model.exact_batch_norm and not batch_norm_layers(model.network):
         raise DigitsError(
             "model.exact_batch_norm=true needs batch normalization with running averages, and "
@@ -130,26 +127,6 @@ def num_threads(config: DictConfig, model: Classifier) -> int:
         return int(config.threads)
     work = config.data.batch_size * model.multiply_adds
     return 1 if work <= ONE_THREAD else min(num_cores(), MOST_THREADS)
-
-
-def _try_stepping(model: Classifier) -> None:
-    """Let optimizer and schedule take some steps with a weight of their own, or raise."""
-    weight = nn.Parameter(torch.zeros(1))
-    weight.grad = torch.zeros(1)
-    assert model.optimizer_factory
-    with refused_in_one_line("optim", model.optimizer_factory):
-        optimizer = model.optimizer_factory([weight])
-        optimizer.step()
-    if model.schedule_factory is None:
-        return
-    with refused_in_one_line("schedule", model.schedule_factory):
-        schedule = make_schedule(model.schedule_factory, optimizer, num_steps=100)
-        optimizer.step()  # torch warns of schedules that come before
-        for _ in range(10):
-            if isinstance(schedule, ReduceLROnPlateau):
-                schedule.step(1.0)
-            elif schedule is not None:
-                schedule.step()
 
 
 def _try_network(model: Classifier, num_classes: int) -> int:
