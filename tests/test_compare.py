@@ -109,7 +109,7 @@ def test_a_difference_is_significant_after_holms_correction_only(sweep: Path) ->
     for versus in comparison.versus.values():
         assert versus.found.p <= versus.p_holm <= 2 * versus.found.p
         judged = "worse" if versus.p_holm < 0.05 else "no significant difference"
-        assert versus.judgement == judged and f": {judged} (" in versus.verdict
+        assert versus.judgement == judged and f": {judged} (uncorrected 95%" in versus.verdict
     assert "p (Holm)" in group_table(comparison).columns
     two = compare([sweep / "0_baseline", sweep / "3_dropout"])
     assert "p" in group_table(two).columns

@@ -122,7 +122,7 @@ def compare(folders: Sequence[Path], baseline: str | None = None) -> Comparison:
     Args:
         folders: run directories, sweep directories, or folders of such.
         baseline: a group's name or a run directory; unless given, the first run's group, of those
-            that answered the images that most groups did; the test images come first.
+            evaluated on the images that most groups were; the test images come first.
 
     Raises:
         DigitsError: no run can be compared, or the baseline does not exist.
@@ -285,13 +285,12 @@ def warnings(comparison: Comparison) -> list[str]:
     for group in comparison.unranked:
         which = "other" if group.values("val/accuracy") else "no"
         lines.append(f"not ranked: {group.name}: validated on {which} images")
-    for group in comparison.groups:
-        pair = (group, comparison.baseline)
-        if any(len(_shared_folds(*pair)) < each.num_folds for each in pair):
-            lines.append(
-                f"{group.name} and {comparison.baseline.name} do not have the same folds of every "
-                "seed: their mean accuracies are not of the same images"
-            )
+    folds = _shared_folds(*comparison.groups)
+    if any(len(folds) < group.num_folds for group in comparison.groups):
+        lines.append(
+            "not every seed of every group has the same folds: "
+            "mean accuracies are not of the same images"
+        )
     if told := _made_otherwise(comparison.groups):
         lines.append(told)
     return lines

@@ -223,7 +223,9 @@ def compare_with_metrics(evaluation: Evaluation) -> str:
     """Say whether accuracy and loss are those that the training wrote into metrics.json."""
     run_dir, part = run_directory(evaluation.file), evaluation.part
     metrics = finished_metrics(run_dir)
-    if metrics is None or metrics.get(f"{part}/accuracy") is None:
+    if metrics is None:
+        return "there is no metrics.json of a finished run to compare with"
+    if metrics.get(f"{part}/accuracy") is None:
         return f"metrics.json has no {PARTS[part]} results to compare with"
     if evaluation.file.absolute() not in (run_dir / MODEL, run_dir / BEST):
         return f"metrics.json describes {BEST.name}, not this file"

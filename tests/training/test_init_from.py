@@ -74,4 +74,5 @@ def test_what_cannot_be_started_from_is_named_before_anything_is_written(
     assert ended.stderr == "error: init_from: run directory outputs/runs/frist does not exist\n"
     other = train_here(tmp_path, "data=sample", f"init_from={first}")
     assert f"init_from={first} is of another network: " in other.stderr
+    assert "5.weight" in other.stderr
     assert ended.code == other.code == 1 and not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from digits.data.datasets import LabelledImages
 from digits.randomness import draw_seed
 
 EVAL_BATCH_SIZE = 2500
-"""Images, in a run as in `digits evaluate`, so that the same sums are rounded alike."""
+"""The same in a run and in `digits evaluate`, so that sums are rounded alike."""
 
 Batch = tuple[Tensor, Tensor]
 """Images (n, 1, 28, 28) and labels, int64 (n,)."""

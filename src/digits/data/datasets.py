@@ -35,6 +35,7 @@ NOT_MNIST = (
     "the embedded sample of 5,000 images, not MNIST: "
     "do not compare these results with those on MNIST."
 )
+"""What every report on the sample says that it is."""
 PICTURES = "pictures"
 """What data sets of the user's own are asked for by, and their names begin with."""
 

@@ -114,7 +114,7 @@ def _run(config: DictConfig, run_dir: Path, last: Path | None, console: Console)
         trainer.test(model, datamodule, verbose=False)
         logits = model.test_logits
     elif len(datamodule.val_indices) and can_predict(model, trainer):
-        trainer.limit_predict_batches = trainer.limit_val_batches
+        trainer.limit_predict_batches = trainer.limit_val_batches  # the images of val/accuracy
         logits = torch.cat(cast(Any, trainer.predict(model, datamodule.val_dataloader())))
 
     metrics = metrics_of(trainer, model, datamodule, history, best_epoch, validated)
